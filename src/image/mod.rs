@@ -1,0 +1,62 @@
+//! What an image is, as values. No input or output happens here.
+//!
+//! What others made is kept as the bytes they sent, with a tolerant view beside it
+//! ([`Manifest`], [`Index`], [`Config`]): unknown fields, Docker's own fields and nulls survive,
+//! and nothing is serialised again unless it was changed. What we make ourselves is built in
+//! [`edit`].
+
+mod config;
+mod digest;
+pub mod edit;
+mod manifest;
+pub mod media_type;
+mod platform;
+mod reference;
+mod time;
+
+pub use config::{Config, Healthcheck, History, RootFs, Runtime};
+pub use digest::{Algorithm, Digest, Hasher, Mismatch, Verified};
+pub use manifest::{Content, Descriptor, Index, Manifest};
+pub use platform::Platform;
+pub use reference::Reference;
+pub use time::Timestamp;
+
+/// What is wrong with an image's own words.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("invalid digest {0:?}: {1}")]
+    Digest(String, &'static str),
+    #[error("invalid image reference {0:?}: {1}")]
+    Reference(String, &'static str),
+    #[error("invalid platform {0:?}: {1}")]
+    Platform(String, &'static str),
+    #[error("invalid time {0:?}: {1}")]
+    Time(String, &'static str),
+    #[error("{what} is not valid JSON")]
+    Json {
+        what: &'static str,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("media type {0:?} is neither an image manifest nor an index")]
+    MediaType(String),
+    #[error("the registry answered with a schema 1 manifest ({0}), which has no digests of layers")]
+    SchemaOne(String),
+    #[error("no image for platform {wanted}; the index has {available}")]
+    NoPlatform { wanted: String, available: String },
+    #[error("{0}")]
+    Invalid(String),
+}
+
+impl Error {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::SchemaOne(_) => {
+                Some("push the image again with a tool of this decade; schema 1 was retired in 2019".into())
+            }
+            Self::NoPlatform { .. } => Some("choose one of them with --platform".into()),
+            _ => None,
+        }
+    }
+}
