@@ -266,7 +266,8 @@ mod tests {
         let digest = Digest::of(b"moss");
         assert_eq!(read("moss", digest.clone(), Some(4)).expect("right"), "moss");
         assert_eq!(read("moss", digest.clone(), None).expect("right"), "moss");
-        for (text, size) in [("mos", Some(4)), ("mossy", Some(4)), ("mess", Some(4)), ("mos", None)] {
+        for (text, size) in [("mos", Some(4)), ("mossy", Some(4)), ("mess", Some(4)), ("mos", None)]
+        {
             let error = read(text, digest.clone(), size).expect_err(text);
             assert_eq!(error.kind(), io::ErrorKind::InvalidData, "{text}: {error}");
         }

@@ -166,8 +166,7 @@ impl Index {
             .map(ToString::to_string)
             .collect();
         available.dedup();
-        let available =
-            if available.is_empty() { "none".to_owned() } else { available.join(", ") };
+        let available = if available.is_empty() { "none".to_owned() } else { available.join(", ") };
         Err(Error::NoPlatform { wanted: wanted.to_string(), available })
     }
 }
@@ -207,9 +206,8 @@ mod tests {
     #[test]
     fn kinds_are_told_apart() {
         let parse = |text: String, sent: Option<&str>| Content::parse(text.into_bytes(), sent);
-        let config = |kind: &str| {
-            format!(r#"{{"mediaType":"{kind}","digest":"{}","size":2}}"#, digest('a'))
-        };
+        let config =
+            |kind: &str| format!(r#"{{"mediaType":"{kind}","digest":"{}","size":2}}"#, digest('a'));
         let image = format!(r#"{{"schemaVersion":2,"config":{}}}"#, config(media_type::OCI_CONFIG));
         assert!(matches!(parse(image.clone(), None), Ok(Content::Image(_))));
         let docker = parse(image, Some(media_type::DOCKER_MANIFEST)).expect("docker");

@@ -52,9 +52,10 @@ impl Error {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::SchemaOne(_) => {
-                Some("push the image again with a tool of this decade; schema 1 was retired in 2019".into())
-            }
+            Self::SchemaOne(_) => Some(
+                "push the image again with a tool of this decade; schema 1 was retired in 2019"
+                    .into(),
+            ),
             Self::NoPlatform { .. } => Some("choose one of them with --platform".into()),
             _ => None,
         }

@@ -182,9 +182,9 @@ fn is_component(component: &str) -> bool {
     if !alphanumeric(*first) || !alphanumeric(*last) {
         return false;
     }
-    component
-        .split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit())
-        .all(|between| matches!(between, "" | "." | "_" | "__") || between.bytes().all(|b| b == b'-'))
+    component.split(|c: char| c.is_ascii_lowercase() || c.is_ascii_digit()).all(|between| {
+        matches!(between, "" | "." | "_" | "__") || between.bytes().all(|b| b == b'-')
+    })
 }
 
 /// 64 hexadecimal digits, which docker reserves for image ids.
@@ -213,7 +213,10 @@ mod tests {
             (&pinned, &full_pinned, &pinned),
         ] {
             let reference: Reference = text.parse().expect(text);
-            assert_eq!((reference.to_string(), reference.familiar()), (full.into(), familiar.into()));
+            assert_eq!(
+                (reference.to_string(), reference.familiar()),
+                (full.into(), familiar.into())
+            );
             assert_eq!(full.parse::<Reference>().expect(full), reference);
         }
     }
@@ -223,8 +226,28 @@ mod tests {
         let id = "a".repeat(64);
         let long = "a/".repeat(130) + "a";
         for text in [
-            "", ":", "a:", "A", "a/B", "a//b", "a:-x", "-a", "a-", "a___b", "a..b", "a@b", "a b",
-            "http://h/a", "host:port/a", "[::z]/a", "/a", "a/", &id, &long, "h.:5/", "a:b:c",
+            "",
+            ":",
+            "a:",
+            "A",
+            "a/B",
+            "a//b",
+            "a:-x",
+            "-a",
+            "a-",
+            "a___b",
+            "a..b",
+            "a@b",
+            "a b",
+            "http://h/a",
+            "host:port/a",
+            "[::z]/a",
+            "/a",
+            "a/",
+            &id,
+            &long,
+            "h.:5/",
+            "a:b:c",
         ] {
             assert!(text.parse::<Reference>().is_err(), "{text:?} was accepted");
         }

