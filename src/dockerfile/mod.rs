@@ -1,1 +1,93 @@
-//! Being built.
+//! The Dockerfile language: [`parse`] never fails and never touches a disk.
+//!
+//! ```text
+//! text ─ lexer ─▶ logical lines ─ syntax ─▶ nodes ─ parser ─▶ Dockerfile { arguments, stages }
+//! ```
+//!
+//! The syntax alone accepts much that is wrong (`HEALTHCHECK` with nothing behind it); the parser
+//! says what. Both collect [`Diagnostic`]s in BuildKit's words and go on. What depends on
+//! variables stays a [`Word`] until an [`Expander`] reads it; values that can only be judged then
+//! (ports, signals, modes, mounts) are parsed by [`value`] and [`Mount`].
+
+mod expand;
+pub mod glob;
+pub mod ignore;
+mod instruction;
+mod mount;
+mod parser;
+mod span;
+mod suggest;
+pub mod value;
+
+pub use expand::Expander;
+pub use ignore::Ignore;
+pub use instruction::*;
+pub use mount::{Mount, Owner, Sharing};
+pub use parser::{parse, parse_trigger};
+pub use span::{Diagnostic, Severity, Span};
+pub use suggest::suggest;
+
+/// A Dockerfile, read. What had an error is missing from it.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Dockerfile {
+    pub directives: Directives,
+    /// `ARG`s before the first `FROM`: seen by `FROM` lines, and by stages that import them.
+    pub arguments: Vec<Located<Arg>>,
+    pub stages: Vec<Stage>,
+}
+
+/// A `FROM` and what follows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Stage {
+    pub from: Located<From>,
+    pub steps: Vec<Located<Instruction>>,
+}
+
+/// Something, and where it stands.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Located<T> {
+    pub value: T,
+    pub span: Span,
+    /// The logical line: continuations joined, comments gone, here-documents' bodies left out.
+    pub original: String,
+}
+
+/// The special comments on a file's first lines.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Directives {
+    /// Names a frontend; ours is the only one there is.
+    pub syntax: Option<String>,
+    /// `\` or `` ` ``.
+    pub escape: char,
+    /// Which lint rules to skip, and whether the others are errors.
+    pub check: Option<String>,
+}
+
+impl Default for Directives {
+    fn default() -> Self {
+        Self { syntax: None, escape: '\\', check: None }
+    }
+}
+
+/// What can be wrong with a text once its variables are known. BuildKit's words.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    #[error("failed to process {word:?}: {why}")]
+    Expand { word: String, why: String },
+    #[error("illegal exclusion pattern: \"!\"")]
+    Exclusion,
+    #[error("syntax error in pattern {0:?}")]
+    Pattern(String),
+    #[error("invalid signal: {0}")]
+    Signal(String),
+    #[error("invalid containerPort: {0}")]
+    Port(String),
+    #[error("invalid proto: {0}")]
+    Protocol(String),
+    #[error("invalid chmod parameter: '{0}'. it should be octal string and between 0 and 07777")]
+    Mode(String),
+    #[error("invalid duration {0:?}")]
+    Duration(String),
+    #[error("invalid mount {text:?}: {why}")]
+    Mount { text: String, why: String },
+}
