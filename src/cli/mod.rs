@@ -1,7 +1,81 @@
-//! The command line.
+//! The command line: parse, enter the namespace, dispatch, exit code.
+//!
+//! A command is a file of `command/`; what it may know of the world outside is a
+//! [`config::Config`], how it talks a [`ui::Ui`].
 
+mod args;
+mod command;
+mod config;
+mod error;
+mod excerpt;
+#[cfg(test)]
+mod manual;
+mod session;
+mod ui;
+
+use std::ffi::OsString;
+use std::panic;
 use std::process::ExitCode;
 
+use clap::Parser as _;
+
+use args::{Args, Global};
+use command::Command;
+use config::Config;
+use error::{Error, Status};
+use session::Session;
+use ui::{Progress, Ui};
+
+use crate::sandbox::{self, Caller};
+
+/// The whole program.
 pub fn main() -> ExitCode {
-    ExitCode::SUCCESS
+    let words = config::words();
+    if let Some(status) = sandbox::second_stage(&words) {
+        return status;
+    }
+    let Args { global, command } = match Args::try_parse_from(&words) {
+        Ok(args) => args,
+        Err(error) => {
+            let status = if error.use_stderr() { Status::Usage.into() } else { ExitCode::SUCCESS };
+            // Nobody is left to be told that stderr is closed.
+            drop(error.print());
+            return status;
+        }
+    };
+    let session = session(global);
+    match panic::catch_unwind(panic::AssertUnwindSafe(|| perform(command, &session, words))) {
+        Ok(Ok(status)) => status,
+        Ok(Err(error)) => error.tell(session.ui),
+        // The hook has said what and where.
+        Err(_) => {
+            ui::say(&format!(
+                "{}: this is a mistake of bryo {}, not yours; please report it with the lines above",
+                session.ui.paint(ui::Style::Error, "error"),
+                env!("CARGO_PKG_VERSION"),
+            ));
+            Status::Bug.into()
+        }
+    }
+}
+
+fn perform(command: Command, session: &Session, words: Vec<OsString>) -> Result<ExitCode, Error> {
+    let config = &session.config;
+    // Under sudo, whatever is written must be its caller's: entering takes over that identity.
+    if command.needs_namespace() || (config.sudo.is_some() && command.keeps_anything()) {
+        let caller = Caller { args: words, marker: config.marker.clone(), sudo: config.sudo };
+        sandbox::enter(&caller)?;
+    }
+    command.run(session)
+}
+
+fn session(global: Global) -> Session {
+    let Global { storage, progress, color, quiet, verbose } = global;
+    let mut config = Config::read();
+    if let Some(storage) = storage {
+        config.storage = Some(storage);
+    }
+    let progress = if quiet { Progress::None } else { progress };
+    let ui = Ui::new(progress, color, verbose, config.no_color);
+    Session { config, ui }
 }

@@ -1,0 +1,101 @@
+//! What people type: the options that all or several commands share.
+
+use std::ffi::OsString;
+use std::path::PathBuf;
+
+use clap::{ArgAction, Parser};
+
+use super::command::Command;
+use super::ui::{Color, Progress};
+use crate::image::Platform;
+
+/// Builds OCI container images with no privilege and no set-up
+#[derive(Debug, Parser)]
+#[command(
+    name = "bryo",
+    version,
+    disable_help_subcommand = true,
+    infer_subcommands = false,
+    max_term_width = 100,
+    propagate_version = false,
+    after_help = "Data goes to stdout, all else to stderr. `bryo COMMAND --help` says more."
+)]
+pub(crate) struct Args {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options that every command takes, before or after its name.
+#[derive(Debug, clap::Args)]
+#[command(next_help_heading = "Global options")]
+pub(crate) struct Global {
+    /// Where images are kept [default: $BRYO_STORAGE, or ~/.local/share/bryo]
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) storage: Option<PathBuf>,
+    /// How progress is shown
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "STYLE")]
+    #[arg(hide_possible_values = false)]
+    pub(crate) progress: Progress,
+    /// Whether to use colours
+    #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
+    pub(crate) color: Color,
+    /// Say nothing but warnings and errors (the same as --progress none)
+    #[arg(short, long, global = true, conflicts_with = "progress")]
+    pub(crate) quiet: bool,
+    /// Say more
+    #[arg(short, long, global = true, action = ArgAction::SetTrue)]
+    pub(crate) verbose: bool,
+}
+
+/// Options of the commands that speak with a registry.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Registry options")]
+pub(crate) struct Network {
+    /// Read credentials from FILE alone (docker's and podman's format)
+    #[arg(long, value_name = "FILE")]
+    pub(crate) authfile: Option<PathBuf>,
+    /// Log in with these credentials
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub(crate) creds: Option<String>,
+    /// Trust the certificate authorities in FILE (PEM) too; may be repeated
+    #[arg(long, value_name = "FILE")]
+    pub(crate) cacert: Vec<PathBuf>,
+    /// Allow plain http and unverified certificates, for HOST or for all; may be repeated
+    #[arg(long, value_name = "HOST", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "*")]
+    pub(crate) insecure: Vec<String>,
+    /// Move up to N layers at once
+    #[arg(long, value_name = "N", default_value = "4")]
+    #[arg(value_parser = clap::value_parser!(u8).range(1..))]
+    pub(crate) jobs: u8,
+}
+
+/// `K=V`, the value left out where the environment knows it.
+pub(crate) fn pair(text: &str) -> Result<(String, Option<String>), String> {
+    let (name, value) = match text.split_once('=') {
+        Some((name, value)) => (name, Some(value.to_owned())),
+        None => (text, None),
+    };
+    match name.is_empty() {
+        true => Err("there is no name before the '='".to_owned()),
+        false => Ok((name.to_owned(), value)),
+    }
+}
+
+/// `K=V`, with a value.
+pub(crate) fn full_pair(text: &str) -> Result<(String, String), String> {
+    match pair(text)? {
+        (name, Some(value)) => Ok((name, value)),
+        (name, None) => Err(format!("say {name}=VALUE")),
+    }
+}
+
+/// `OS/ARCH[/VARIANT]`
+pub(crate) fn platform(text: &str) -> Result<Platform, String> {
+    text.parse().map_err(|error: crate::image::Error| error.to_string())
+}
+
+/// A command's words after an image's name.
+pub(crate) type Words = Vec<OsString>;

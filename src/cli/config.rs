@@ -1,0 +1,245 @@
+//! [`Config`]: all that the environment says. The only reader of environment variables, of the
+//! home directory and of the caller's identity.
+
+use std::ffi::{OsStr, OsString};
+use std::fs;
+use std::os::unix::fs::MetadataExt as _;
+use std::path::{Path, PathBuf};
+
+use crate::sandbox;
+
+/// The program's name and its arguments.
+pub(crate) fn words() -> Vec<OsString> {
+    std::env::args_os().collect()
+}
+
+/// What files and environment say, as plain values.
+#[derive(Debug, Clone)]
+pub(crate) struct Config {
+    /// The storage directory that `--storage` overrides.
+    pub(crate) storage: Option<PathBuf>,
+    /// Whose images these are, as the system around us counts.
+    pub(crate) uid: u32,
+    /// uid and gid of who called `sudo`.
+    pub(crate) sudo: Option<(u32, u32)>,
+    /// What a first stage of bryo left for this one.
+    pub(crate) marker: Option<OsString>,
+    /// Files with credentials in docker's format, the first that knows a registry wins.
+    pub(crate) auth_files: Vec<PathBuf>,
+    /// Where `login` writes.
+    pub(crate) login_file: Option<PathBuf>,
+    pub(crate) proxies: Proxies,
+    /// Certificate authorities of the environment (`SSL_CERT_FILE`).
+    pub(crate) certificates: Vec<PathBuf>,
+    /// `NO_COLOR`, or a terminal that cannot.
+    pub(crate) no_color: bool,
+    /// `SOURCE_DATE_EPOCH`, as it stands there.
+    pub(crate) source_date_epoch: Option<String>,
+    environment: Environment,
+}
+
+/// The proxies of the environment, in the spelling that each was found in.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(crate) struct Proxies {
+    pub(crate) http: Option<String>,
+    pub(crate) https: Option<String>,
+    pub(crate) none: Option<String>,
+}
+
+#[derive(Debug, Clone)]
+struct Environment(Vec<(OsString, OsString)>);
+
+impl Environment {
+    /// A variable that is set to something.
+    fn get(&self, name: &str) -> Option<&OsStr> {
+        let (_, value) = self.0.iter().find(|(key, _)| key == name)?;
+        (!value.is_empty()).then_some(value)
+    }
+
+    fn path(&self, name: &str) -> Option<PathBuf> {
+        self.get(name).map(PathBuf::from)
+    }
+
+    fn text(&self, name: &str) -> Option<String> {
+        self.get(name)?.to_str().map(str::to_owned)
+    }
+
+    /// The first of `names` that is set.
+    fn any(&self, names: &[&str]) -> Option<String> {
+        names.iter().find_map(|name| self.text(name))
+    }
+
+    fn number(&self, name: &str) -> Option<u32> {
+        self.text(name)?.parse().ok()
+    }
+}
+
+impl Config {
+    /// Reads everything once.
+    pub(crate) fn read() -> Self {
+        let environment = Environment(std::env::vars_os().collect());
+        Self::from(environment, Caller::now())
+    }
+
+    fn from(environment: Environment, caller: Caller) -> Self {
+        // Under `sudo` images and credentials are those of who typed it. The second stage sees the
+        // same variables, but has that person's identity already.
+        let sudo = environment
+            .number("SUDO_UID")
+            .zip(environment.number("SUDO_GID"))
+            .filter(|(uid, _)| *uid != 0 && (caller.uid == 0 || caller.uid == *uid));
+        let uid = sudo.map_or(caller.uid, |(uid, _)| uid);
+        let own = match sudo {
+            Some((uid, _)) => home_of(uid, &caller.passwd),
+            None => environment.path("HOME").or_else(|| home_of(uid, &caller.passwd)),
+        };
+        // A uid without an account has `/` as its home: nothing can be kept there.
+        let home = own.filter(|home| home.is_absolute() && home != Path::new("/"));
+        let personal = |name| if sudo.is_some() { None } else { environment.path(name) };
+        let data =
+            personal("XDG_DATA_HOME").or_else(|| Some(home.as_deref()?.join(".local/share")));
+        let storage = environment.path("BRYO_STORAGE").or_else(|| Some(data?.join("bryo")));
+        let settings =
+            personal("XDG_CONFIG_HOME").or_else(|| Some(home.as_deref()?.join(".config")));
+        let docker = environment.path("DOCKER_CONFIG").or_else(|| Some(home?.join(".docker")));
+        let docker = docker.map(|folder| folder.join("config.json"));
+        let auth_files = [
+            environment.path("REGISTRY_AUTH_FILE"),
+            personal("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
+            settings.map(|folder| folder.join("containers/auth.json")),
+            docker.clone(),
+        ];
+        Self {
+            storage,
+            uid,
+            sudo,
+            marker: environment.get(sandbox::MARKER).map(OsStr::to_owned),
+            auth_files: auth_files.into_iter().flatten().collect(),
+            login_file: environment.path("REGISTRY_AUTH_FILE").or(docker),
+            proxies: Proxies {
+                http: environment.any(&["http_proxy", "all_proxy", "ALL_PROXY"]),
+                https: environment.any(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
+                none: environment.any(&["no_proxy", "NO_PROXY"]),
+            },
+            certificates: environment.path("SSL_CERT_FILE").into_iter().collect(),
+            no_color: environment.get("NO_COLOR").is_some()
+                || environment.get("TERM").is_some_and(|term| term == "dumb"),
+            source_date_epoch: environment.text("SOURCE_DATE_EPOCH"),
+            environment,
+        }
+    }
+
+    /// A variable of the environment, for `--build-arg NAME` and `--env NAME`.
+    pub(crate) fn variable(&self, name: &str) -> Option<String> {
+        let (_, value) = self.environment.0.iter().find(|(key, _)| key == name)?;
+        value.to_str().map(str::to_owned)
+    }
+}
+
+/// Who runs us.
+#[derive(Debug, Clone)]
+struct Caller {
+    /// As the namespace outside of ours counts.
+    uid: u32,
+    passwd: String,
+}
+
+impl Caller {
+    fn now() -> Self {
+        let seen = fs::metadata("/proc/self").map_or(0, |meta| meta.uid());
+        let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+        let passwd = fs::read("/etc/passwd").unwrap_or_default();
+        Self { uid: outside(&map, seen), passwd: String::from_utf8_lossy(&passwd).into_owned() }
+    }
+}
+
+/// What `uid` is called outside, where `map` (`/proc/self/uid_map`) maps it alone, as
+/// `sandbox::enter` does. A container's wider map is none of ours.
+fn outside(map: &str, uid: u32) -> u32 {
+    let mut lines = map.lines();
+    let (Some(only), None) = (lines.next(), lines.next()) else { return uid };
+    let numbers: Vec<u32> = only.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+    match numbers[..] {
+        [inside, outside, 1] if inside == uid => outside,
+        _ => uid,
+    }
+}
+
+fn home_of(uid: u32, passwd: &str) -> Option<PathBuf> {
+    passwd.lines().find_map(|line| {
+        let fields: Vec<&str> = line.split(':').collect();
+        let found = fields.get(2)?.parse() == Ok(uid);
+        found.then(|| fields.get(5).map(PathBuf::from))?
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn config(uid: u32, variables: &[(&str, &str)]) -> Config {
+        let environment = variables.iter().map(|(k, v)| (k.into(), v.into())).collect();
+        let passwd =
+            "root:x:0:0::/root:/bin/sh\nann:x:1000:1000:,,,:/home/ann:/bin/sh\n".to_owned();
+        Config::from(Environment(environment), Caller { uid, passwd })
+    }
+
+    #[test]
+    fn storage_is_the_callers() {
+        for (uid, variables, storage) in [
+            (1000, &[("HOME", "/h")][..], Some("/h/.local/share/bryo")),
+            (1000, &[("HOME", "/h"), ("XDG_DATA_HOME", "/d")], Some("/d/bryo")),
+            (1000, &[("HOME", "/h"), ("BRYO_STORAGE", "/s")], Some("/s")),
+            (1000, &[("HOME", "/h"), ("BRYO_STORAGE", "")], Some("/h/.local/share/bryo")),
+            (1000, &[], Some("/home/ann/.local/share/bryo")),
+            (4711, &[], None),
+            (4711, &[("HOME", "/")], None),
+            (0, &[("HOME", "/root")], Some("/root/.local/share/bryo")),
+            // sudo keeps root's home, or ours; both stages must agree.
+            (
+                0,
+                &[("HOME", "/root"), ("SUDO_UID", "1000"), ("SUDO_GID", "1000")],
+                Some("/home/ann/.local/share/bryo"),
+            ),
+            (
+                1000,
+                &[("HOME", "/root"), ("SUDO_UID", "1000"), ("SUDO_GID", "1000")],
+                Some("/home/ann/.local/share/bryo"),
+            ),
+            // `sudo -u bob`: bob's.
+            (
+                2000,
+                &[("HOME", "/home/bob"), ("SUDO_UID", "1000"), ("SUDO_GID", "1000")],
+                Some("/home/bob/.local/share/bryo"),
+            ),
+        ] {
+            let found = config(uid, variables).storage;
+            assert_eq!(found.as_deref(), storage.map(Path::new), "{uid} {variables:?}");
+        }
+    }
+
+    #[test]
+    fn only_our_own_map_is_seen_through() {
+        for (map, uid, expected) in [
+            ("         0       1001          1\n", 0, 1001),
+            ("         0          0 4294967295\n", 0, 0),
+            ("         0     100000      65536\n", 0, 0),
+            ("0 1000 1\n1 100000 65536\n", 0, 0),
+            ("", 5, 5),
+        ] {
+            assert_eq!(outside(map, uid), expected, "{map:?}");
+        }
+    }
+
+    #[test]
+    fn credentials_are_looked_for_where_others_put_them() {
+        let found = config(1000, &[("HOME", "/h"), ("XDG_RUNTIME_DIR", "/run/user/1000")]);
+        let expected = [
+            "/run/user/1000/containers/auth.json",
+            "/h/.config/containers/auth.json",
+            "/h/.docker/config.json",
+        ];
+        assert_eq!(found.auth_files, expected.map(PathBuf::from));
+        assert_eq!(found.login_file, Some("/h/.docker/config.json".into()));
+    }
+}

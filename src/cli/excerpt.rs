@@ -1,0 +1,89 @@
+//! A place in a Dockerfile, drawn under what is wrong with it.
+
+use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+
+use super::ui::Ui;
+use crate::dockerfile::{Diagnostic, Severity, Span};
+
+/// A Dockerfile as its author knows it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Source<'a> {
+    /// Its name, as it was given.
+    pub(crate) name: &'a str,
+    pub(crate) text: &'a str,
+}
+
+impl Source<'_> {
+    /// What is wrong, and where.
+    pub(crate) fn diagnostic(self, diagnostic: &Diagnostic, ui: Ui) -> String {
+        let level = match diagnostic.severity {
+            Severity::Error => Level::ERROR,
+            Severity::Warning => Level::WARNING,
+        };
+        let title = match diagnostic.rule {
+            Some(rule) => format!("{} [{rule}]", diagnostic.message),
+            None => diagnostic.message.clone(),
+        };
+        self.draw(level, &title, diagnostic.span, diagnostic.hint.as_deref(), ui)
+    }
+
+    /// An error whose cause lies elsewhere: the instruction that it happened in.
+    pub(crate) fn error(self, message: &str, span: Span, ui: Ui) -> String {
+        self.draw(Level::ERROR, message, span, None, ui)
+    }
+
+    fn draw(self, level: Level<'_>, title: &str, span: Span, hint: Option<&str>, ui: Ui) -> String {
+        let marked = AnnotationKind::Primary.span(self.visible(span));
+        let snippet = Snippet::source(self.text).path(self.name).annotation(marked);
+        let mut group = level.primary_title(title).element(snippet);
+        if let Some(hint) = hint {
+            group = group.element(Level::HELP.with_name("hint").message(hint));
+        }
+        let renderer = if ui.color { Renderer::styled() } else { Renderer::plain() };
+        renderer.render(&[group])
+    }
+
+    /// The span without line ends at its end, and within the text whatever it says.
+    fn visible(self, span: Span) -> std::ops::Range<usize> {
+        let boundary = |at: usize| {
+            let at = at.min(self.text.len());
+            (0..=at).rev().find(|at| self.text.is_char_boundary(*at)).unwrap_or(0)
+        };
+        let start = boundary(span.start);
+        let end = boundary(span.end).max(start);
+        start..start + self.text[start..end].trim_end().len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::cli::ui::{Color, Progress};
+
+    #[test]
+    fn a_line_is_shown_with_its_number() {
+        let text = "FROM a\nRUM x\n";
+        let ui = Ui::new(Progress::None, Color::Never, false, true);
+        let span = Span { start: 7, end: 13, line: 2, end_line: 2 };
+        let hint = Some("RUN".to_owned());
+        let drawn = Source { name: "Dockerfile", text }
+            .diagnostic(&Diagnostic::error(span, "unknown instruction: RUM").with_hint(hint), ui);
+        let expected = "error: unknown instruction: RUM
+ --> Dockerfile:2:1
+  |
+2 | RUM x
+  | ^^^^^
+  |
+  = hint: RUN";
+        assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn a_span_beyond_the_text_is_no_bug_of_its_reader() {
+        let ui = Ui::new(Progress::None, Color::Never, false, true);
+        for text in ["", "é", "x\n\n"] {
+            let span = Span { start: 1, end: 99, line: 1, end_line: 1 };
+            assert!(Source { name: "D", text }.error("e", span, ui).contains("error: e"));
+        }
+    }
+}

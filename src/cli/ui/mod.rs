@@ -1,0 +1,131 @@
+//! What a person sees: progress and talk on stderr; stdout carries data only.
+
+mod json;
+mod lines;
+mod plain;
+mod progress;
+mod quiet;
+
+use std::io::{self, IsTerminal as _, Write as _};
+use std::time::Duration;
+
+use clap::ValueEnum;
+
+use crate::report::{Outcome, Reporter};
+
+/// How progress is shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Progress {
+    /// Bars on a terminal, lines elsewhere
+    Auto,
+    /// Bars that are drawn again and again
+    Tty,
+    /// One line for each thing that happened
+    Plain,
+    /// One JSON object for each event
+    Json,
+    /// Nothing but warnings and what failed
+    None,
+}
+
+/// Whether words are coloured.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Color {
+    /// On a terminal, unless NO_COLOR is set
+    Auto,
+    Always,
+    Never,
+}
+
+/// How bryo talks during one command.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Ui {
+    pub(crate) progress: Progress,
+    pub(crate) verbose: bool,
+    pub(crate) color: bool,
+}
+
+impl Ui {
+    /// Settles what is automatic. `plain_wished` says that the environment asks for no colour.
+    pub(crate) fn new(progress: Progress, color: Color, verbose: bool, plain_wished: bool) -> Self {
+        let terminal = io::stderr().is_terminal();
+        let progress = match progress {
+            Progress::Auto if terminal => Progress::Tty,
+            Progress::Auto => Progress::Plain,
+            chosen => chosen,
+        };
+        let color = match color {
+            Color::Auto => terminal && !plain_wished,
+            Color::Always => true,
+            Color::Never => false,
+        };
+        Self { progress, verbose, color }
+    }
+
+    /// Draws events as they come. Some ways start threads: only after `sandbox::enter`.
+    pub(crate) fn reporter(self) -> Box<dyn Reporter> {
+        match self.progress {
+            Progress::Tty => Box::new(progress::Bars::new(self)),
+            Progress::Auto | Progress::Plain => Box::new(plain::Plain::new(self)),
+            Progress::Json => Box::new(json::Json::new(self)),
+            Progress::None => Box::new(quiet::Quiet::new(self)),
+        }
+    }
+
+    /// A word such as `error`, in `style` where colours are wished.
+    pub(crate) fn paint(self, style: Style, word: &str) -> String {
+        match self.color {
+            true => format!("\x1b[{}m{word}\x1b[0m", style.code()),
+            false => word.to_owned(),
+        }
+    }
+
+    fn warning(self, text: &str) -> String {
+        format!("{}: {text}", self.paint(Style::Warning, "warning"))
+    }
+
+    fn outcome(self, outcome: Outcome, took: Duration) -> String {
+        let took = took.as_secs_f64();
+        match outcome {
+            Outcome::Done => self.paint(Style::Good, &format!("done in {took:.1} s")),
+            Outcome::Cached => self.paint(Style::Good, "cached"),
+            Outcome::Failed => self.paint(Style::Error, &format!("failed after {took:.1} s")),
+        }
+    }
+}
+
+/// What a word means, and so its colour.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Style {
+    Error,
+    Warning,
+    Hint,
+    Good,
+    Dim,
+}
+
+impl Style {
+    fn code(self) -> &'static str {
+        match self {
+            Self::Error => "1;31",
+            Self::Warning => "1;33",
+            Self::Hint => "1;36",
+            Self::Good => "32",
+            Self::Dim => "2",
+        }
+    }
+}
+
+/// Writes data to stdout. A reader that went away (`bryo images | head -1`) is no failure.
+pub(crate) fn data(bytes: &[u8]) -> io::Result<()> {
+    let mut stdout = io::stdout().lock();
+    match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+        Err(error) if error.kind() == io::ErrorKind::BrokenPipe => Ok(()),
+        result => result,
+    }
+}
+
+/// Writes a whole line to stderr. Nobody is left to be told when that fails.
+pub(crate) fn say(text: &str) {
+    drop(io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
+}

@@ -1,0 +1,9 @@
+//! End-to-end tests: the built program, real registries, real judges; no mocks.
+//!
+//! Each test has a place of its own ([`support::Place`]): a home, a storage directory, an
+//! environment with nothing of the caller's. Started by `tests/run` as root, bryo itself still runs
+//! as an ordinary user without any subordinate ids.
+
+mod support;
+
+mod command_line;
