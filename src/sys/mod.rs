@@ -2,6 +2,10 @@
 //! `caps` may appear.
 #![allow(unsafe_code)] // The one door; each block says why it is sound.
 
+pub mod clone;
+pub mod path;
+pub mod xattr;
+
 use std::io;
 
 /// A system call that failed, shown as strace would: the call with its arguments; the reason is
