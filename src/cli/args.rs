@@ -1,15 +1,18 @@
 //! What people type: the options that all or several commands share.
 
-use std::ffi::OsString;
 use std::path::PathBuf;
 
-use clap::{ArgAction, Parser};
+use clap::Parser;
 
 use super::command::Command;
 use super::ui::{Color, Progress};
 use crate::image::Platform;
 
 /// Builds OCI container images with no privilege and no set-up
+///
+/// One program, no daemon, no root, no setuid helper, no subordinate ids: images are pulled, built
+/// from Dockerfiles, run and pushed as the user that you are, and files keep the owners that they
+/// have in the image.
 #[derive(Debug, Parser)]
 #[command(
     name = "bryo",
@@ -36,7 +39,6 @@ pub(crate) struct Global {
     pub(crate) storage: Option<PathBuf>,
     /// How progress is shown
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "STYLE")]
-    #[arg(hide_possible_values = false)]
     pub(crate) progress: Progress,
     /// Whether to use colours
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "WHEN")]
@@ -45,7 +47,7 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, conflicts_with = "progress")]
     pub(crate) quiet: bool,
     /// Say more
-    #[arg(short, long, global = true, action = ArgAction::SetTrue)]
+    #[arg(long, global = true)]
     pub(crate) verbose: bool,
 }
 
@@ -96,6 +98,3 @@ pub(crate) fn full_pair(text: &str) -> Result<(String, String), String> {
 pub(crate) fn platform(text: &str) -> Result<Platform, String> {
     text.parse().map_err(|error: crate::image::Error| error.to_string())
 }
-
-/// A command's words after an image's name.
-pub(crate) type Words = Vec<OsString>;
