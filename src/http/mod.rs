@@ -1,1 +1,291 @@
-//! Being built.
+//! One blocking client for everything that fetches or sends: TLS, proxies, redirects, retries,
+//! redaction.
+//!
+//! [`Client::send`] is one exchange, redirects followed. Trying again is the caller's business,
+//! who knows what may be repeated; [`Patience`] tells how often and after which pause.
+//!
+//! The client underneath is made by the first exchange and not before: it starts a thread, and
+//! `sandbox::enter` must find none. It speaks HTTP/1.1 alone, which is faster than HTTP/2 for large
+//! bodies in every client that was measured.
+
+mod error;
+mod proxy;
+mod redact;
+mod redirect;
+mod retry;
+mod tls;
+
+use std::fmt;
+use std::io::{self, Read};
+use std::path::PathBuf;
+use std::sync::Mutex;
+use std::time::Duration;
+
+pub use error::{Cause, Error};
+pub use proxy::Proxies;
+pub use redact::shown;
+pub use reqwest::Url;
+pub use retry::{Attempts, Patience, retry_after};
+
+use redirect::Watched;
+
+/// How long the other side may take to accept a connection.
+const CONNECT: Duration = Duration::from_secs(30);
+/// How long it may be silent before it answers, and between two parts of its answer.
+const SILENCE: Duration = Duration::from_secs(60);
+/// What it may take to check and store what it was sent, before it answers.
+const DIGESTION: Duration = Duration::from_secs(600);
+/// Bytes in a second; a body that is sent more slowly counts as stuck.
+const SLOWEST: u64 = 16 * 1024;
+
+/// What a client is made of.
+#[derive(Debug, Clone, Default)]
+pub struct Settings {
+    pub proxies: Proxies,
+    /// Files of PEM certificates: authorities that are trusted beside the system's.
+    pub certificates: Vec<PathBuf>,
+}
+
+/// Sends requests; shared by all threads.
+#[derive(Debug)]
+pub struct Client {
+    settings: Settings,
+    checked: Mutex<Option<reqwest::blocking::Client>>,
+    unchecked: Mutex<Option<reqwest::blocking::Client>>,
+}
+
+/// Whether the other side must prove who it is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Trust {
+    /// By a certificate that a known authority signed.
+    Checked,
+    /// It need not; redirects may leave TLS, too.
+    Unchecked,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Method {
+    Get,
+    Head,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// What is to be sent.
+#[derive(Debug)]
+pub struct Request<'a> {
+    pub method: Method,
+    pub url: Url,
+    pub headers: Vec<(&'static str, String)>,
+    /// The value of `Authorization`, told to the origin of `url` alone, whatever it redirects to.
+    pub authorization: Option<String>,
+    pub body: Body<'a>,
+    pub trust: Trust,
+}
+
+impl<'a> Request<'a> {
+    pub fn new(method: Method, url: Url) -> Self {
+        let (headers, body) = (Vec::new(), Body::Empty);
+        Self { method, url, headers, authorization: None, body, trust: Trust::Checked }
+    }
+
+    pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub fn body(mut self, body: Body<'a>) -> Self {
+        self.body = body;
+        self
+    }
+}
+
+/// What follows a request's headers.
+#[derive(Clone, Copy)]
+pub enum Body<'a> {
+    Empty,
+    Bytes(&'a [u8]),
+    /// `size` bytes, read anew each time that they have to be sent.
+    Stream {
+        size: u64,
+        open: Open<'a>,
+    },
+}
+
+/// Opens a body at its beginning.
+pub type Open<'a> = &'a dyn Fn() -> io::Result<Box<dyn Read + Send>>;
+
+impl fmt::Debug for Body<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Empty => f.write_str("Empty"),
+            Self::Bytes(bytes) => write!(f, "Bytes({})", bytes.len()),
+            Self::Stream { size, .. } => write!(f, "Stream({size})"),
+        }
+    }
+}
+
+/// The answer: reads as its body.
+pub struct Response {
+    inner: reqwest::blocking::Response,
+}
+
+impl Client {
+    /// Nothing happens before the first [`Client::send`].
+    pub fn new(settings: Settings) -> Self {
+        Self { settings, checked: Mutex::new(None), unchecked: Mutex::new(None) }
+    }
+
+    /// Sends a request and waits for the head of the answer, following redirects. Any status is a
+    /// success here.
+    pub fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
+        let client = self.client(request.trust)?;
+        redirect::follow(request, |url, authorization| {
+            self.exchange(&client, request, url, authorization)
+        })
+    }
+
+    fn exchange(
+        &self,
+        client: &reqwest::blocking::Client,
+        request: &Request<'_>,
+        url: &Url,
+        authorization: Option<&str>,
+    ) -> Result<Response, Error> {
+        let mut builder = client.request(request.method.into(), url.clone());
+        for (name, value) in &request.headers {
+            builder = builder.header(*name, value);
+        }
+        if let Some(value) = authorization {
+            builder = builder.header("authorization", value);
+        }
+        let mut fault = None;
+        match request.body {
+            Body::Empty if matches!(request.method, Method::Get | Method::Head) => {}
+            // A length of 0 is said aloud: the distribution specification asks for it.
+            Body::Empty => builder = builder.header("content-length", "0"),
+            Body::Bytes(bytes) => builder = builder.body(bytes.to_vec()),
+            Body::Stream { size, open } => {
+                let reader =
+                    open().map_err(|source| Error::Body { url: redact::shown(url), source })?;
+                let watched = Watched::new(reader, size);
+                fault = Some(watched.fault());
+                let patience = SILENCE + DIGESTION + Duration::from_secs(size / SLOWEST);
+                builder = builder.timeout(patience);
+                builder = builder.body(reqwest::blocking::Body::sized(watched, size));
+            }
+        }
+        let outcome = builder.send();
+        // The cause of a failure may be what we wanted to send: no fault of the other side.
+        if let Some(source) = fault.and_then(|fault| fault.take()) {
+            return Err(Error::Body { url: redact::shown(url), source });
+        }
+        let inner = outcome.map_err(|error| Error::exchange(request.method, url, error))?;
+        Ok(Response { inner })
+    }
+
+    fn client(&self, trust: Trust) -> Result<reqwest::blocking::Client, Error> {
+        let slot = match trust {
+            Trust::Checked => &self.checked,
+            Trust::Unchecked => &self.unchecked,
+        };
+        let mut slot = slot.lock().expect("no thread panics while it makes a client");
+        if let Some(client) = &*slot {
+            return Ok(client.clone());
+        }
+        let mut builder = reqwest::blocking::Client::builder()
+            .user_agent(concat!("bryo/", env!("CARGO_PKG_VERSION")))
+            .tls_backend_preconfigured(tls::configuration(trust, &self.settings.certificates)?)
+            .http1_only()
+            .redirect(reqwest::redirect::Policy::none())
+            .retry(reqwest::retry::never())
+            .referer(false)
+            .connect_timeout(CONNECT)
+            .timeout(SILENCE)
+            .tcp_keepalive(SILENCE)
+            .tcp_user_timeout(SILENCE)
+            .no_proxy();
+        for proxy in self.settings.proxies.build()? {
+            builder = builder.proxy(proxy);
+        }
+        let client = builder.build().map_err(|error| Error::Setup(Cause::of(&error)))?;
+        Ok(slot.insert(client).clone())
+    }
+}
+
+impl Response {
+    pub fn status(&self) -> u16 {
+        self.inner.status().as_u16()
+    }
+
+    pub fn is_success(&self) -> bool {
+        self.inner.status().is_success()
+    }
+
+    /// Where the answer came from in the end.
+    pub fn url(&self) -> &Url {
+        self.inner.url()
+    }
+
+    /// A header's first value; None also where it is no text.
+    pub fn header(&self, name: &str) -> Option<&str> {
+        self.inner.headers().get(name)?.to_str().ok()
+    }
+
+    /// All values of a header that may come several times.
+    pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
+        self.inner.headers().get_all(name).iter().filter_map(|value| value.to_str().ok())
+    }
+
+    /// The size of the body in bytes, where the other side tells it.
+    pub fn length(&self) -> Option<u64> {
+        self.header("content-length")?.parse().ok()
+    }
+
+    /// The body, which must not be longer than `limit` bytes.
+    pub fn bytes(self, limit: u64) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        self.take(limit + 1).read_to_end(&mut bytes)?;
+        if bytes.len() as u64 > limit {
+            let text = format!("the answer is longer than {limit} bytes");
+            return Err(io::Error::new(io::ErrorKind::FileTooLarge, text));
+        }
+        Ok(bytes)
+    }
+}
+
+impl Read for Response {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).map_err(|error| match error.kind() {
+            io::ErrorKind::Interrupted => error,
+            kind => io::Error::new(kind, Cause::of(&error)),
+        })
+    }
+}
+
+impl fmt::Debug for Response {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Response({} {})", self.status(), redact::shown(self.url()))
+    }
+}
+
+impl fmt::Display for Method {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(reqwest::Method::from(*self).as_str())
+    }
+}
+
+impl From<Method> for reqwest::Method {
+    fn from(method: Method) -> Self {
+        match method {
+            Method::Get => Self::GET,
+            Method::Head => Self::HEAD,
+            Method::Post => Self::POST,
+            Method::Put => Self::PUT,
+            Method::Patch => Self::PATCH,
+            Method::Delete => Self::DELETE,
+        }
+    }
+}

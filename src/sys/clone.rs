@@ -18,7 +18,8 @@ pub fn copy(from: &File, to: &File, size: u64) -> Result<()> {
     if size == 0 || share(from, to) {
         return Ok(());
     }
-    to.set_len(size).map_err(|e| Error::new(format!("ftruncate({}, {size})", to.as_raw_fd()), e))?;
+    to.set_len(size)
+        .map_err(|e| Error::new(format!("ftruncate({}, {size})", to.as_raw_fd()), e))?;
     let mut in_kernel = true;
     let mut end = 0;
     while let Some(start) = next_data(from, end)?.filter(|start| *start < size) {
@@ -50,7 +51,12 @@ fn copy_range(from: &File, to: &File, start: u64, end: u64) -> Result<bool> {
             Ok(0) => return Ok(false),
             Ok(_) | Err(Errno::INTR) => {}
             Err(
-                Errno::XDEV | Errno::INVAL | Errno::OPNOTSUPP | Errno::NOSYS | Errno::PERM | Errno::BADF,
+                Errno::XDEV
+                | Errno::INVAL
+                | Errno::OPNOTSUPP
+                | Errno::NOSYS
+                | Errno::PERM
+                | Errno::BADF,
             ) => return Ok(false),
             Err(e) => {
                 let call =

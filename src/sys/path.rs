@@ -196,7 +196,12 @@ fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<
         if name == "." {
             continue;
         }
-        let at = fs::openat(here, &*name, OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty())?;
+        let at = fs::openat(
+            here,
+            &*name,
+            OFlags::PATH | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+            Mode::empty(),
+        )?;
         let kind = FileType::of(fs::fstat(&at)?.st_mode);
         let last = ahead.is_empty();
         if kind == FileType::Symlink && !(last && flags.contains(OFlags::NOFOLLOW)) {
@@ -210,7 +215,12 @@ fn walk(root: BorrowedFd<'_>, path: &Path, flags: OFlags) -> rustix::io::Result<
             }
             push_reversed(&mut ahead, OsStr::from_bytes(target.as_bytes()));
         } else if last {
-            return fs::openat(here, &*name, flags | OFlags::NOFOLLOW | OFlags::CLOEXEC, Mode::empty());
+            return fs::openat(
+                here,
+                &*name,
+                flags | OFlags::NOFOLLOW | OFlags::CLOEXEC,
+                Mode::empty(),
+            );
         } else if kind == FileType::Dir {
             above.push(at);
         } else {
@@ -319,7 +329,10 @@ fn make_node(dir: BorrowedFd<'_>, name: &OsStr, kind: Type, mode: u32) -> Result
 pub fn rename_at(from: impl AsFd, old: &OsStr, to: impl AsFd, new: &OsStr) -> Result<()> {
     let (from, to) = (from.as_fd(), to.as_fd());
     fs::renameat(from, old, to, new).map_err(|e| {
-        Error::new(format!("renameat({}, {old:?}, {}, {new:?})", from.as_raw_fd(), to.as_raw_fd()), e)
+        Error::new(
+            format!("renameat({}, {old:?}, {}, {new:?})", from.as_raw_fd(), to.as_raw_fd()),
+            e,
+        )
     })
 }
 

@@ -6,7 +6,10 @@ use crate::support::Place;
 fn version_is_data() {
     let place = Place::new();
     let said = place.bryo("version").succeeds();
-    assert!(said.text().starts_with(concat!("bryo ", env!("CARGO_PKG_VERSION"), " (linux/")), "{said}");
+    assert!(
+        said.text().starts_with(concat!("bryo ", env!("CARGO_PKG_VERSION"), " (linux/")),
+        "{said}"
+    );
     assert_eq!(said.errors(), "");
     let said = place.bryo("version --json").succeeds();
     assert_eq!(said.json()["version"], env!("CARGO_PKG_VERSION"));
@@ -42,9 +45,10 @@ fn wrong_words_are_usage_errors() {
 fn help_knows_every_command() {
     let place = Place::new();
     let help = place.bryo("--help").succeeds().text();
-    for command in "build run pull push login logout images inspect history tag rm save load import \
+    for command in
+        "build run pull push login logout images inspect history tag rm save load import \
                     doctor version completion"
-        .split_whitespace()
+            .split_whitespace()
     {
         assert!(help.contains(&format!("\n  {command} ")), "{command} is not in:\n{help}");
         let own = place.bryo(&format!("{command} --help")).succeeds();

@@ -18,7 +18,8 @@ pub struct Judge<'a> {
 impl<'a> Judge<'a> {
     /// None where only one user is there: `tests/run`, started by root, makes another one.
     pub fn new(place: &'a Place) -> Option<Self> {
-        let Some(name) = std::env::var("BRYO_TEST_JUDGE").ok().filter(|name| !name.is_empty()) else {
+        let Some(name) = std::env::var("BRYO_TEST_JUDGE").ok().filter(|name| !name.is_empty())
+        else {
             skip("tests with a second user as judge (sudo tests/run)");
             return None;
         };

@@ -136,7 +136,8 @@ impl Drop for Place {
         if self.user.is_none() {
             // An image's directories may forbid even their owner to remove what is in them.
             let chmod = ["-R", "u+rwX"];
-            let _ = Command::new("chmod").args(chmod).arg(self.path("")).stderr(Stdio::null()).status();
+            let _ =
+                Command::new("chmod").args(chmod).arg(self.path("")).stderr(Stdio::null()).status();
         }
     }
 }

@@ -27,7 +27,10 @@ impl Registry {
         let file = place.path("htpasswd");
         let said = place.run("htpasswd").args(["-nbB", "ann", "secret"]).succeeds();
         fs::write(&file, said.bytes()).expect("a file");
-        Self::with(place, &format!("auth:\n  htpasswd:\n    realm: r\n    path: {}\n", file.display()))
+        Self::with(
+            place,
+            &format!("auth:\n  htpasswd:\n    realm: r\n    path: {}\n", file.display()),
+        )
     }
 
     /// https with a certificate that a made-up authority signed; gives the authority's file.
@@ -112,11 +115,7 @@ impl Registry {
     /// The file that a blob is kept in.
     pub fn blob(&self, digest: &str) -> PathBuf {
         let hex = digest.strip_prefix("sha256:").expect("a sha256 digest");
-        self.data
-            .join("docker/registry/v2/blobs/sha256")
-            .join(&hex[..2])
-            .join(hex)
-            .join("data")
+        self.data.join("docker/registry/v2/blobs/sha256").join(&hex[..2]).join(hex).join("data")
     }
 }
 

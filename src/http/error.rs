@@ -1,0 +1,169 @@
+//! [`Error`]: why there is no answer.
+
+use std::error::Error as StdError;
+use std::fmt;
+use std::io;
+use std::path::PathBuf;
+
+use reqwest::Url;
+
+use super::Method;
+use super::redact::shown;
+
+/// Why an exchange failed. URLs are shown without what may be secret in them.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("certificates in {}", path.display())]
+    Certificates {
+        path: PathBuf,
+        #[source]
+        source: Cause,
+    },
+    #[error("proxy {shown:?}")]
+    Proxy {
+        shown: String,
+        #[source]
+        source: Cause,
+    },
+    #[error("setting up TLS")]
+    Setup(#[source] Cause),
+    #[error("connecting to {host}")]
+    Connect {
+        host: String,
+        what: Connecting,
+        #[source]
+        source: Cause,
+    },
+    #[error("{method} {url}")]
+    Exchange {
+        method: Method,
+        url: String,
+        #[source]
+        source: Cause,
+    },
+    #[error("reading what is to be sent to {url}")]
+    Body {
+        url: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{url} redirects more than {limit} times")]
+    Redirects { url: String, limit: usize },
+    #[error("{url} redirects to {target:?}, {why}")]
+    Redirect { url: String, target: String, why: &'static str },
+}
+
+/// Which part of connecting went wrong.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Connecting {
+    /// Nobody could be reached: no such name, no route, no listener.
+    Reach,
+    /// The other side's certificate does not convince us.
+    Certificate,
+    /// The other side does not speak TLS, or hung up in the middle of its beginning.
+    Tls,
+}
+
+impl Error {
+    pub(super) fn exchange(method: Method, url: &Url, error: reqwest::Error) -> Self {
+        let error = error.without_url();
+        let source = Cause::of(&error);
+        if !error.is_connect() {
+            return Self::Exchange { method, url: shown(url), source };
+        }
+        let host = super::redact::authority(url);
+        Self::Connect { host, what: connecting(&error, url), source }
+    }
+
+    /// Whether the other side was never reached at all.
+    pub fn is_unreachable(&self) -> bool {
+        matches!(self, Self::Connect { what: Connecting::Reach, .. })
+    }
+
+    /// Whether the other side may understand plain http where it did not understand TLS.
+    pub fn is_no_tls(&self) -> bool {
+        matches!(self, Self::Connect { what: Connecting::Tls, .. })
+    }
+
+    /// Whether another try may end better.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect { what, .. } => *what == Connecting::Reach,
+            Self::Exchange { .. } => true,
+            _ => false,
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Connect { what: Connecting::Certificate, host, .. } => Some(format!(
+                "name its certificate authority with --cacert FILE, or use --insecure={host}"
+            )),
+            Self::Connect { what: Connecting::Tls, host, .. } => {
+                Some(format!("--insecure={host} allows plain http"))
+            }
+            Self::Proxy { .. } => Some("a proxy is written as http://HOST:PORT".into()),
+            _ => None,
+        }
+    }
+}
+
+fn connecting(error: &reqwest::Error, url: &Url) -> Connecting {
+    let causes = || std::iter::successors(error.source(), |&error| error.source());
+    // An io::Error hides what it wraps from `source`.
+    let tls = causes().find_map(|cause| {
+        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        cause.downcast_ref().or_else(|| inner?.downcast_ref::<rustls::Error>())
+    });
+    match tls {
+        Some(
+            rustls::Error::InvalidCertificate(_)
+            | rustls::Error::NoCertificatesPresented
+            | rustls::Error::UnsupportedNameType,
+        ) => return Connecting::Certificate,
+        Some(_) => return Connecting::Tls,
+        None => {}
+    }
+    let hung_up = causes().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| {
+        matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+    });
+    match hung_up && url.scheme() == "https" {
+        true => Connecting::Tls,
+        false => Connecting::Reach,
+    }
+}
+
+/// The innermost cause of a failure of the client's; what lies between says nothing to people.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Cause(String);
+
+impl Cause {
+    pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
+        let mut deepest = error;
+        loop {
+            let hidden = deepest.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+            let next = match hidden {
+                Some(inner) => Some(inner as &(dyn StdError + 'static)),
+                None => deepest.source(),
+            };
+            match next {
+                Some(next) => deepest = next,
+                None => return Self(plain(&deepest.to_string())),
+            }
+        }
+    }
+}
+
+/// In the house's own style: no full stop at the end.
+fn plain(text: &str) -> String {
+    text.trim_end_matches('.').to_owned()
+}
+
+impl fmt::Display for Cause {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl StdError for Cause {}

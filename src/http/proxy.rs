@@ -1,0 +1,88 @@
+//! Proxies, as values: nobody here reads the environment.
+
+use std::fmt;
+
+use super::{Cause, Error};
+
+/// Loopback is never reached through a proxy.
+const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
+
+/// Which proxy serves which scheme.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Proxies {
+    /// For `http` URLs: `http://`, `https://` or `socks5://`, with `user:password@` where needed.
+    pub http: Option<String>,
+    /// For `https` URLs.
+    pub https: Option<String>,
+    /// Hosts that are reached directly, as `NO_PROXY` lists them: names with all below them,
+    /// addresses, networks as `10.0.0.0/8`, or `*`; between commas.
+    pub none: Option<String>,
+}
+
+impl Proxies {
+    pub(super) fn build(&self) -> Result<Vec<reqwest::Proxy>, Error> {
+        let none = match &self.none {
+            Some(list) => format!("{list},{LOOPBACK}"),
+            None => LOOPBACK.to_owned(),
+        };
+        let kinds: [(_, fn(String) -> reqwest::Result<reqwest::Proxy>); 2] =
+            [(&self.http, reqwest::Proxy::http), (&self.https, reqwest::Proxy::https)];
+        let mut proxies = Vec::new();
+        for (url, make) in kinds {
+            let Some(url) = url else { continue };
+            let wrong = |error: reqwest::Error| Error::Proxy {
+                shown: hidden(url),
+                source: Cause::of(&error.without_url()),
+            };
+            let proxy = make(complete(url)).map_err(wrong)?;
+            proxies.push(proxy.no_proxy(reqwest::NoProxy::from_string(&none)));
+        }
+        Ok(proxies)
+    }
+}
+
+/// `host:port` alone means http, as in curl.
+fn complete(url: &str) -> String {
+    match url.contains("://") {
+        true => url.to_owned(),
+        false => format!("http://{url}"),
+    }
+}
+
+/// Without user and password.
+fn hidden(url: &str) -> String {
+    match (url.split_once("://"), url.rsplit_once('@')) {
+        (Some((scheme, _)), Some((_, rest))) => format!("{scheme}://{rest}"),
+        (None, Some((_, rest))) => rest.to_owned(),
+        _ => url.to_owned(),
+    }
+}
+
+impl fmt::Debug for Proxies {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Proxies")
+            .field("http", &self.http.as_deref().map(hidden))
+            .field("https", &self.https.as_deref().map(hidden))
+            .field("none", &self.none)
+            .finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn proxies_are_completed_and_their_passwords_hidden() {
+        for (url, full, shown) in [
+            ("proxy:3128", "http://proxy:3128", "proxy:3128"),
+            ("ann:p@ss@proxy:1", "http://ann:p@ss@proxy:1", "proxy:1"),
+            ("socks5://ann:pass@h:1", "socks5://ann:pass@h:1", "socks5://h:1"),
+        ] {
+            assert_eq!((complete(url).as_str(), hidden(url).as_str()), (full, shown));
+        }
+        let wrong = Proxies { https: Some("http://a:secret@:::".into()), ..Proxies::default() };
+        let error = wrong.build().expect_err("no such URL").to_string();
+        assert!(!error.contains("secret"), "{error}");
+    }
+}
