@@ -1,8 +1,14 @@
-//! `${VAR:-word}` and its relatives.
+//! `${VAR:-word}` and its relatives: quotes, escapes and variables, as a shell reads them.
 
 use std::fmt;
+use std::iter::Peekable;
+use std::str::Chars;
 
+use super::pattern::{Pattern, Reach};
 use super::{Error, Word};
+
+/// How deep `${a:-${b:-…}}` may be nested: each level is a few stack frames.
+const DEPTH: usize = 64;
 
 /// Reads [`Word`]s in the light of some variables.
 pub struct Expander<'a> {
@@ -18,24 +24,578 @@ impl fmt::Debug for Expander<'_> {
 
 impl<'a> Expander<'a> {
     /// `escape` is the file's ([`Directives::escape`](super::Directives::escape)); `lookup` gives
-    /// a variable's value, `None` when it is unset.
+    /// a variable's value, `None` when it is unset, and so also sees which ones are used.
     pub fn new(escape: char, lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
         Self { escape, lookup }
     }
 
     /// Variables in, quotes and escapes out.
     pub fn word(&self, word: &Word) -> Result<String, Error> {
-        let _ = &self.lookup;
-        Ok(word.raw().to_owned())
+        self.text(word.raw())
     }
 
-    /// The same, then split at blanks that were not quoted (EXPOSE).
+    /// [`Self::word`] for a text that is part of something larger.
+    pub fn text(&self, text: &str) -> Result<String, Error> {
+        let rules = Rules { escape: self.escape, ..Rules::default() };
+        Ok(expand(text, rules, self.lookup)?.0)
+    }
+
+    /// The same, then split at blanks that were not quoted.
     pub fn words(&self, word: &Word) -> Result<Vec<String>, Error> {
-        Ok(vec![word.raw().to_owned()])
+        let rules = Rules { escape: self.escape, ..Rules::default() };
+        Ok(expand(word.raw(), rules, self.lookup)?.1)
     }
 
-    /// A here-document's body for COPY and ADD: quotes are literal, and the escape is always `\`.
+    /// A here-document's body for COPY and ADD: quotes are literal, and the escape is `\` whatever
+    /// the file's is.
     pub fn body(&self, text: &str) -> Result<String, Error> {
-        Ok(text.to_owned())
+        let rules = Rules { quotes_are_literal: true, ..Rules::default() };
+        Ok(expand(text, rules, self.lookup)?.0)
+    }
+}
+
+/// How a text is read.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct Rules {
+    pub(super) escape: char,
+    /// Quotes mean nothing.
+    pub(super) quotes_are_literal: bool,
+    /// Quotes do their work and stay.
+    pub(super) keep_quotes: bool,
+    /// Escapes do their work and stay.
+    pub(super) keep_escapes: bool,
+    /// Variables that are not set stay as they are written.
+    pub(super) keep_unset: bool,
+}
+
+impl Default for Rules {
+    fn default() -> Self {
+        Self {
+            escape: '\\',
+            quotes_are_literal: false,
+            keep_quotes: false,
+            keep_escapes: false,
+            keep_unset: false,
+        }
+    }
+}
+
+/// The whole text, and its words.
+pub(super) fn expand(
+    text: &str,
+    rules: Rules,
+    lookup: &dyn Fn(&str) -> Option<String>,
+) -> Result<(String, Vec<String>), Error> {
+    let mut reader = Reader { chars: text.chars().peekable(), rules, lookup, depth: 0 };
+    reader
+        .until(None, rules.keep_escapes)
+        .map(|(text, words)| (text, words.finish()))
+        .map_err(|why| Error::Expand { word: text.to_owned(), why })
+}
+
+/// Collects words; only what was neither quoted nor escaped separates them.
+#[derive(Default)]
+struct Words {
+    done: Vec<String>,
+    current: String,
+    inside: bool,
+}
+
+impl Words {
+    fn push(&mut self, char: char) {
+        if !char.is_whitespace() {
+            self.push_quoted(char);
+        } else if self.inside && !self.current.is_empty() {
+            self.done.push(std::mem::take(&mut self.current));
+            self.inside = false;
+        }
+    }
+
+    fn push_quoted(&mut self, char: char) {
+        self.current.push(char);
+        self.inside = true;
+    }
+
+    fn push_quoted_text(&mut self, text: &str) {
+        self.current.push_str(text);
+        self.inside = true;
+    }
+
+    fn finish(mut self) -> Vec<String> {
+        if !self.current.is_empty() {
+            self.done.push(self.current);
+        }
+        self.done
+    }
+}
+
+struct Reader<'a> {
+    chars: Peekable<Chars<'a>>,
+    rules: Rules,
+    lookup: &'a dyn Fn(&str) -> Option<String>,
+    depth: usize,
+}
+
+impl Reader<'_> {
+    /// Reads up to and over `stop`, or to the end. Errors are the reason.
+    fn until(&mut self, stop: Option<char>, keep_escapes: bool) -> Result<(String, Words), String> {
+        let outside = std::mem::replace(&mut self.rules.keep_escapes, keep_escapes);
+        self.depth += 1;
+        let read = if self.depth > DEPTH {
+            Err("syntax error: bad substitution (nested too deeply)".to_owned())
+        } else {
+            self.until_unguarded(stop)
+        };
+        self.depth -= 1;
+        self.rules.keep_escapes = outside;
+        read
+    }
+
+    fn until_unguarded(&mut self, stop: Option<char>) -> Result<(String, Words), String> {
+        let mut text = String::new();
+        let mut words = Words::default();
+        while let Some(&char) = self.chars.peek() {
+            match char {
+                _ if Some(char) == stop => {
+                    self.chars.next();
+                    return Ok((text, words));
+                }
+                '$' => {
+                    let value = self.dollar()?;
+                    text.push_str(&value);
+                    value.chars().for_each(|char| words.push(char));
+                }
+                '\'' | '"' if !self.rules.quotes_are_literal => {
+                    let quoted = if char == '"' { self.double()? } else { self.single()? };
+                    text.push_str(&quoted);
+                    words.push_quoted_text(&quoted);
+                }
+                '<' => {
+                    let opening = self.heredoc_opening();
+                    text.push_str(&opening);
+                    words.push_quoted_text(&opening);
+                }
+                _ if char == self.rules.escape => {
+                    self.chars.next();
+                    if self.rules.keep_escapes {
+                        text.push(char);
+                        words.push_quoted(char);
+                    }
+                    // At the end it escapes nothing and is dropped.
+                    if let Some(escaped) = self.chars.next() {
+                        text.push(escaped);
+                        words.push_quoted(escaped);
+                    }
+                }
+                _ => {
+                    self.chars.next();
+                    text.push(char);
+                    words.push(char);
+                }
+            }
+        }
+        match stop {
+            None => Ok((text, words)),
+            Some(stop) => {
+                Err(format!("unexpected end of statement while looking for matching {stop}"))
+            }
+        }
+    }
+
+    /// `<`, or `<<` with the blanks behind it: they belong to the word, as in `<< EOF`.
+    fn heredoc_opening(&mut self) -> String {
+        self.chars.next();
+        let mut opening = "<".to_owned();
+        if self.chars.next_if_eq(&'<').is_some() {
+            opening.push('<');
+            while let Some(blank) = self.chars.next_if(|char| char.is_whitespace()) {
+                opening.push(blank);
+            }
+        }
+        opening
+    }
+
+    fn single(&mut self) -> Result<String, String> {
+        let mut text = String::new();
+        self.quote(&mut text);
+        while let Some(&char) = self.chars.peek() {
+            if char == '\'' {
+                self.quote(&mut text);
+                return Ok(text);
+            }
+            self.chars.next();
+            text.push(char);
+        }
+        Err("unexpected end of statement while looking for matching single-quote".to_owned())
+    }
+
+    fn double(&mut self) -> Result<String, String> {
+        let mut text = String::new();
+        self.quote(&mut text);
+        while let Some(&char) = self.chars.peek() {
+            match char {
+                '"' => {
+                    self.quote(&mut text);
+                    return Ok(text);
+                }
+                '$' => text.push_str(&self.dollar()?),
+                _ if char == self.rules.escape => {
+                    self.chars.next();
+                    if self.rules.keep_escapes {
+                        text.push(char);
+                    }
+                    let escape = self.rules.escape;
+                    let escapable = |next: &char| matches!(next, '"' | '$') || *next == escape;
+                    match self.chars.next_if(escapable) {
+                        Some(escaped) => text.push(escaped),
+                        // Before anything else it stands for itself.
+                        None if self.chars.peek().is_some() => text.push(char),
+                        None => {}
+                    }
+                }
+                _ => {
+                    self.chars.next();
+                    text.push(char);
+                }
+            }
+        }
+        Err("unexpected end of statement while looking for matching double-quote".to_owned())
+    }
+
+    /// Reads a quotation mark.
+    fn quote(&mut self, text: &mut String) {
+        let quote = self.chars.next();
+        if self.rules.keep_quotes {
+            text.extend(quote);
+        }
+    }
+
+    fn dollar(&mut self) -> Result<String, String> {
+        self.chars.next();
+        if self.chars.next_if_eq(&'{').is_none() {
+            let name = self.name();
+            return Ok(match (name.as_str(), self.value(&name)) {
+                ("", _) => "$".to_owned(),
+                (_, None) if self.rules.keep_unset => format!("${name}"),
+                (_, value) => value.unwrap_or_default(),
+            });
+        }
+        match self.chars.peek() {
+            None => return Err(missing("'}'")),
+            Some('{' | '}' | ':') => return Err("syntax error: bad substitution".to_owned()),
+            Some(_) => {}
+        }
+        let name = self.name();
+        match self.chars.next() {
+            None => Err(missing("'}'")),
+            Some('}') => Ok(match self.value(&name) {
+                None if self.rules.keep_unset => format!("${{{name}}}"),
+                value => value.unwrap_or_default(),
+            }),
+            Some(':') => match self.chars.next() {
+                None => Err(missing("'}'")),
+                Some(modifier) => self.modified(&name, modifier, true),
+            },
+            Some('/') => self.replaced(&name),
+            Some(modifier @ ('+' | '-' | '?' | '#' | '%')) => self.modified(&name, modifier, false),
+            Some(other) => Err(unsupported(&other.to_string())),
+        }
+    }
+
+    /// `${name:-word}`, with (`colon`: empty counts as unset) and without the colon.
+    fn modified(&mut self, name: &str, modifier: char, colon: bool) -> Result<String, String> {
+        let shown = if colon { format!(":{modifier}") } else { modifier.to_string() };
+        let word = self.part('}', matches!(modifier, '#' | '%'), "'}'")?;
+        let value = self.value(name);
+        if value.is_none() && self.rules.keep_unset {
+            return Ok(format!("${{{name}{shown}{word}}}"));
+        }
+        let set = value.as_deref().filter(|value| !(colon && value.is_empty()));
+        match modifier {
+            '-' => Ok(set.unwrap_or(&word).to_owned()),
+            '+' => Ok(set.map_or_else(String::new, |_| word)),
+            '?' => match (set, word.as_str(), &value) {
+                (Some(value), _, _) => Ok(value.to_owned()),
+                (None, "", None) => Err(format!("{name}: is not allowed to be unset")),
+                (None, "", Some(_)) => Err(format!("{name}: is not allowed to be empty")),
+                (None, message, _) => Err(format!("{name}: {message}")),
+            },
+            '#' | '%' => {
+                let value = value.unwrap_or_default();
+                let (reach, pattern) = match word.strip_prefix(modifier) {
+                    Some(pattern) => (Reach::Longest, Pattern::new(pattern)?),
+                    None => (Reach::Shortest, Pattern::new(&word)?),
+                };
+                Ok(match modifier {
+                    '#' => pattern.trim_start(&value, reach),
+                    _ => pattern.trim_end(&value, reach),
+                })
+            }
+            _ => Err(unsupported(&shown)),
+        }
+    }
+
+    /// `${name/pattern/replacement}`
+    fn replaced(&mut self, name: &str) -> Result<String, String> {
+        let all = self.chars.next_if_eq(&'/').is_some();
+        let pattern = self.part('/', true, "'/' in ${}")?;
+        let replacement = self.part('}', true, "'}'")?;
+        let value = self.value(name);
+        if value.is_none() && self.rules.keep_unset {
+            return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
+        }
+        let (value, pattern) = (value.unwrap_or_default(), Pattern::new(&pattern)?);
+        Ok(match all {
+            true => pattern.replace_all(&value, &replacement),
+            false => pattern.replace_first(&value, &replacement),
+        })
+    }
+
+    /// A part of `${…}` up to `stop`, itself expanded.
+    fn part(&mut self, stop: char, keep_escapes: bool, wanted: &str) -> Result<String, String> {
+        match self.until(Some(stop), keep_escapes) {
+            Ok((text, _)) => Ok(text),
+            Err(_) if self.chars.peek().is_none() => Err(missing(wanted)),
+            Err(why) => Err(why),
+        }
+    }
+
+    /// A variable's name: letters, digits and `_`; or only digits; or one special character.
+    fn name(&mut self) -> String {
+        let mut name = String::new();
+        match self.chars.peek() {
+            Some(first) if first.is_ascii_digit() => {
+                while let Some(digit) = self.chars.next_if(char::is_ascii_digit) {
+                    name.push(digit);
+                }
+            }
+            Some('@' | '*' | '#' | '?' | '-' | '$' | '!') => name.extend(self.chars.next()),
+            _ => {
+                let inside = |char: &char| char.is_alphanumeric() || *char == '_';
+                while let Some(char) = self.chars.next_if(inside) {
+                    name.push(char);
+                }
+            }
+        }
+        name
+    }
+
+    fn value(&self, name: &str) -> Option<String> {
+        if name.is_empty() { None } else { (self.lookup)(name) }
+    }
+}
+
+fn missing(what: &str) -> String {
+    format!("syntax error: missing {what}")
+}
+
+fn unsupported(modifier: &str) -> String {
+    format!("unsupported modifier ({modifier}) in substitution")
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    fn environment(name: &str) -> Option<String> {
+        let value = match name {
+            "PWD" => "/home",
+            "SHELL" => "bash",
+            "NULL" => "",
+            "KOREAN" => "한국어",
+            "FILE" => "a.tar.gz",
+            "URL" => "http://a/b",
+            "STARS" => "/foo*/*/*.txt",
+            "STAR" => "\\*/",
+            "SPACED" => " two  words ",
+            "Q" => "a'b\"c",
+            "1" => "one",
+            _ => return None,
+        };
+        Some(value.to_owned())
+    }
+
+    /// Rows `text | result`; `!text` in the result is an error that contains it.
+    fn check(rows: &str, read: impl Fn(&Expander<'_>, &str) -> Result<String, Error>) {
+        let expander = Expander::new('\\', &environment);
+        for row in rows.lines().filter(|row| !row.trim().is_empty()) {
+            let (text, expected) =
+                row.rsplit_once(" | ").unwrap_or((row.trim_end_matches(" |"), ""));
+            let (text, expected) = (text.trim(), expected.trim());
+            match (read(&expander, text), expected.strip_prefix("!!")) {
+                (Ok(got), None) => assert_eq!(got, expected, "{text}"),
+                (Err(error), Some(part)) => {
+                    assert!(error.to_string().contains(part), "{text}: {error}");
+                }
+                (got, _) => panic!("{text}: {got:?} instead of {expected}"),
+            }
+        }
+    }
+
+    #[test]
+    fn expands_words() {
+        let rows = r#"
+            hello | hello
+            he'll'o | hello
+            he'llo | !!looking for matching single-quote
+            he\'llo | he'llo
+            he\\'llo | !!single-quote
+            abc\tdef | abctdef
+            "abc\tdef" | abc\tdef
+            "abc\\tdef" | abc\tdef
+            'abc\tdef' | abc\tdef
+            hello\ | hello
+            hello\\ | hello\
+            "hello | !!looking for matching double-quote
+            "hello\" | !!double-quote
+            "hel'lo" | hel'lo
+            'hello\' | hello\
+            '' |
+            $. | $.
+            $ | $
+            he$1x | heonex
+            he$12x | hex
+            he$.x | he$.x
+            he$pwd. | he.
+            he$PWD | he/home
+            he\$PWD | he$PWD
+            he\\$PWD | he\/home
+            "he\$PWD" | he$PWD
+            'he$PWD' | he$PWD
+            he\${} | he${}
+            he${}xx | !!bad substitution
+            he${{x} | !!bad substitution
+            he${:x} | !!bad substitution
+            he${ | !!missing '}'
+            he${hi | !!missing '}'
+            he${hi: | !!missing '}'
+            he${hi:- | !!missing '}'
+            he${hi:-x"} | !!missing '}'
+            he${hi} | he
+            he${PWD} | he/home
+            he${hi=x} | !!unsupported modifier (=) in substitution
+            he${hi:=x} | !!unsupported modifier (:=) in substitution
+            he${PWD.} | !!unsupported modifier (.)
+            he${hi:-thr:-ee} | hethr:-ee
+            he${hi:-0} | he0
+            he${hi-} | he
+            he${NULL-x} | he
+            he${NULL:-x} | hex
+            he${PWD:-x} | he/home
+            he${PWD:+x} | hex
+            he${PWD+} | he
+            he${NULL+x} | hex
+            he${NULL:+x} | he
+            he${hi+x} | he
+            he${hi:-$PWD}s | he/homes
+            he${hi:-${PWD}}s | he/homes
+            he${hi:-${PWD:+${SHELL:-"}"}}} | hebash
+            he${hi:-"}"} | he}
+            he${hi:-'$PWD'} | he$PWD
+            he${hi:-\}} | he}
+            he"${hi:-"x y"}" | hex y
+            "${Q}" | a'b"c
+            $Q | a'b"c
+            ${KOREAN}! | 한국어!
+            $KOREANx |
+            안녕${hi:-하세요} | 안녕하세요
+            ${PWD:?} | /home
+            ${hi?} | !!hi: is not allowed to be unset
+            ${hi:?} | !!hi: is not allowed to be unset
+            ${NULL?} |
+            ${NULL:?} | !!NULL: is not allowed to be empty
+            ${NULL:?no $SHELL} | !!NULL: no bash
+            ${FILE%.*} | a.tar
+            ${FILE%%.*} | a
+            ${FILE#*.} | tar.gz
+            ${FILE##*.} | gz
+            ${FILE#$hi} | a.tar.gz
+            ${hi#x} |
+            ${FILE%\x} | !!invalid escape '\x'
+            ${URL#*//} | a/b
+            ${URL/http:\/\//https://} | https://a/b
+            ${URL//\//_} | http:__a_b
+            ${URL//\//\/} | http:\/\/a\/b
+            ${STARS/$STAR/.} | /foo.*/*.txt
+            ${STARS//$STAR/.} | /foo..*.txt
+            ${FILE//ww} | !!missing '/' in ${}
+            ${FILE//} | !!missing '/' in ${}
+            ${FILE///} | a.tar.gz
+            ${FILE/a/$1} | one.tar.gz
+            ${FILE/a/x | !!missing '}'
+            $@$*$#$?$-$! |
+            ${#} |
+            ${-x} | !!unsupported modifier (x)
+            a<<b | a<<b
+        "#;
+        check(rows, |expander, text| expander.word(&Word::new(text)));
+    }
+
+    #[test]
+    fn splits_words() {
+        let rows = r#"
+            hello | hello
+            a b | a,b
+            "a b" c | a b,c
+            a\ b c | a b,c
+            $SPACED | two,words
+            x$SPACED. | x,two,words,.
+            "x$SPACED" | x two  words
+            '' a "" | a
+            ab"c d"e f | abc de,f
+            80 $hi 90 | 80,90
+            "a | !!double-quote
+        "#;
+        check(rows, |expander, text| {
+            let words = expander.words(&Word::new(text))?;
+            Ok(words.iter().map(|word| word.trim_end()).collect::<Vec<_>>().join(","))
+        });
+    }
+
+    #[test]
+    fn bodies_keep_their_quotes() {
+        let expander = Expander::new('`', &environment);
+        for (text, expected) in [
+            ("it's \"$PWD\"\n", "it's \"/home\"\n"),
+            ("\\$PWD \\\\ \\x `$PWD`\n", "$PWD \\ x `/home`\n"),
+            ("${hi:-\"a\"}\n", "\"a\"\n"),
+        ] {
+            assert_eq!(expander.body(text).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn the_escape_is_the_files() {
+        let expander = Expander::new('`', &environment);
+        for (text, expected) in
+            [("`$PWD", "$PWD"), ("c:\\$PWD", "c:\\/home"), ("\"`\"a``\"", "\"a`")]
+        {
+            assert_eq!(expander.text(text).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn deep_nesting_is_refused() {
+        let text = "${a:-".repeat(100_000);
+        let error = Expander::new('\\', &|_| None).text(&text).expect_err("accepted");
+        assert!(error.to_string().contains("nested too deeply"), "{error}");
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in r#"[a-c$\{\}:\-+?#%/*\\"'`< \n\PC]{0,40}"#) {
+            let expander = Expander::new('\\', &environment);
+            let word = Word::new(text.clone());
+            prop_assert_eq!(expander.word(&word).is_ok(), expander.words(&word).is_ok());
+            drop(expander.body(&text));
+        }
+
+        #[test]
+        fn quoting_is_undone(text in "[^']{0,20}") {
+            let expander = Expander::new('\\', &environment);
+            prop_assert_eq!(expander.text(&format!("'{text}'")), Ok(text));
+        }
     }
 }

@@ -158,7 +158,7 @@ pub enum Security {
     Insecure,
 }
 
-/// What a `RUN` with here-documents really asks for.
+/// What the shell form of a `RUN` really asks for, here-documents and all: see [`Run::script`].
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Script {
     /// This text goes to the shell.
@@ -166,16 +166,6 @@ pub enum Script {
     /// The one here-document begins with `#!`: the shell gets `path`, where an executable,
     /// read-only file with this content is mounted.
     File { path: String, content: String },
-}
-
-impl Run {
-    /// The shell form with its here-documents resolved; `None` for the exec form.
-    pub fn script(&self) -> Option<Script> {
-        match &self.command {
-            Command::Shell(line) => Some(Script::Text(line.clone())),
-            Command::Exec(_) => None,
-        }
-    }
 }
 
 /// A here-document's body.
@@ -191,16 +181,6 @@ pub struct Heredoc {
     pub strip_tabs: bool,
     /// `3<<EOF`
     pub descriptor: u32,
-}
-
-impl Heredoc {
-    /// The body, without leading tabs if it was opened with `<<-`.
-    pub fn text(&self) -> String {
-        if !self.strip_tabs {
-            return self.content.clone();
-        }
-        self.content.split_inclusive('\n').map(|line| line.trim_start_matches('\t')).collect()
-    }
 }
 
 /// `COPY [--from=…] … SOURCE… DESTINATION`

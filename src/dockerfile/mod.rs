@@ -10,22 +10,32 @@
 //! (ports, signals, modes, mounts) are parsed by [`value`] and [`Mount`].
 
 mod expand;
-pub mod glob;
-pub mod ignore;
+mod flags;
+mod glob;
+mod heredoc;
+mod ignore;
 mod instruction;
+mod lexer;
+mod mode;
 mod mount;
 mod parser;
+mod pattern;
 mod span;
 mod suggest;
+mod syntax;
 pub mod value;
+mod words;
 
 pub use expand::Expander;
+pub use glob::Glob;
 pub use ignore::Ignore;
 pub use instruction::*;
+pub use mode::Mode;
 pub use mount::{Mount, Owner, Sharing};
 pub use parser::{parse, parse_trigger};
 pub use span::{Diagnostic, Severity, Span};
 pub use suggest::suggest;
+pub use syntax::{Form, Node, Syntax, read};
 
 /// A Dockerfile, read. What had an error is missing from it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
@@ -86,8 +96,10 @@ pub enum Error {
     Protocol(String),
     #[error("invalid chmod parameter: '{0}'. it should be octal string and between 0 and 07777")]
     Mode(String),
-    #[error("invalid duration {0:?}")]
+    #[error("time: invalid duration {0:?}")]
     Duration(String),
-    #[error("invalid mount {text:?}: {why}")]
-    Mount { text: String, why: String },
+    #[error("invalid size: {0:?}")]
+    Size(String),
+    #[error("invalid mount {mount:?}: {why}")]
+    Mount { mount: String, why: String },
 }

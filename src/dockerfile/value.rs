@@ -2,30 +2,207 @@
 
 use super::Error;
 
-/// Port specifications to `port/proto`, sorted and each once.
+/// Ports of EXPOSE to `port/proto`, sorted, each once: `80`, `80/TCP`, `80-82`; of
+/// `[IP:][HOST:]CONTAINER` only the last part counts.
 pub fn expose(words: &[String]) -> Result<Vec<String>, Error> {
-    Ok(words.to_vec())
+    let mut ports = Vec::new();
+    for word in words {
+        let (rest, protocol) = match word.split_once('/') {
+            Some((rest, "")) => (rest, "tcp".to_owned()),
+            Some((rest, protocol)) => (rest, protocol.to_lowercase()),
+            None => (word.as_str(), "tcp".to_owned()),
+        };
+        if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
+            return Err(Error::Protocol(protocol));
+        }
+        let container = rest.rsplit(':').next().unwrap_or(rest);
+        let (from, to) = container.split_once('-').unwrap_or((container, container));
+        let wrong = |_| Error::Port(container.to_owned());
+        let (from, to): (u16, u16) = (from.parse().map_err(wrong)?, to.parse().map_err(wrong)?);
+        if from > to {
+            return Err(Error::Port(container.to_owned()));
+        }
+        ports.extend((from..=to).map(|port| format!("{port}/{protocol}")));
+    }
+    ports.sort();
+    ports.dedup();
+    Ok(ports)
 }
 
-/// Checks a `STOPSIGNAL`, which is kept as it was written.
+/// Linux's, in the order of their numbers.
+const SIGNALS: &str = "HUP INT QUIT ILL TRAP ABRT BUS FPE KILL USR1 SEGV USR2 PIPE ALRM TERM STKFLT \
+                       CHLD CONT STOP TSTP TTIN TTOU URG XCPU XFSZ VTALRM PROF WINCH IO PWR SYS \
+                       IOT CLD POLL UNUSED";
+
+/// Checks a STOPSIGNAL, which the image's configuration keeps as it was written: a number other
+/// than 0, or a name with or without `SIG`.
 pub fn stop_signal(text: &str) -> Result<(), Error> {
-    let _ = text;
-    Ok(())
+    let upper = text.to_ascii_uppercase();
+    let name = upper.strip_prefix("SIG").unwrap_or(&upper);
+    let real_time = |name: &str| match name.strip_prefix("RTMIN").or(name.strip_prefix("RTMAX")) {
+        Some("") => true,
+        Some(offset) => {
+            let sign = if name.starts_with("RTMIN") { '+' } else { '-' };
+            let number = offset.strip_prefix(sign).and_then(|digits| digits.parse::<u8>().ok());
+            number.is_some_and(|number| (1..=15).contains(&number))
+        }
+        None => false,
+    };
+    let known = match text.parse::<i64>() {
+        Ok(number) => number != 0,
+        Err(_) => SIGNALS.split_whitespace().any(|known| known == name) || real_time(name),
+    };
+    if known { Ok(()) } else { Err(Error::Signal(text.to_owned())) }
 }
 
-/// `--chmod`.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Mode;
+/// A Go duration (`1h30m`, `1.5s`, `-100ms`) in nanoseconds.
+pub fn duration(text: &str) -> Result<i64, Error> {
+    let wrong = || Error::Duration(text.to_owned());
+    let (negative, mut rest) = match text.strip_prefix('-') {
+        Some(rest) => (true, rest),
+        None => (false, text.strip_prefix('+').unwrap_or(text)),
+    };
+    if rest == "0" {
+        return Ok(0);
+    }
+    if rest.is_empty() {
+        return Err(wrong());
+    }
+    let mut total = 0_f64;
+    while !rest.is_empty() {
+        let number = rest.find(|char: char| !char.is_ascii_digit() && char != '.');
+        let (number, after) = rest.split_at(number.ok_or_else(wrong)?);
+        let unit = after.find(|char: char| char.is_ascii_digit() || char == '.');
+        let (unit, after) = after.split_at(unit.unwrap_or(after.len()));
+        let scale = match unit {
+            "ns" => 1.0,
+            "us" | "µs" | "μs" => 1e3,
+            "ms" => 1e6,
+            "s" => 1e9,
+            "m" => 60e9,
+            "h" => 3600e9,
+            _ => return Err(wrong()),
+        };
+        total += number.parse::<f64>().map_err(|_| wrong())? * scale;
+        rest = after;
+    }
+    // 2^63 ns: 292 years.
+    if total >= 9.2e18 {
+        return Err(wrong());
+    }
+    #[expect(clippy::cast_possible_truncation, reason = "bounded above")]
+    let nanoseconds = total.round() as i64;
+    Ok(if negative { -nanoseconds } else { nanoseconds })
+}
 
-impl Mode {
-    pub fn parse(text: &str) -> Result<Self, Error> {
-        let _ = text;
-        Ok(Self)
+/// A size in bytes: `64m`, `1.5GiB`, `100 kb`; all units are powers of 1024.
+pub fn size(text: &str) -> Result<u64, Error> {
+    let wrong = || Error::Size(text.to_owned());
+    let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
+    let (number, unit) = text.split_at(end);
+    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
+    let unit = unit.strip_suffix('b').unwrap_or(&unit);
+    let power = match unit.strip_suffix('i').unwrap_or(unit) {
+        "" => 0,
+        "k" => 1,
+        "m" => 2,
+        "g" => 3,
+        "t" => 4,
+        "p" => 5,
+        _ => return Err(wrong()),
+    };
+    let bytes = number.parse::<f64>().map_err(|_| wrong())? * 1024_f64.powi(power);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
+    Ok(bytes as u64)
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn reads_ports() {
+        for (words, expected) in [
+            (&["80"][..], &["80/tcp"][..]),
+            (&["80/TCP", "53/udp", "80"], &["53/udp", "80/tcp"]),
+            (&["80-82"], &["80/tcp", "81/tcp", "82/tcp"]),
+            (&["8080:80", "127.0.0.1:1:2/sctp"], &["2/sctp", "80/tcp"]),
+            (&["80/"], &["80/tcp"]),
+            (&["0"], &["0/tcp"]),
+        ] {
+            let words: Vec<String> = words.iter().map(ToString::to_string).collect();
+            assert_eq!(expose(&words).expect("ports"), expected, "{words:?}");
+        }
+        for (word, error) in [
+            ("foo", "invalid containerPort: foo"),
+            ("65536", "invalid containerPort: 65536"),
+            ("82-80", "invalid containerPort: 82-80"),
+            ("", "invalid containerPort: "),
+            ("80/xyz", "invalid proto: xyz"),
+        ] {
+            let got = expose(&[word.to_owned()]).expect_err(word).to_string();
+            assert_eq!(got, error);
+        }
     }
 
-    /// The permission bits (07777) of a file that had `old` ones.
-    pub fn apply(&self, old: u32, is_directory: bool) -> u32 {
-        let _ = is_directory;
-        old
+    #[test]
+    fn knows_signals() {
+        for good in ["SIGTERM", "term", "9", "37", "SIGRTMIN+3", "RTMAX-14", "RTMIN", "sigkill"] {
+            assert_eq!(stop_signal(good), Ok(()), "{good}");
+        }
+        for bad in ["", "0", "SIG", "SIGFOO", "RTMIN-1", "RTMIN+16", "SIGSIGTERM", "TERM "] {
+            assert_eq!(stop_signal(bad), Err(Error::Signal(bad.to_owned())), "{bad}");
+        }
+    }
+
+    #[test]
+    fn reads_durations() {
+        for (text, expected) in [
+            ("0", 0),
+            ("0s", 0),
+            ("1ns", 1),
+            ("5us", 5_000),
+            ("5µs", 5_000),
+            ("100ms", 100_000_000),
+            ("1.5s", 1_500_000_000),
+            (".5s", 500_000_000),
+            ("1h30m", 5_400_000_000_000),
+            ("1m30s", 90_000_000_000),
+            ("-2s", -2_000_000_000),
+            ("+2s", 2_000_000_000),
+        ] {
+            assert_eq!(duration(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "s", "5", "5x", "1.2.3s", "-", ".s", "1s 2s", "99999999999h", "1e3s"] {
+            assert!(duration(bad).is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn reads_sizes() {
+        for (text, expected) in [
+            ("32", 32),
+            ("32b", 32),
+            ("32k", 32 << 10),
+            ("32 kB", 32 << 10),
+            ("32KiB", 32 << 10),
+            ("1.5G", 3 << 29),
+            ("2TiB", 2 << 40),
+        ] {
+            assert_eq!(size(text), Ok(expected), "{text}");
+        }
+        for bad in ["", "k", "-1", "1x", "1  k", "1.2.3", "1ki b"] {
+            assert!(size(bad).is_err(), "{bad} was accepted");
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn never_panics(text in r"[0-9./:+hmsnuµkKiRTMINAX-]{0,12}") {
+            drop((duration(&text), size(&text), stop_signal(&text)));
+            drop(expose(&[text]));
+        }
     }
 }
