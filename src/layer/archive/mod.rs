@@ -11,7 +11,11 @@
 
 mod pax;
 mod reader;
+mod sparse;
 mod writer;
+
+#[cfg(test)]
+mod tests;
 
 pub use reader::Reader;
 pub use writer::Writer;

@@ -6,26 +6,26 @@ use std::io::{self, BufRead as _, BufReader, Read};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::PathBuf;
 
-use tar::{GnuExtSparseHeader, GnuSparseHeader, Header};
+use tar::Header;
 
-use super::pax::{self, Records};
+use super::pax::Records;
 use super::{BLOCK, Entry, EntryKind};
 use crate::layer::Error;
 
 /// How many bytes of extended headers, long names and sparse maps one entry may have; Go's limit.
 /// Attributes of 64 KiB, the kernel's limit, fit many times.
-const METADATA: u64 = 1 << 20;
+pub(super) const METADATA: u64 = 1 << 20;
 
 /// Reads an archive's entries in order. It is itself the reader of the current entry's content, of
 /// which [`Entry::stored`] bytes are there; what is not read is skipped.
 pub struct Reader<R> {
     input: BufReader<R>,
     /// Bytes taken so far.
-    offset: u64,
+    pub(super) offset: u64,
     /// Of the current entry's content.
-    left: u64,
+    pub(super) left: u64,
     /// After it.
-    padding: u64,
+    pub(super) padding: u64,
     ended: bool,
 }
 
@@ -191,6 +191,11 @@ impl<R: Read> Reader<R> {
         } else {
             entry.xattrs = records.xattrs;
         }
+        if entry.kind != EntryKind::File {
+            // GNU's incremental archives list a directory's names there.
+            self.padding += self.left;
+            self.left = 0;
+        }
         if entry.kind == EntryKind::Dir {
             while path.len() > 1 && path.ends_with(b"/") {
                 path.pop();
@@ -218,109 +223,6 @@ impl<R: Read> Reader<R> {
             EntryKind::File | EntryKind::Dir | EntryKind::Fifo => {}
         }
         Ok(entry)
-    }
-
-    /// Finds out where a file's segments are, whichever way it was written, and reads what of that
-    /// stands before or in the content.
-    fn read_sparse(
-        &mut self,
-        header: &Header,
-        records: &pax::Sparse,
-        entry: &mut Entry,
-    ) -> Result<(), Error> {
-        let (map, real_size) = match (header.as_old().linkflag[0], records.version, &records.map) {
-            (b'S', ..) => {
-                let gnu = header.as_gnu();
-                let gnu =
-                    gnu.ok_or_else(|| self.malformed("a sparse file is not in GNU's format"))?;
-                let content = (self.left, self.padding);
-                let map = self.read_gnu_map(&gnu.sparse, gnu.isextended[0] != 0)?;
-                (self.left, self.padding) = content;
-                (map, number(&gnu.realsize).and_then(|size| u64::try_from(size).ok()))
-            }
-            (_, (Some(1), Some(0)), _) => (self.read_pax_map()?, records.real_size),
-            (_, (Some(_), Some(_)), None) => {
-                return Err(self.malformed("a sparse file is of an unknown version"));
-            }
-            (_, _, Some(map)) => (map.clone(), records.real_size),
-            (_, _, None) => return Ok(()),
-        };
-        let real_size = real_size.filter(|size| *size <= i64::MAX as u64);
-        entry.size = real_size.ok_or_else(|| self.malformed("a sparse file has no size"))?;
-        let segments = segments(&map, entry.size);
-        entry.sparse = Some(segments.ok_or_else(|| self.malformed("a sparse map is malformed"))?);
-        if entry.stored() != self.left {
-            return Err(self.malformed("a sparse map and its content differ in size"));
-        }
-        Ok(())
-    }
-
-    /// Old GNU format: four segments in the header, 21 in each block that may follow.
-    fn read_gnu_map(
-        &mut self,
-        first: &[GnuSparseHeader],
-        mut extended: bool,
-    ) -> Result<Vec<u64>, Error> {
-        let mut map = Vec::new();
-        let mut add = |segments: &[GnuSparseHeader]| {
-            for segment in segments.iter().take_while(|s| s.offset[0] != 0 && s.numbytes[0] != 0) {
-                for field in [&segment.offset, &segment.numbytes] {
-                    map.push(number(field).and_then(|n| u64::try_from(n).ok())?);
-                }
-            }
-            Some(())
-        };
-        let mut sound = add(first);
-        let mut size = 0;
-        while extended {
-            size += BLOCK;
-            if size > METADATA {
-                return Err(self.malformed("a sparse map is too large"));
-            }
-            let mut block = GnuExtSparseHeader::new();
-            self.left = BLOCK;
-            self.fill(block.as_mut_bytes())?;
-            sound = sound.and(add(block.sparse()));
-            extended = block.isextended[0] != 0;
-        }
-        sound.ok_or_else(|| self.malformed("a sparse map is malformed"))?;
-        Ok(map)
-    }
-
-    /// Version 1.0: lines of decimal numbers at the start of the content, up to a whole block. The
-    /// first says how many segments there are.
-    fn read_pax_map(&mut self) -> Result<Vec<u64>, Error> {
-        let mut numbers: Vec<u64> = Vec::new();
-        let mut line = Vec::new();
-        let mut size = 0;
-        loop {
-            if let Some(count) = numbers.first()
-                && numbers.len() as u64 > count.saturating_mul(2)
-            {
-                numbers.remove(0);
-                return Ok(numbers);
-            }
-            size += BLOCK;
-            if size > METADATA {
-                return Err(self.malformed("a sparse map is too large"));
-            }
-            if self.left < BLOCK {
-                return Err(self.malformed("a sparse map is longer than its content"));
-            }
-            let mut block = [0; BLOCK as usize];
-            self.fill(&mut block)?;
-            for byte in block {
-                if numbers.first().is_some_and(|c| numbers.len() as u64 > c.saturating_mul(2)) {
-                    break; // the rest is padding
-                }
-                if byte == b'\n' {
-                    numbers.push(pax::decimal(&line).map_err(|problem| self.malformed(problem))?);
-                    line.clear();
-                } else {
-                    line.push(byte);
-                }
-            }
-        }
     }
 
     /// The next header; None at the end, which is two blocks of zeros or the end of the input.
@@ -366,7 +268,7 @@ impl<R: Read> Reader<R> {
         Ok(true)
     }
 
-    fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Error> {
+    pub(super) fn fill(&mut self, buffer: &mut [u8]) -> Result<(), Error> {
         self.read_exact(buffer).map_err(|error| match error.kind() {
             io::ErrorKind::UnexpectedEof => self.as_truncated(error),
             _ => Error::Read(error),
@@ -403,7 +305,7 @@ impl<R: Read> Reader<R> {
         size.ok_or_else(|| self.malformed("a size is malformed"))
     }
 
-    fn malformed(&self, problem: &'static str) -> Error {
+    pub(super) fn malformed(&self, problem: &'static str) -> Error {
         Error::Malformed { offset: self.offset, problem }
     }
 
@@ -440,7 +342,7 @@ fn is_zero(header: &Header) -> bool {
 
 /// A header's number: octal, or binary in two's complement where the first bit is set (GNU). An
 /// empty field is 0.
-fn number(field: &[u8]) -> Option<i64> {
+pub(super) fn number(field: &[u8]) -> Option<i64> {
     let (first, rest) = field.split_first()?;
     if first & 0x80 != 0 {
         // Bit 6 is the sign.
@@ -455,24 +357,4 @@ fn number(field: &[u8]) -> Option<i64> {
         return Some(0);
     }
     if text.starts_with('+') { None } else { i64::from_str_radix(text, 8).ok() }
-}
-
-/// A map's pairs, checked against the file's size; empty ones left out.
-fn segments(map: &[u64], size: u64) -> Option<Vec<(u64, u64)>> {
-    if !map.len().is_multiple_of(2) {
-        return None;
-    }
-    let mut end = 0;
-    let mut segments = Vec::with_capacity(map.len() / 2);
-    for pair in map.chunks_exact(2) {
-        let (offset, length) = (pair[0], pair[1]);
-        if offset < end {
-            return None;
-        }
-        end = offset.checked_add(length)?;
-        if length > 0 {
-            segments.push((offset, length));
-        }
-    }
-    (end <= size).then_some(segments)
 }

@@ -32,7 +32,11 @@ pub enum Compression {
 }
 
 impl Compression {
-    pub const GZIP: Self = Self::Gzip { level: 6 };
+    /// Every registry and every tool takes it. 484 MB of a Debian system on two cores: level 6 takes
+    /// 6.0 s of processor time for 174.3 MB, 5 takes 5.2 s for 174.7 MB, 4 takes 4.9 s for 177.1 MB,
+    /// 3 takes 4.5 s for 179.6 MB; pigz -6 takes 10.8 s for 172.3 MB.
+    pub const GZIP: Self = Self::Gzip { level: 5 };
+    /// The same data: 1.8 s, 162.7 MB. Docker reads it since 20.10 (2020).
     pub const ZSTD: Self = Self::Zstd { level: 3 };
 
     /// The media type of a layer so compressed.
@@ -184,6 +188,171 @@ impl<W: Write> Write for Compressor<W> {
             Encoder::None(output) => output.flush(),
             Encoder::Gzip(encoder) => encoder.flush(),
             Encoder::Zstd(encoder) => encoder.get_mut().flush(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::Digest;
+
+    /// Something like text, the same every time.
+    fn sample(length: usize) -> Vec<u8> {
+        let mut state = 1_u32;
+        let mut bytes = Vec::with_capacity(length + 16);
+        while bytes.len() < length {
+            state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+            let word = state >> 24;
+            bytes.extend_from_slice(format!("{} {word:x}\n", word * word).as_bytes());
+        }
+        bytes.truncate(length);
+        bytes
+    }
+
+    fn compress(content: &[u8], compression: Compression, threads: usize, step: usize) -> Vec<u8> {
+        let mut compressor = Compressor::new(Vec::new(), compression, threads).expect("a Vec");
+        for chunk in content.chunks(step) {
+            compressor.write_all(chunk).expect("a Vec takes all");
+        }
+        compressor.finish().expect("a Vec takes all")
+    }
+
+    fn read(bytes: &[u8]) -> io::Result<Vec<u8>> {
+        let mut content = Vec::new();
+        decompress(bytes)?.read_to_end(&mut content)?;
+        Ok(content)
+    }
+
+    #[test]
+    fn names_are_parsed_and_printed() {
+        for (text, expected) in [
+            ("none", Ok("none")),
+            ("gzip", Ok("gzip:5")),
+            ("gzip:9", Ok("gzip:9")),
+            ("zstd", Ok("zstd:3")),
+            ("zstd:22", Ok("zstd:22")),
+            ("none:1", Err("no levels")),
+            ("gzip:0", Err("1 to 9")),
+            ("gzip:10", Err("1 to 9")),
+            ("zstd:0", Err("1 to 22")),
+            ("gzip:x", Err("a number")),
+            ("gzip:", Err("a number")),
+            ("brotli", Err("are known")),
+        ] {
+            match (text.parse::<Compression>(), expected) {
+                (Ok(compression), Ok(expected)) => assert_eq!(compression.to_string(), expected),
+                (Err(error), Err(expected)) => {
+                    assert!(error.to_string().contains(expected), "{text}: {error}");
+                }
+                (found, _) => panic!("{text}: {found:?}"),
+            }
+        }
+    }
+
+    #[test]
+    fn bytes_depend_on_content_and_level_alone() {
+        const BLOCK: usize = 128 << 10;
+        let all = sample(5 << 20);
+        for length in [0, 1, BLOCK - 1, BLOCK, BLOCK + 1, 2 * BLOCK, all.len()] {
+            let content = &all[..length];
+            for name in ["none", "gzip:1", "gzip", "gzip:9", "zstd", "zstd:9"] {
+                let compression: Compression = name.parse().expect(name);
+                let bytes = compress(content, compression, 1, 1 << 16);
+                for (threads, step) in [(1, 1 << 16), (2, 100_000), (3, 777), (4, 1 << 20)] {
+                    let again = compress(content, compression, threads, step);
+                    assert!(again == bytes, "{length} bytes, {name}, {threads} threads, {step}");
+                }
+                assert!(read(&bytes).expect(name) == content, "{length} bytes, {name}");
+                if name.starts_with("gzip") {
+                    // One member: that is all many readers look at.
+                    let mut single = Vec::new();
+                    let mut decoder = flate2::bufread::GzDecoder::new(&bytes[..]);
+                    decoder.read_to_end(&mut single).expect(name);
+                    assert!(single == content && decoder.get_ref().is_empty(), "{length} {name}");
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn the_same_content_makes_the_same_bytes_for_ever() {
+        let content = sample(1 << 20);
+        // When an update of a crate changes one of these, layers built anew get another digest than
+        // the same layers built before.
+        for (name, expected) in [
+            ("gzip:1", "b2dbf401bb5a"),
+            ("gzip", "252e01cbf2c9"),
+            ("gzip:9", "aeb3dac1c739"),
+            ("zstd", "73765f47fa3f"),
+        ] {
+            let bytes = compress(&content, name.parse().expect(name), 2, 1 << 16);
+            assert_eq!(Digest::of(&bytes).short(), expected, "{name}");
+        }
+    }
+
+    #[test]
+    fn content_that_does_not_compress_is_carried() {
+        let mut state = 1_u64;
+        let mut noise = Vec::new();
+        while noise.len() < 1 << 20 {
+            state ^= state << 13;
+            state ^= state >> 7;
+            state ^= state << 17;
+            noise.extend_from_slice(&state.to_le_bytes());
+        }
+        for name in ["gzip:1", "gzip", "gzip:9", "zstd"] {
+            let bytes = compress(&noise, name.parse().expect(name), 2, 1 << 16);
+            assert!(read(&bytes).expect(name) == noise, "{name}");
+            // zlib-rs's level 1 has fixed codes only.
+            let most = noise.len() / if name == "gzip:1" { 16 } else { 1000 };
+            assert!(bytes.len() < noise.len() + most, "{name}: {}", bytes.len());
+        }
+    }
+
+    #[test]
+    fn every_form_is_recognised() {
+        let (left, right) = (sample(300_000), sample(1000));
+        let both = [&left[..], &right].concat();
+        let skippable: &[u8] = b"\x5a\x2a\x4d\x18\x04\0\0\0abcd";
+        let of = |content: &[u8], compression| compress(content, compression, 1, 4096);
+        let (gzip, zstd) = (Compression::GZIP, Compression::ZSTD);
+        for (name, bytes, expected) in [
+            ("two members", [of(&left, gzip), of(&right, gzip)].concat(), &both),
+            ("two frames", [of(&left, zstd), of(&right, zstd)].concat(), &both),
+            (
+                "skippable frames",
+                [skippable, &of(&left, zstd), skippable, &of(&right, zstd), skippable].concat(),
+                &both,
+            ),
+            ("plain", left.clone(), &left),
+            ("short", b"abc".to_vec(), &b"abc".to_vec()),
+            ("nothing", vec![], &vec![]),
+        ] {
+            assert!(read(&bytes).expect(name) == *expected, "{name}");
+        }
+        for (name, bytes) in [("bzip2", &b"BZh91AY"[..]), ("xz", b"\xfd7zXZ\0\0")] {
+            let error = read(bytes).expect_err(name);
+            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
+            assert!(error.to_string().starts_with(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn damage_is_noticed() {
+        let content = sample(300_000);
+        for compression in [Compression::GZIP, Compression::ZSTD] {
+            let bytes = compress(&content, compression, 2, 4096);
+            for length in [7, 20, bytes.len() / 2, bytes.len() - 9, bytes.len() - 1] {
+                let error = read(&bytes[..length]).expect_err("it is cut off");
+                assert_eq!(error.kind(), io::ErrorKind::UnexpectedEof, "{compression} {length}");
+            }
+            // The checksum, the length (zstd: the last block), and something in the middle.
+            for at in [bytes.len() / 2, bytes.len() - 6, bytes.len() - 2] {
+                let mut damaged = bytes.clone();
+                damaged[at] ^= 1;
+                assert!(read(&damaged).is_err(), "{compression}: byte {at}");
+            }
         }
     }
 }
