@@ -4,6 +4,38 @@ pub mod archive;
 pub mod compress;
 
 use std::io;
+use std::path::PathBuf;
+
+use crate::image::{Descriptor, Digest};
+
+/// A layer as an image's manifest and configuration name it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Layer {
+    /// Of the bytes as they are stored and sent.
+    pub descriptor: Descriptor,
+    /// Of the tar inside.
+    pub diff_id: Digest,
+}
+
+/// What a layer does to one path of the layers below it. Paths have no slash at either end; the
+/// root directory is the empty one.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Change {
+    /// What is there is new, or other than below. Says nothing about what is in a directory.
+    Put(PathBuf),
+    /// What was there is no more.
+    Delete(PathBuf),
+    /// Nothing of what was in this directory is there any more. Comes after the directory itself.
+    Hide(PathBuf),
+}
+
+impl Change {
+    pub fn path(&self) -> &std::path::Path {
+        match self {
+            Self::Put(path) | Self::Delete(path) | Self::Hide(path) => path,
+        }
+    }
+}
 
 /// What can go wrong with a layer.
 #[derive(Debug, thiserror::Error)]
@@ -17,9 +49,9 @@ pub enum Error {
     #[error("the archive ends in the middle of an entry, after {offset} bytes")]
     Truncated { offset: u64 },
     #[error("{path:?} has {actual} bytes instead of {expected}")]
-    Size { path: std::path::PathBuf, expected: u64, actual: u64 },
+    Size { path: PathBuf, expected: u64, actual: u64 },
     #[error("{path:?} does not fit into an archive: {problem}")]
-    Unfit { path: std::path::PathBuf, problem: &'static str },
+    Unfit { path: PathBuf, problem: &'static str },
     #[error("compression {0:?}: {1}")]
     Compression(String, &'static str),
 }
