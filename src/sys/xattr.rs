@@ -6,60 +6,41 @@
 
 use std::ffi::{OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd as _};
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::PathBuf;
+use std::os::unix::ffi::OsStringExt as _;
+use std::path::{Path, PathBuf};
 
 use rustix::fs::{self, XattrFlags};
 use rustix::io::Errno;
 
 use super::{Error, Result};
 
-/// Most values (records, capabilities, overlay's marks) are far shorter; longer ones cost a second call.
+/// Most values (records, capabilities, overlay's marks) are far shorter; longer ones
+/// cost a second call.
 const SHORT: usize = 256;
+
+/// `XATTR_SIZE_MAX` and `XATTR_LIST_MAX`.
+const LONGEST: usize = 64 << 10;
 
 /// An attribute's value; `None` when it is not there or the file system keeps none.
 pub fn get_at(dir: impl AsFd, name: &OsStr, attribute: &OsStr) -> Result<Option<Vec<u8>>> {
     let path = entry(dir, name);
-    let mut short = [0_u8; SHORT];
-    let mut found = fs::lgetxattr(&path, attribute, &mut short).map(|len| short[..len].to_vec());
-    // The value may grow between the question for its size and the one for itself.
-    while let Err(Errno::RANGE) = found {
-        found = fs::lgetxattr_query(&path, attribute).and_then(|len| {
-            let mut long = vec![0_u8; len];
-            let len = fs::lgetxattr(&path, attribute, &mut long[..])?;
-            long.truncate(len);
-            Ok(long)
-        });
-    }
-    match found {
-        Ok(value) => Ok(Some(value)),
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
-        Err(e) => Err(Error::new(format!("lgetxattr({path:?}, {attribute:?})"), e)),
-    }
+    value(&path, attribute, |buffer| fs::lgetxattr(&path, attribute, buffer))
+}
+
+/// As [`get_at`], of the file that a descriptor stands for, a handle (`O_PATH`) included.
+pub fn get(file: impl AsFd, attribute: &OsStr) -> Result<Option<Vec<u8>>> {
+    let path = handle(file);
+    value(&path, attribute, |buffer| fs::getxattr(&path, attribute, buffer))
 }
 
 /// The names of an entry's attributes; none where the file system keeps none.
 pub fn list_at(dir: impl AsFd, name: &OsStr) -> Result<Vec<OsString>> {
-    let path = entry(dir, name);
-    let mut short = [0_u8; SHORT];
-    let mut found = fs::llistxattr(&path, &mut short).map(|len| short[..len].to_vec());
-    while let Err(Errno::RANGE) = found {
-        found = fs::llistxattr_query(&path).and_then(|len| {
-            let mut long = vec![0_u8; len];
-            let len = fs::llistxattr(&path, &mut long[..])?;
-            long.truncate(len);
-            Ok(long)
-        });
-    }
-    match found {
-        Ok(names) => Ok(names
-            .split(|b| *b == 0)
-            .filter(|name| !name.is_empty())
-            .map(|name| OsString::from_vec(name.to_vec()))
-            .collect()),
-        Err(Errno::OPNOTSUPP) => Ok(Vec::new()),
-        Err(e) => Err(Error::new(format!("llistxattr({path:?})"), e)),
-    }
+    names(&entry(dir, name), |path, buffer| fs::llistxattr(path, buffer))
+}
+
+/// As [`list_at`], of the file that a descriptor stands for.
+pub fn list(file: impl AsFd) -> Result<Vec<OsString>> {
+    names(&handle(file), |path, buffer| fs::listxattr(path, buffer))
 }
 
 pub fn set_at(dir: impl AsFd, name: &OsStr, attribute: &OsStr, value: &[u8]) -> Result<()> {
@@ -78,8 +59,51 @@ pub fn remove_at(dir: impl AsFd, name: &OsStr, attribute: &OsStr) -> Result<()> 
     }
 }
 
+fn value(
+    path: &Path,
+    attribute: &OsStr,
+    ask: impl Fn(&mut [u8]) -> rustix::io::Result<usize>,
+) -> Result<Option<Vec<u8>>> {
+    match whole(ask) {
+        Ok(value) => Ok(Some(value)),
+        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        Err(e) => Err(Error::new(format!("getxattr({path:?}, {attribute:?})"), e)),
+    }
+}
+
+fn names(
+    path: &Path,
+    ask: impl Fn(&Path, &mut [u8]) -> rustix::io::Result<usize>,
+) -> Result<Vec<OsString>> {
+    match whole(|buffer| ask(path, buffer)) {
+        Ok(names) => Ok(names
+            .split(|b| *b == 0)
+            .filter(|name| !name.is_empty())
+            .map(|name| OsString::from_vec(name.to_vec()))
+            .collect()),
+        Err(Errno::OPNOTSUPP) => Ok(Vec::new()),
+        Err(e) => Err(Error::new(format!("listxattr({path:?})"), e)),
+    }
+}
+
+fn whole(ask: impl Fn(&mut [u8]) -> rustix::io::Result<usize>) -> rustix::io::Result<Vec<u8>> {
+    let mut short = [0_u8; SHORT];
+    match ask(&mut short) {
+        Ok(length) => return Ok(short[..length].to_vec()),
+        Err(Errno::RANGE) => {}
+        Err(e) => return Err(e),
+    }
+    // The largest that the kernel knows, so that nothing can grow past it meanwhile.
+    let mut long = vec![0_u8; LONGEST];
+    let length = ask(&mut long)?;
+    long.truncate(length);
+    Ok(long)
+}
+
 fn entry(dir: impl AsFd, name: &OsStr) -> PathBuf {
-    let mut path = format!("/proc/self/fd/{}/", dir.as_fd().as_raw_fd()).into_bytes();
-    path.extend_from_slice(name.as_bytes());
-    OsString::from_vec(path).into()
+    handle(dir).join(name)
+}
+
+fn handle(file: impl AsFd) -> PathBuf {
+    PathBuf::from(format!("/proc/self/fd/{}", file.as_fd().as_raw_fd()))
 }

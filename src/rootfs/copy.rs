@@ -1,0 +1,312 @@
+//! [`Copier`]: files and trees from one root into another.
+
+use std::collections::HashMap;
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::rc::Rc;
+
+use super::dirs::Dirs;
+use super::meta::{FileType, Meta, Time};
+use super::owner::{CAPABILITY, Device, DeviceKind, Record, SideTable};
+use super::place::Place;
+use super::root::Root;
+use super::walk::{Found, Walk};
+use super::{Error, Result};
+use crate::sys::clone;
+
+/// What happens to a file that a copy comes by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Choice {
+    Take,
+    /// With all that is in it.
+    Skip,
+    /// Of a directory: it comes along only when something in it does.
+    Search,
+}
+
+/// What a copy changes on the way. By default nothing: owners, modes, times, attributes and hard
+/// links among the copied files stay.
+#[derive(Clone, Copy, Default)]
+pub struct CopyOptions<'o> {
+    /// User and group of all that is copied.
+    pub owner: Option<(u32, u32)>,
+    /// The mode of a file that had this one.
+    pub mode: Option<&'o dyn Fn(&Meta) -> u32>,
+    /// The time of all that is copied.
+    pub time: Option<Time>,
+    /// Of the extended attributes, only `security.capability` comes along: the others of a host's
+    /// file are not meant for an image.
+    pub no_xattrs: bool,
+    /// Which files come along, by path in the source.
+    pub choose: Option<&'o dyn Fn(&Path, &Meta) -> Choice>,
+}
+
+impl fmt::Debug for CopyOptions<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("CopyOptions")
+            .field("owner", &self.owner)
+            .field("mode", &self.mode.is_some())
+            .field("time", &self.time)
+            .field("no_xattrs", &self.no_xattrs)
+            .field("choose", &self.choose.is_some())
+            .finish()
+    }
+}
+
+/// How much was copied.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Copied {
+    pub paths: u64,
+    /// Of file content, holes included.
+    pub bytes: u64,
+}
+
+/// Copies from one root into another. Files with several names keep these as far as they are copied
+/// by the same copier.
+#[derive(Debug)]
+pub struct Copier<'c> {
+    from: &'c Root,
+    from_records: &'c SideTable,
+    from_dirs: Dirs,
+    to_records: &'c mut SideTable,
+    to_dirs: Dirs,
+    options: CopyOptions<'c>,
+    /// Where the first name of a file with several is now.
+    links: HashMap<(u64, u64), PathBuf>,
+    /// Directories that get mode and time when all is in them.
+    unfinished: Vec<(Place, u32, Time)>,
+    copied: Copied,
+}
+
+impl<'c> Copier<'c> {
+    pub fn new(
+        from: &'c Root,
+        from_records: &'c SideTable,
+        to: &Root,
+        to_records: &'c mut SideTable,
+        options: CopyOptions<'c>,
+    ) -> Result<Self> {
+        Ok(Self {
+            from,
+            from_records,
+            from_dirs: from.dirs()?,
+            to_records,
+            to_dirs: to.dirs()?,
+            options,
+            links: HashMap::new(),
+            unfinished: Vec::new(),
+            copied: Copied::default(),
+        })
+    }
+
+    /// Copies what is at `source` to be what is at `target`, whose directory must exist. Symbolic
+    /// links are copied, not followed, except on the way to either.
+    ///
+    /// A directory joins one that is there, whose own attributes stay; deeper ones take those of
+    /// the source. Anything else replaces what is there. The directory of `target` keeps its time.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NotADirectory`] when a directory would replace something else, and
+    /// [`Error::IsADirectory`] for the opposite.
+    pub fn copy(&mut self, source: &Path, target: &Path) -> Result<Copied> {
+        let missing = || Error::Missing { path: self.from.path().join(source) };
+        let source = self.from_dirs.place(source)?.ok_or_else(missing)?.path();
+        let missing = || Error::Missing { path: target.to_owned() };
+        let target = self.to_dirs.place(target)?.ok_or_else(missing)?;
+        let parent = Place::of(Rc::clone(target.dir()));
+        let mut before = vec![(parent.clone(), parent.stat()?)];
+        let joins = target.stat()?.is_some_and(|stat| stat.kind == FileType::Dir);
+        if joins {
+            before.push((target.clone(), target.stat()?));
+        }
+        self.copied = Copied::default();
+        let mut walk = Walk::new(self.from, &source, self.from_records);
+        while let Some(found) = walk.next() {
+            let found = found?;
+            let choice =
+                self.options.choose.map_or(Choice::Take, |choose| choose(&found.path, &found.meta));
+            match choice {
+                Choice::Skip => walk.leave_out(),
+                Choice::Search if found.meta.is_dir() => {}
+                Choice::Take | Choice::Search
+                    if found.path == source && joins && found.meta.is_dir() =>
+                {
+                    self.copied.paths += 1;
+                }
+                Choice::Take | Choice::Search => self.take(&found, &source, &target.path())?,
+            }
+        }
+        for (place, mode, time) in std::mem::take(&mut self.unfinished).into_iter().rev() {
+            place.set_mode(mode)?;
+            place.set_time(time)?;
+        }
+        for (place, stat) in before.into_iter().rev() {
+            if let Some(stat) = stat {
+                place.set_time(stat.mtime)?;
+            }
+        }
+        Ok(self.copied)
+    }
+
+    fn take(&mut self, found: &Found, source: &Path, target: &Path) -> Result<()> {
+        let inside = found.path.strip_prefix(source).expect("a walk stays below its start");
+        // `join` of nothing would end in a slash.
+        let path = if inside.as_os_str().is_empty() { target.into() } else { target.join(inside) };
+        let place = self.place(&path, source, target)?;
+        if found.meta.is_dir() {
+            return self.take_dir(&found.path, &found.meta, &place);
+        }
+        if found.meta.real_kind == FileType::Socket || found.meta.is_whiteout() {
+            return Ok(()); // neither is anything once its tree is left
+        }
+        match place.stat()? {
+            Some(stat) if stat.kind == FileType::Dir => {
+                return Err(Error::IsADirectory { path: place.shown() });
+            }
+            Some(_) => {
+                place.remove()?;
+                self.to_records.forget(&place.path());
+                self.to_dirs.forget();
+            }
+            None => {}
+        }
+        self.copied.paths += 1;
+        if found.meta.nlink > 1 {
+            if let Some(first) = self.links.get(&found.meta.identity()).cloned()
+                && self.link(&place, &first)?
+            {
+                return Ok(());
+            }
+            self.links.insert(found.meta.identity(), place.path());
+        }
+        self.take_file(found, &place)
+    }
+
+    /// The place at `path` in the target; the directories on the way that were only searched until
+    /// now are made as they are in the source.
+    fn place(&mut self, path: &Path, source: &Path, target: &Path) -> Result<Place> {
+        if let Some(place) = self.to_dirs.place(path)? {
+            return Ok(place);
+        }
+        let mut made = Vec::new();
+        let place = self.to_dirs.place_made(path, &mut |place, kind| {
+            if kind.is_some() {
+                return Err(Error::NotADirectory { path: place.shown() });
+            }
+            place.make_dir()?;
+            made.push(place.clone());
+            Ok(())
+        })?;
+        for dir in made {
+            let path = dir.path();
+            let inside = path.strip_prefix(target).unwrap_or(Path::new(""));
+            let original = self.from_dirs.place(&source.join(inside))?;
+            if let Some(original) = original
+                && let Some(meta) = original.meta(self.from_records)?
+            {
+                self.copied.paths += 1;
+                self.describe(&original, &meta, &dir)?;
+            }
+        }
+        Ok(place)
+    }
+
+    fn take_dir(&mut self, source: &Path, meta: &Meta, place: &Place) -> Result<()> {
+        if !place.make_dir()? && place.stat()?.is_none_or(|stat| stat.kind != FileType::Dir) {
+            return Err(Error::NotADirectory { path: place.shown() });
+        }
+        self.copied.paths += 1;
+        let original = self.source(source)?;
+        self.describe(&original, meta, place)
+    }
+
+    /// Gives a directory all that the original has, mode and time when it is full.
+    fn describe(&mut self, original: &Place, meta: &Meta, place: &Place) -> Result<()> {
+        let record = self.record(original, meta, place)?;
+        place.set_record(FileType::Dir, record, self.to_records)?;
+        self.unfinished.push((place.clone(), self.mode(meta), self.time(meta)));
+        Ok(())
+    }
+
+    fn take_file(&mut self, found: &Found, place: &Place) -> Result<()> {
+        let original = self.source(&found.path)?;
+        let taken = || Error::IsADirectory { path: place.shown() };
+        let time = self.time(&found.meta);
+        match found.meta.real_kind {
+            FileType::Symlink => {
+                place.make_symlink(&original.read_link()?)?.then_some(()).ok_or_else(taken)?;
+                let record = self.record(&original, &found.meta, place)?;
+                place.add_record(FileType::Symlink, record, self.to_records)?;
+                place.set_time(time)
+            }
+            FileType::Fifo => {
+                place.make_fifo()?.then_some(()).ok_or_else(taken)?;
+                let record = self.record(&original, &found.meta, place)?;
+                place.add_record(FileType::Fifo, record, self.to_records)?;
+                place.set_mode(self.mode(&found.meta))?;
+                place.set_time(time)
+            }
+            _ => {
+                let file = place.create()?.ok_or_else(taken)?;
+                if found.meta.real_kind == FileType::File && found.meta.size > 0 {
+                    clone::copy(&original.open()?, &file, found.meta.size).map_err(|source| {
+                        Error::Copy { from: original.shown(), to: place.shown(), source }
+                    })?;
+                    self.copied.bytes += found.meta.size;
+                }
+                let record = self.record(&original, &found.meta, place)?;
+                place.add_record(FileType::File, record, self.to_records)?;
+                place.finish(&file, self.mode(&found.meta), time)
+            }
+        }
+    }
+
+    /// What is to be recorded about the copy at `place`, whose attributes are set on the way.
+    fn record(&self, original: &Place, meta: &Meta, place: &Place) -> Result<Record> {
+        let mut record = original.record(self.from_records)?.unwrap_or_default();
+        let mut xattrs = std::mem::take(&mut record.xattrs);
+        xattrs.extend(original.xattrs()?);
+        xattrs.retain(|name, _| !self.options.no_xattrs || name == CAPABILITY);
+        record.xattrs = place.set_xattrs(xattrs)?;
+        if let Some((uid, gid)) = self.options.owner {
+            (record.uid, record.gid) = (uid, gid);
+        }
+        let kind = match meta.real_kind {
+            FileType::Char => DeviceKind::Char,
+            FileType::Block => DeviceKind::Block,
+            _ => return Ok(record),
+        };
+        let (major, minor) = meta.rdev;
+        record.device = Some(Device { kind, major, minor });
+        Ok(record)
+    }
+
+    /// Links `place` to the first copy of the same file; false when the file system cannot.
+    fn link(&mut self, place: &Place, first: &Path) -> Result<bool> {
+        let Some(first) = self.to_dirs.place(first)? else { return Ok(false) };
+        match place.link(&first) {
+            Ok(done) => {
+                if let Some(record) = self.to_records.get(&first.path()).cloned() {
+                    self.to_records.set(place.path(), record);
+                }
+                Ok(done)
+            }
+            Err(e) if e.no_more_links() => Ok(false),
+            Err(e) => Err(e),
+        }
+    }
+
+    fn source(&mut self, path: &Path) -> Result<Place> {
+        let missing = || Error::Missing { path: self.from.path().join(path) };
+        self.from_dirs.place(path)?.ok_or_else(missing)
+    }
+
+    fn mode(&self, meta: &Meta) -> u32 {
+        self.options.mode.map_or(meta.mode, |mode| mode(meta)) & 0o7777
+    }
+
+    fn time(&self, meta: &Meta) -> Time {
+        self.options.time.unwrap_or(meta.mtime)
+    }
+}

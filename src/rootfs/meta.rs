@@ -1,0 +1,107 @@
+//! [`Meta`]: what an image says about a file; which extended attributes belong to it.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::os::unix::ffi::OsStrExt as _;
+
+pub use crate::sys::path::FileType;
+use crate::sys::path::Stat;
+
+use super::owner::{self, DeviceKind, Record};
+
+/// Extended attributes, by name.
+pub type Xattrs = BTreeMap<OsString, Vec<u8>>;
+
+/// Seconds since 1970, and nanoseconds to add.
+pub type Time = (i64, u32);
+
+/// What an image says about a file. Owner and device are the recorded ones; without a record the
+/// owner is 0:0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Meta {
+    pub kind: FileType,
+    /// What the kernel takes it for. It differs from `kind` for a recorded device, which is an
+    /// empty file; a device in both is real, as overlayfs's whiteouts are.
+    pub real_kind: FileType,
+    /// Permissions with setuid, setgid and sticky: at most `0o7777`.
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub size: u64,
+    pub mtime: Time,
+    /// Major and minor number of a device.
+    pub rdev: (u32, u32),
+    pub nlink: u64,
+    /// The device that the file lies on; with `ino` it tells hard links.
+    pub dev: u64,
+    pub ino: u64,
+    /// Allocated units of 512 bytes; fewer than the size needs in a file with holes.
+    pub blocks: u64,
+}
+
+impl Meta {
+    pub(super) fn new(stat: &Stat, record: Option<&Record>) -> Self {
+        let mut meta = Self {
+            kind: stat.kind,
+            real_kind: stat.kind,
+            mode: stat.mode,
+            uid: 0,
+            gid: 0,
+            size: stat.size,
+            mtime: stat.mtime,
+            rdev: stat.rdev,
+            nlink: stat.nlink,
+            dev: stat.dev,
+            ino: stat.ino,
+            blocks: stat.blocks,
+        };
+        if let Some(record) = record {
+            meta.apply(record);
+        }
+        meta
+    }
+
+    /// Takes owner and device from `record`.
+    pub fn apply(&mut self, record: &Record) {
+        (self.uid, self.gid) = (record.uid, record.gid);
+        if let Some(device) = record.device.filter(|_| self.real_kind == FileType::File) {
+            self.kind = match device.kind {
+                DeviceKind::Char => FileType::Char,
+                DeviceKind::Block => FileType::Block,
+            };
+            self.rdev = (device.major, device.minor);
+            self.size = 0;
+        }
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.kind == FileType::Dir
+    }
+
+    /// Two files with the same identity are one file with two names.
+    pub fn identity(&self) -> (u64, u64) {
+        (self.dev, self.ino)
+    }
+
+    /// Whether it is overlayfs's whiteout: a real character device 0:0.
+    pub fn is_whiteout(&self) -> bool {
+        self.real_kind == FileType::Char && self.rdev == (0, 0)
+    }
+}
+
+/// Whether an attribute belongs to the image: not overlayfs's marks, not our own records, and not
+/// the labels that a host's security modules give.
+pub fn is_portable(attribute: &OsStr) -> bool {
+    const HOSTS: [&str; 5] = [
+        "security.selinux",
+        "security.ima",
+        "security.evm",
+        "security.apparmor",
+        "security.SMACK64",
+    ];
+    let name = attribute.as_bytes();
+    !(name.starts_with(b"user.overlay.")
+        || name.starts_with(b"trusted.overlay.")
+        || attribute == owner::ATTRIBUTE
+        || HOSTS.iter().any(|host| name.starts_with(host.as_bytes())))
+}
