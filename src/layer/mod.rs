@@ -7,6 +7,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::image::{Descriptor, Digest};
+use crate::rootfs;
 
 /// A layer as an image's manifest and configuration name it.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -30,6 +31,7 @@ pub enum Change {
 }
 
 impl Change {
+    /// The path that changed.
     pub fn path(&self) -> &std::path::Path {
         match self {
             Self::Put(path) | Self::Delete(path) | Self::Hide(path) => path,
@@ -52,6 +54,14 @@ pub enum Error {
     Size { path: PathBuf, expected: u64, actual: u64 },
     #[error("{path:?} does not fit into an archive: {problem}")]
     Unfit { path: PathBuf, problem: &'static str },
+    #[error(transparent)]
+    Files(#[from] rootfs::Error),
+    #[error("{path:?} of the archive is no name that a layer may have: {problem}")]
+    Name { path: PathBuf, problem: &'static str },
+    #[error("{path:?} of the archive is a hard link to {target:?}, which is nowhere in the image")]
+    HardLink { path: PathBuf, target: PathBuf },
+    #[error("{path:?} of the archive would replace the root directory")]
+    Root { path: PathBuf },
     #[error("compression {0:?}: {1}")]
     Compression(String, &'static str),
 }
