@@ -3,6 +3,7 @@
 #![allow(unsafe_code)] // The one door; each block says why it is sound.
 
 pub mod clone;
+pub mod overlay;
 pub mod path;
 pub mod xattr;
 

@@ -1,0 +1,68 @@
+//! A step's key, here a bare digest, to what that step made.
+
+use std::fs;
+use std::io;
+use std::path::PathBuf;
+
+use serde::{Deserialize, Serialize};
+
+use super::{Error, Store};
+use crate::image::{Descriptor, Digest};
+
+/// What a step made. Unless all that it names is still in the store, it is no hit.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CacheEntry {
+    /// None for a step that changes no files.
+    pub layer: Option<CachedLayer>,
+    /// When the step was done (RFC 3339): a later hit gives the image the same bytes.
+    pub created: String,
+    /// A digest that was expensive to find out, for keys of other steps.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub content: Option<Digest>,
+}
+
+/// A step's layer.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct CachedLayer {
+    pub descriptor: Descriptor,
+    pub diff_id: Digest,
+}
+
+impl Store {
+    fn cache_path(&self, key: &Digest) -> PathBuf {
+        self.root.join("cache").join(key.hex())
+    }
+
+    /// What the step with this key made; None when nobody did it yet, or when its layer is gone.
+    pub fn cache_get(&self, key: &Digest) -> Result<Option<CacheEntry>, Error> {
+        let path = self.cache_path(key);
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(Error::Io { action: "reading", path, source }),
+        };
+        // A damaged entry costs one more execution of its step, nothing else.
+        let Ok(entry) = serde_json::from_slice::<CacheEntry>(&bytes) else { return Ok(None) };
+        let there = entry.layer.as_ref().is_none_or(|layer| self.has_blob(&layer.descriptor.digest));
+        Ok(there.then_some(entry))
+    }
+
+    pub fn cache_put(&self, key: &Digest, entry: &CacheEntry) -> Result<(), Error> {
+        let bytes = serde_json::to_vec(entry).expect("an entry has string keys");
+        self.replace(&self.cache_path(key), &bytes)
+    }
+
+    /// All entries, with their keys' file names. Damaged ones are left out.
+    pub(super) fn cache_entries(&self) -> Result<Vec<(PathBuf, CacheEntry)>, Error> {
+        let folder = self.root.join("cache");
+        let mut found = Vec::new();
+        for entry in fs::read_dir(&folder).map_err(Error::io("reading", &folder))? {
+            let path = entry.map_err(Error::io("reading", &folder))?.path();
+            let Ok(bytes) = fs::read(&path) else { continue };
+            if let Ok(entry) = serde_json::from_slice(&bytes) {
+                found.push((path, entry));
+            }
+        }
+        Ok(found)
+    }
+}
