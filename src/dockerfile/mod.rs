@@ -23,6 +23,8 @@ mod pattern;
 mod span;
 mod suggest;
 mod syntax;
+#[cfg(test)]
+mod tests;
 pub mod value;
 mod words;
 

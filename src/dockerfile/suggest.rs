@@ -1,15 +1,26 @@
 //! What somebody who misspelt a word may have meant.
 
 /// The candidate nearest to `word`, if fewer than three changes lead from one to the other
-/// (case does not count). The first of several as near.
+/// (case does not count). Of several as near, one with the same letters in another order, else the
+/// first.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let word = word.to_lowercase();
+    let rank = |candidate: &str| {
+        let candidate = candidate.to_lowercase();
+        (distance(&word, &candidate), letters(&word) != letters(&candidate))
+    };
     candidates
         .into_iter()
-        .map(|candidate| (distance(&word, &candidate.to_lowercase()), candidate))
-        .filter(|(distance, _)| *distance < 3)
-        .min_by_key(|(distance, _)| *distance)
+        .map(|candidate| (rank(candidate), candidate))
+        .filter(|((distance, _), _)| *distance < 3)
+        .min_by_key(|(rank, _)| *rank)
         .map(|(_, candidate)| candidate)
+}
+
+fn letters(word: &str) -> Vec<char> {
+    let mut letters: Vec<char> = word.chars().collect();
+    letters.sort_unstable();
+    letters
 }
 
 /// Levenshtein's.
@@ -46,5 +57,6 @@ mod tests {
         ] {
             assert_eq!(suggest(word, words), expected, "{word}");
         }
+        assert_eq!(suggest("chwon", ["chmod", "chown"]), Some("chown"));
     }
 }
