@@ -1,55 +1,64 @@
-//! Why a sandbox could not be made, with the cause and the remedy.
+//! What can go wrong with a sandbox.
 
+use std::io;
 use std::path::PathBuf;
 
+use super::cause::{Cause, Step};
 use crate::sys;
-
-/// A step of entering.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub enum Step {
-    UserNamespace,
-}
-
-/// What the system tells about itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub struct Evidence {}
-
-/// Why the kernel refused.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Cause {
-    Unknown,
-}
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    #[error("this system does not let bryo make a user namespace")]
+    #[error("{step}: {cause}")]
     Enter {
         step: Step,
         cause: Cause,
         #[source]
         source: sys::Error,
     },
+    #[error("a sandbox cannot be made here")]
+    World { source: sys::Error },
+    #[error("{} cannot be mounted", path.display())]
+    Mount { path: PathBuf, source: sys::Error },
+    #[error("{}, which is to be mounted", path.display())]
+    Source { path: PathBuf, source: io::Error },
     #[error("mount point {}", path.display())]
-    Point {
-        path: PathBuf,
-        #[source]
-        source: std::io::Error,
-    },
+    Point { path: PathBuf, source: io::Error },
+    #[error("working directory {}", path.display())]
+    Directory { path: PathBuf, source: io::Error },
+    #[error("{}: no such program in the image", program.display())]
+    NotFound { program: PathBuf },
+    #[error("{} cannot be executed", program.display())]
+    Execute { program: PathBuf, source: io::Error },
 }
 
 impl Error {
-    /// Whether the system (not the user's input) is the reason: the kernel or a policy refuses
-    /// what a sandbox needs.
+    /// Whether the system, not the user's input, is the reason: the kernel or a policy refuses what
+    /// a sandbox needs.
     pub fn is_unsupported(&self) -> bool {
-        true
+        matches!(self, Self::Enter { .. } | Self::World { .. } | Self::Mount { .. })
     }
 
     /// 126 or 127 when the program could not be executed, as of `docker run`.
     pub fn exit_code(&self) -> Option<u8> {
-        None
+        match self {
+            Self::NotFound { .. } => Some(127),
+            Self::Execute { .. } | Self::Directory { .. } => Some(126),
+            _ => None,
+        }
     }
 
     pub fn hint(&self) -> Option<String> {
-        None
+        match self {
+            Self::Enter { cause, .. } => cause.remedy(),
+            Self::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
+                "the file is there, but the interpreter that it names (after `#!`, or the ELF \
+                 loader) is not"
+                    .to_owned(),
+            ),
+            Self::Execute { source, .. } if source.kind() == io::ErrorKind::ExecutableFileBusy => {
+                Some("something still writes to it".to_owned())
+            }
+            _ => None,
+        }
     }
 }

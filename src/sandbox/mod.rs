@@ -20,11 +20,17 @@
 //! Absent on purpose: any code between fork and exec, any privilege beyond the caller's own, and
 //! `NO_NEW_PRIVS` (sudo would refuse to run).
 
+mod cause;
 mod enter;
 mod error;
+mod failure;
+mod init;
 mod mounts;
+mod network;
+mod points;
+mod spawn;
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -32,17 +38,23 @@ use serde::{Deserialize, Serialize};
 
 use crate::report::{Activity, Reporter};
 
+pub use cause::{Cause, Evidence, Step, apparmor_profile};
 pub use enter::{Caller, MARKER, enter};
-pub use error::{Cause, Error, Evidence, Step};
-pub use mounts::{Mount, MountPoint, PointKind, What};
+pub use error::Error;
+pub use mounts::{Mount, What};
+pub use points::{MountPoint, PointKind, make_skeleton};
 
 /// The name that the process finds as its own host's, and in `/etc/hosts`.
 pub const HOST_NAME: &str = "bryo";
+
+/// The word by which bryo executes itself as the second stage.
+const SECOND_STAGE: &str = "__sandbox";
 
 /// A process and the world that it sees.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Sandbox {
     /// The directory that becomes `/`.
+    #[serde(with = "any_path")]
     pub root: PathBuf,
     /// Made in this order; each target is a path of the image.
     pub mounts: Vec<Mount>,
@@ -52,6 +64,7 @@ pub struct Sandbox {
     /// The whole environment, `NAME=value`.
     pub env: Vec<OsString>,
     /// Where the process begins, a path of the image.
+    #[serde(with = "any_path")]
     pub directory: PathBuf,
     pub host_name: String,
 }
@@ -108,8 +121,8 @@ impl Sandbox {
     ///
     /// When the world cannot be made, or the program cannot be executed ([`Error::exit_code`] is
     /// 126 or 127 then, as of `docker run`). A program that fails is no error.
-    pub fn spawn(&self, _output: Output, _reporter: &dyn Reporter) -> Result<Exit, Error> {
-        Ok(Exit::Code(0))
+    pub fn spawn(&self, output: Output, reporter: &dyn Reporter) -> Result<Exit, Error> {
+        spawn::spawn(self, output, reporter)
     }
 }
 
@@ -117,6 +130,25 @@ impl Sandbox {
 ///
 /// To be called before anything else in `main`, even before the command line is parsed.
 pub fn second_stage(args: &[OsString]) -> Option<ExitCode> {
-    (args.get(1).map(OsString::as_os_str) == Some(OsStr::new("__sandbox")))
-        .then_some(ExitCode::FAILURE)
+    if args.get(1).is_none_or(|word| word != SECOND_STAGE) {
+        return None;
+    }
+    init::run();
+    Some(ExitCode::FAILURE)
+}
+
+/// Paths in JSON: any bytes, where serde's own form takes only UTF-8.
+mod any_path {
+    use std::ffi::{OsStr, OsString};
+    use std::path::{Path, PathBuf};
+
+    use serde::{Deserialize as _, Deserializer, Serialize as _, Serializer};
+
+    pub(super) fn serialize<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+        OsStr::serialize(path.as_os_str(), serializer)
+    }
+
+    pub(super) fn deserialize<'de, D: Deserializer<'de>>(reader: D) -> Result<PathBuf, D::Error> {
+        OsString::deserialize(reader).map(PathBuf::from)
+    }
 }

@@ -1,0 +1,139 @@
+//! The hidden second stage, freshly executed as the first process of its pid namespace: namespaces,
+//! mounts, `pivot_root`, signals, `execve`.
+
+use std::convert::Infallible;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
+use std::io::{self, Read as _, Write as _};
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
+
+use serde::{Deserialize, Serialize};
+
+use super::failure::{About, Failure, Reply};
+use super::{Sandbox, mounts};
+use crate::sys::ns::Namespace;
+use crate::sys::{self, fd, mount, ns, process, signal};
+
+/// What the second stage is asked to do. It comes over the socket that is its standard input, after
+/// one byte that may carry the descriptor of the real standard input.
+#[derive(Debug, Serialize, Deserialize)]
+pub(super) struct Order {
+    pub sandbox: Sandbox,
+    /// The process gets a session of its own, and so no controlling terminal.
+    pub new_session: bool,
+    /// The terminal that standard input is.
+    pub console: Option<OsString>,
+}
+
+/// Obeys; returns only when it could not, and the reason has been told.
+pub(super) fn run() {
+    let Ok(socket) = io::stdin().as_fd().try_clone_to_owned() else {
+        return;
+    };
+    let mut socket = UnixStream::from(socket);
+    let Err(failure) = obey(&mut socket);
+    tell(&mut socket, &Reply::Failure(failure));
+}
+
+fn obey(socket: &mut UnixStream) -> Result<Infallible, Failure> {
+    // Before the order is read: if bryo dies earlier than this, the order never comes.
+    process::die_with_parent()?;
+    fd::close_on_exec_from(3)?;
+    let (order, stdin) = receive(socket)?;
+    let Order { mut sandbox, new_session, console } = order;
+
+    ns::unshare(&[Namespace::Mount, Namespace::Ipc, Namespace::Uts])?;
+    ns::set_host_name(&sandbox.host_name)?;
+    if new_session {
+        process::new_session()?;
+    }
+    // Of the host: the sandbox's own is not there yet.
+    let stdin = match stdin {
+        Some(stdin) => stdin,
+        None => open("/dev/null")?.into(),
+    };
+    process::set_umask(0o022);
+
+    for mount in &mut sandbox.mounts {
+        mount.follow_source()?;
+    }
+    // pivot_root asks for a mount point, which a plain directory is not.
+    mount::bind(&sandbox.root, &sandbox.root, true)?;
+    let roots = mount::straddle(&sandbox.root)?;
+    for notice in mounts::make_all(&sandbox.mounts, console.as_deref().map(Path::new))? {
+        tell(socket, &Reply::Notice(notice));
+    }
+    roots.pivot()?;
+
+    std::env::set_current_dir(&sandbox.directory)
+        .map_err(|e| Failure::file(About::Directory(sandbox.directory.clone()), &e))?;
+    fd::become_stdin(stdin)?;
+    process::write_no_core_files()?;
+    signal::reset_all()?;
+    execute(&sandbox)
+}
+
+fn receive(socket: &mut UnixStream) -> Result<(Order, Option<OwnedFd>), Failure> {
+    let (count, mut descriptors) = fd::receive(socket, &mut [0])?;
+    let mut text = Vec::new();
+    let read = socket.read_to_end(&mut text).and_then(|_| match count {
+        0 => Err(io::ErrorKind::UnexpectedEof.into()),
+        _ => Ok(serde_json::from_slice(&text)?),
+    });
+    let order = read.map_err(|e| Failure::file(About::World, &e))?;
+    Ok((order, descriptors.pop()))
+}
+
+fn open(path: &str) -> Result<File, Failure> {
+    File::open(path)
+        .map_err(|source| Failure::from(sys::Error { call: format!("open({path:?})"), source }))
+}
+
+fn tell(socket: &mut UnixStream, reply: &Reply) {
+    let mut line = serde_json::to_vec(reply).expect("a reply has no failing types");
+    line.push(b'\n');
+    // If bryo is gone, so is this process.
+    drop(socket.write_all(&line));
+}
+
+fn execute(sandbox: &Sandbox) -> Result<Infallible, Failure> {
+    let name = sandbox.argv.first().map_or(OsStr::new(""), OsString::as_os_str);
+    let program = find(name, &sandbox.env)?;
+    process::execute(&program, &sandbox.argv, &sandbox.env).map_err(|e| {
+        // The kernel says so, too, when it is the interpreter that does not exist.
+        let about = match e.source.kind() {
+            io::ErrorKind::NotFound if !program.exists() => About::NotFound,
+            _ => About::Program,
+        };
+        Failure::file(about(program), &e.source)
+    })
+}
+
+/// Finds a program as execvp(3) does. Runs inside the image, so no path can lead out of it.
+fn find(name: &OsStr, env: &[OsString]) -> Result<PathBuf, Failure> {
+    let not_found = || Failure::file(About::NotFound(name.into()), &io::ErrorKind::NotFound.into());
+    if name.is_empty() {
+        return Err(not_found());
+    }
+    if name.as_bytes().contains(&b'/') {
+        return Ok(name.into());
+    }
+    let path = env.iter().find_map(|entry| entry.as_bytes().strip_prefix(b"PATH=")).unwrap_or(b"");
+    let mut forbidden = None;
+    for directory in path.split(|&byte| byte == b':') {
+        let directory = if directory.is_empty() { b"." } else { directory };
+        let candidate = Path::new(OsStr::from_bytes(directory)).join(name);
+        match fs::metadata(&candidate) {
+            Ok(found) if found.is_file() && process::may_execute(&candidate) => {
+                return Ok(candidate);
+            }
+            Ok(found) if found.is_file() => forbidden = forbidden.or(Some(candidate)),
+            _ => {}
+        }
+    }
+    // Executing it says why not.
+    forbidden.ok_or_else(not_found)
+}

@@ -1,0 +1,235 @@
+//! bryo's side of a sandbox: starts the second stage, gives it its order, carries output and
+//! signals, waits.
+
+use std::ffi::OsString;
+use std::io::{self, PipeReader, Read as _, Write as _};
+use std::net::Shutdown;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::os::unix::net::UnixStream;
+use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
+use std::process::{Command, ExitStatus};
+use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::thread;
+
+use super::failure::{Failure, Reply};
+use super::init::Order;
+use super::{Error, Exit, Output, SECOND_STAGE, Sandbox};
+use crate::report::{Activity, Event, Reporter, Stream};
+use crate::sys::ns::Namespace;
+use crate::sys::process::{self, Foreground};
+use crate::sys::signal::{self, Caught};
+use crate::sys::{self, fd, ns};
+
+/// What a sandboxed program gets when bryo does; true: its default action ends a process.
+const PASSED_ON: [(i32, bool); 7] = [
+    (signal::HANGUP, true),
+    (signal::INTERRUPT, true),
+    (signal::QUIT, true),
+    (signal::TERMINATE, true),
+    (signal::USER_1, true),
+    (signal::USER_2, true),
+    (signal::WINDOW_CHANGE, false),
+];
+
+pub(super) fn spawn(
+    sandbox: &Sandbox,
+    output: Output,
+    reporter: &dyn Reporter,
+) -> Result<Exit, Error> {
+    run(sandbox, output, reporter)
+        .map_err(|source| Error::World { source })?
+        .map_err(Failure::into_error)
+}
+
+/// The outer error: the second stage could not be started; the inner one: what it answered.
+fn run(
+    sandbox: &Sandbox,
+    output: Output,
+    reporter: &dyn Reporter,
+) -> sys::Result<Result<Exit, Failure>> {
+    let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair()"))?;
+    let mut command = Command::new("/proc/self/exe");
+    command.arg0("bryo").arg(SECOND_STAGE).stdin(OwnedFd::from(theirs));
+    let mut pipes = Vec::new();
+    let (catcher, signals) = match output {
+        Output::Inherit => signal::catch(&PASSED_ON.map(|(signal, _)| signal)).map(Some)?.unzip(),
+        Output::Report(activity) => {
+            for stream in [Stream::Stdout, Stream::Stderr] {
+                let (reader, writer) = io::pipe().map_err(failed("pipe2(O_CLOEXEC)"))?;
+                match stream {
+                    Stream::Stdout => command.stdout(writer),
+                    Stream::Stderr => command.stderr(writer),
+                };
+                pipes.push((reader, stream, activity));
+            }
+            (None, None)
+        }
+    };
+    let foreground = signals.as_ref().and_then(|_| Foreground::of(io::stdin()));
+    let process = Process::default();
+
+    let (ended, answer) = thread::scope(|scope| {
+        let (sender, started) = mpsc::channel();
+        // Not this thread: whatever else it starts would be born in the new pid namespace, too; and
+        // the second stage dies with the thread that starts it, so that one has to wait for it.
+        let life = scope.spawn(|| live(command, &process, sender));
+        for (pipe, stream, activity) in pipes {
+            scope.spawn(move || carry(pipe, stream, activity, reporter));
+        }
+        if let Some(signals) = signals {
+            scope.spawn(|| signals.for_each(|caught| process.tell(caught)));
+        }
+        // If it did not start, its thread has the reason.
+        let answer = started.recv().ok().map(|()| converse(ours, sandbox, output, reporter));
+        let ended = life.join().expect("the thread does not panic");
+        drop(catcher); // Ends the iteration over the signals.
+        (ended, answer.transpose())
+    });
+    if let Some(foreground) = foreground {
+        // Without it the terminal is only less convenient.
+        foreground.restore(io::stdin()).ok();
+    }
+    let exit = process.exit(ended?);
+    Ok(match answer.map_err(failed("second stage"))?.flatten() {
+        Some(failure) => Err(failure),
+        None => Ok(exit),
+    })
+}
+
+/// Starts the second stage in a new pid namespace, and waits for its end.
+fn live(
+    mut command: Command,
+    process: &Process,
+    started: mpsc::Sender<()>,
+) -> sys::Result<ExitStatus> {
+    ns::unshare(&[Namespace::Pid])?;
+    let mut child = command.spawn().map_err(failed("execve(\"/proc/self/exe\")"))?;
+    drop(command); // It holds the writing ends of the pipes.
+    let pid = i32::try_from(child.id()).expect("the kernel's pids are positive ints");
+    process.begins(pid);
+    // The receiver waits for this.
+    started.send(()).ok();
+    process::wait_without_reaping(pid)?;
+    process.ends();
+    child.wait().map_err(failed("wait4()"))
+}
+
+/// Gives the second stage its order, and listens until it executes the program or gives up.
+fn converse(
+    mut socket: UnixStream,
+    sandbox: &Sandbox,
+    output: Output,
+    reporter: &dyn Reporter,
+) -> io::Result<Option<Failure>> {
+    let stdin = io::stdin();
+    let inherit = matches!(output, Output::Inherit);
+    let order = Order {
+        sandbox: sandbox.clone(),
+        new_session: !inherit,
+        console: process::terminal_name(&stdin).filter(|_| inherit).map(OsString::from),
+    };
+    let descriptors = if inherit { &[stdin.as_fd()][..] } else { &[] };
+    fd::send(&socket, b"o", descriptors).map_err(|e| e.source)?;
+    socket.write_all(&serde_json::to_vec(&order)?)?;
+    socket.shutdown(Shutdown::Write)?;
+    let mut answer = String::new();
+    socket.read_to_string(&mut answer)?;
+    let mut failure = None;
+    for line in answer.lines() {
+        match serde_json::from_str(line)? {
+            Reply::Notice(notice) => reporter.warn(notice.text()),
+            Reply::Failure(reason) => failure = Some(reason),
+        }
+    }
+    Ok(failure)
+}
+
+/// Reports what comes out of a pipe, until nobody holds its other end.
+fn carry(mut pipe: PipeReader, stream: Stream, activity: Activity, reporter: &dyn Reporter) {
+    let mut buffer = vec![0; 64 << 10];
+    // A pipe has no other failure than being interrupted, which `read` of a pipe tells as such.
+    loop {
+        match pipe.read(&mut buffer) {
+            Ok(0) => return,
+            Ok(count) => {
+                let bytes = buffer[..count].to_vec();
+                reporter.report(Event::Output { activity, stream, bytes });
+            }
+            Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+            Err(_) => return,
+        }
+    }
+}
+
+/// The sandbox's first process, as long as it lives.
+#[derive(Debug, Default)]
+struct Process(Mutex<State>);
+
+#[derive(Debug, Default)]
+struct State {
+    pid: Option<i32>,
+    /// Signals that came before the process.
+    early: Vec<Caught>,
+    /// The signal that ended it in effect, though SIGKILL did in fact.
+    ended_by: Option<i32>,
+}
+
+impl Process {
+    fn begins(&self, pid: i32) {
+        let mut state = self.state();
+        state.pid = Some(pid);
+        for caught in std::mem::take(&mut state.early) {
+            state.tell(pid, caught);
+        }
+    }
+
+    /// From now on its number may be somebody else's.
+    fn ends(&self) {
+        self.state().pid = None;
+    }
+
+    fn tell(&self, caught: Caught) {
+        let mut state = self.state();
+        match state.pid {
+            Some(pid) => state.tell(pid, caught),
+            None => state.early.push(caught),
+        }
+    }
+
+    fn exit(&self, status: ExitStatus) -> Exit {
+        match (status.code(), status.signal(), self.state().ended_by) {
+            (Some(code), ..) => Exit::Code(u8::try_from(code).unwrap_or(u8::MAX)),
+            (None, Some(signal::KILL), Some(signal)) | (None, Some(signal), _) => {
+                Exit::Signal(signal)
+            }
+            (None, None, _) => Exit::Code(u8::MAX), // Neither: it has not ended; wait does not do that.
+        }
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    /// Passes a signal on, with the effect that it would have outside.
+    ///
+    /// The first process of a pid namespace is spared from the default action of signals
+    /// (pid_namespaces(7)); so SIGTERM would not end a plain `sleep`. What the terminal sends goes
+    /// to its whole foreground group, the sandbox included, and is not sent twice.
+    fn tell(&mut self, pid: i32, Caught { signal, from_kernel }: Caught) {
+        let deadly = PASSED_ON.contains(&(signal, true));
+        // Either call fails only when the process has ended.
+        if deadly && signal::is_default(pid, signal).unwrap_or(false) {
+            self.ended_by = Some(signal);
+            signal::send(pid, signal::KILL).ok();
+        } else if !from_kernel {
+            signal::send(pid, signal).ok();
+        }
+    }
+}
+
+fn failed(call: &str) -> impl Fn(io::Error) -> sys::Error {
+    let call = call.to_owned();
+    move |source| sys::Error { call: call.clone(), source }
+}

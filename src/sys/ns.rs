@@ -1,0 +1,75 @@
+//! Namespaces: `unshare`, and the uid and gid maps.
+
+use std::os::unix::fs::MetadataExt as _;
+use std::path::Path;
+
+use nix::sched::CloneFlags;
+
+use super::{Error, Result};
+
+/// A kind of namespace.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Namespace {
+    /// The caller must have no other thread.
+    User,
+    Mount,
+    /// Of the children that the calling thread makes from now on, not of itself.
+    Pid,
+    Ipc,
+    Uts,
+}
+
+/// Moves the calling thread into new namespaces (all of them in one call, or none).
+///
+/// # Errors
+///
+/// Those of unshare(2): `ENOSPC` at a limit of `/proc/sys/user`, `EPERM` where a filter, a sysctl
+/// or a chroot forbids it, `EINVAL` for a user namespace of a process with several threads.
+pub fn unshare(namespaces: &[Namespace]) -> Result<()> {
+    let (mut flags, mut names) = (CloneFlags::empty(), Vec::new());
+    for namespace in namespaces {
+        let (flag, name) = match namespace {
+            Namespace::User => (CloneFlags::CLONE_NEWUSER, "CLONE_NEWUSER"),
+            Namespace::Mount => (CloneFlags::CLONE_NEWNS, "CLONE_NEWNS"),
+            Namespace::Pid => (CloneFlags::CLONE_NEWPID, "CLONE_NEWPID"),
+            Namespace::Ipc => (CloneFlags::CLONE_NEWIPC, "CLONE_NEWIPC"),
+            Namespace::Uts => (CloneFlags::CLONE_NEWUTS, "CLONE_NEWUTS"),
+        };
+        flags |= flag;
+        names.push(name);
+    }
+    nix::sched::unshare(flags).map_err(|e| Error::new(format!("unshare({})", names.join("|")), e))
+}
+
+/// Gives up `setgroups` for the process's user namespace: the kernel's condition for mapping a
+/// group without privilege (Linux 3.19).
+pub fn deny_setgroups() -> Result<()> {
+    write("/proc/self/setgroups", "deny")
+}
+
+/// Maps one user of the parent namespace, to root.
+pub fn map_user_to_root(uid: u32) -> Result<()> {
+    write("/proc/self/uid_map", &format!("0 {uid} 1"))
+}
+
+/// Maps one group of the parent namespace, to root.
+pub fn map_group_to_root(gid: u32) -> Result<()> {
+    write("/proc/self/gid_map", &format!("0 {gid} 1"))
+}
+
+/// The inode number of the process's user namespace; no two that exist have the same.
+pub fn user_namespace() -> Result<u64> {
+    let path = Path::new("/proc/self/ns/user");
+    let metadata =
+        path.metadata().map_err(|e| Error::new(format!("stat({:?})", path.as_os_str()), e))?;
+    Ok(metadata.ino())
+}
+
+/// Names the machine, for those in the caller's uts namespace.
+pub fn set_host_name(name: &str) -> Result<()> {
+    nix::unistd::sethostname(name).map_err(|e| Error::new(format!("sethostname({name:?})"), e))
+}
+
+fn write(path: &str, text: &str) -> Result<()> {
+    std::fs::write(path, text).map_err(|e| Error::new(format!("write({path:?}, {text:?})"), e))
+}

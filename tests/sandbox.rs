@@ -1,0 +1,239 @@
+//! Sandboxes for real: this program enters a namespace as bryo does, and is its own second stage.
+//!
+//! Started by root it becomes an ordinary user first (the way `sudo bryo` does). The roots are made
+//! of Debian's `busybox-static`.
+
+use std::ffi::OsString;
+use std::io::Write as _;
+use std::os::unix::fs::symlink;
+use std::path::Path;
+use std::process::ExitCode;
+use std::{env, fs, io, panic};
+
+use bryo::report::{Activity, Event, Recorder, Stream};
+use bryo::sandbox::{self, Caller, Error, Exit, Mount, Output, Sandbox, What};
+use tempfile::TempDir;
+
+/// What root becomes: anybody without privilege.
+const NOBODY_SPECIAL: (u32, u32) = (2001, 2001);
+
+const TESTS: &[(&str, fn())] = &[
+    ("the_process_is_alone_and_root", the_process_is_alone_and_root),
+    ("the_world_is_complete", the_world_is_complete),
+    ("exits_are_passed_on", exits_are_passed_on),
+    ("a_program_that_does_not_run_says_why", a_program_that_does_not_run_says_why),
+    ("nothing_outlives_the_process", nothing_outlives_the_process),
+    ("volumes_show_what_they_should", volumes_show_what_they_should),
+    ("the_image_cannot_lead_a_mount_outside", the_image_cannot_lead_a_mount_outside),
+    ("long_output_arrives_whole", long_output_arrives_whole),
+];
+
+fn main() -> ExitCode {
+    let args: Vec<OsString> = env::args_os().collect();
+    if let Some(code) = sandbox::second_stage(&args) {
+        return code;
+    }
+    let wanted = args.get(1).cloned().and_then(|word| word.into_string().ok()).unwrap_or_default();
+    let marker = env::var_os(sandbox::MARKER);
+    sandbox::enter(&Caller { args, marker, sudo: Some(NOBODY_SPECIAL) }).expect("a namespace");
+
+    let mut failed = 0;
+    let mut out = io::stdout();
+    for (name, test) in TESTS.iter().filter(|(name, _)| name.contains(&wanted)) {
+        let result = panic::catch_unwind(test);
+        failed += usize::from(result.is_err());
+        let word = if result.is_ok() { "ok" } else { "FAILED" };
+        writeln!(out, "test {name} ... {word}").expect("stdout");
+    }
+    if failed == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE }
+}
+
+/// A root with busybox's programs in `/bin`.
+fn image() -> TempDir {
+    let image = tempfile::tempdir().expect("a directory");
+    let bin = image.path().join("bin");
+    fs::create_dir(&bin).expect("bin");
+    fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static is installed");
+    for name in
+        ["sh", "cat", "ls", "id", "sleep", "hostname", "stat", "true", "head", "touch", "mount"]
+    {
+        symlink("busybox", bin.join(name)).expect("a link");
+    }
+    image
+}
+
+fn words(words: &[&str]) -> Vec<OsString> {
+    words.iter().map(OsString::from).collect()
+}
+
+fn sandbox(image: &Path, argv: &[&str]) -> Sandbox {
+    let mut sandbox = Sandbox::new(image, words(argv));
+    sandbox.env = words(&["PATH=/bin", "GREETING=hello"]);
+    sandbox
+}
+
+/// Runs to the end; gives what was written, both streams together per stream.
+fn run(sandbox: &Sandbox) -> (Result<Exit, Error>, String, String) {
+    let recorder = Recorder::default();
+    let exit = sandbox.spawn(Output::Report(Activity::new()), &recorder);
+    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    for event in recorder.events() {
+        match event {
+            Event::Output { stream: Stream::Stdout, bytes, .. } => stdout.extend(bytes),
+            Event::Output { stream: Stream::Stderr, bytes, .. } => stderr.extend(bytes),
+            other => panic!("{other:?}"),
+        }
+    }
+    let text = |bytes| String::from_utf8(bytes).expect("text");
+    (exit, text(stdout), text(stderr))
+}
+
+/// The standard output of a shell script that succeeds.
+#[track_caller]
+fn shell(image: &Path, script: &str) -> String {
+    succeed(&sandbox(image, &["sh", "-c", script]))
+}
+
+#[track_caller]
+fn succeed(sandbox: &Sandbox) -> String {
+    let (exit, stdout, stderr) = run(sandbox);
+    assert_eq!(exit.expect("a sandbox"), Exit::Code(0), "stdout: {stdout}, stderr: {stderr}");
+    assert_eq!(stderr, "");
+    stdout
+}
+
+fn the_process_is_alone_and_root() {
+    let image = image();
+    let script = "echo $$; id -u; id -g; hostname; umask; echo $GREETING; pwd; cat | head -c1; \
+                  ls -d /proc/[0-9]* | cat";
+    assert_eq!(
+        shell(image.path(), script).lines().take(8).collect::<Vec<_>>(),
+        ["1", "0", "0", "bryo", "0022", "hello", "/", "/proc/1"]
+    );
+    // All of them, in spite of the lost ones outside.
+    let status = succeed(&sandbox(image.path(), &["cat", "/proc/self/status"]));
+    let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
+    assert_eq!(field("NoNewPrivs:"), Some("0"));
+    assert_eq!(field("CapEff:"), field("CapBnd:"));
+    assert_eq!(field("SigIgn:"), Some("0000000000000000"));
+    assert_eq!(field("SigBlk:"), Some("0000000000000000"));
+    // No descriptor but the three, and that of the listing itself.
+    assert_eq!(shell(image.path(), "ls /proc/self/fd | cat").lines().count(), 4);
+}
+
+fn the_world_is_complete() {
+    let image = image();
+    let script = "echo x >/dev/null && head -c4 /dev/zero >/dev/shm/z && cat /etc/hosts && \
+                  stat -c %F /dev/full /dev/pts/ptmx /dev/ptmx /dev/fd /sys/kernel && \
+                  touch /sys/x 2>/dev/null || echo read-only; (cat </dev/tty) 2>/dev/null || echo no tty";
+    assert_eq!(
+        shell(image.path(), script),
+        "127.0.0.1\tlocalhost bryo\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+         character special file\ncharacter special file\nsymbolic link\nsymbolic link\n\
+         directory\nread-only\nno tty\n"
+    );
+    assert_eq!(
+        shell(image.path(), "cat /etc/resolv.conf"),
+        fs::read_to_string("/etc/resolv.conf").unwrap_or_default()
+    );
+    // Nothing of the host is mounted, but what was asked for.
+    let mounted = shell(image.path(), "cat /proc/self/mountinfo");
+    for line in mounted.lines() {
+        let point = line.split(' ').nth(4).unwrap_or_default();
+        let known = ["/proc", "/sys", "/dev", "/etc/resolv.conf", "/etc/hosts"];
+        assert!(point == "/" || known.iter().any(|k| point.starts_with(k)), "{line}");
+    }
+}
+
+fn exits_are_passed_on() {
+    let image = image();
+    let exit = |script| run(&sandbox(image.path(), &["sh", "-c", script])).0.expect("a sandbox");
+    assert_eq!(exit("exit 0"), Exit::Code(0));
+    assert_eq!(exit("exit 77"), Exit::Code(77));
+    assert_eq!(exit("sh -c 'kill -TERM $$'; exit $?"), Exit::Code(143));
+    assert_eq!(Exit::Signal(9).code(), 137);
+}
+
+fn a_program_that_does_not_run_says_why() {
+    let image = image();
+    let write = |name: &str, text: &str, mode: u32| {
+        use std::os::unix::fs::PermissionsExt as _;
+        let path = image.path().join(name);
+        fs::write(&path, text).expect("written");
+        fs::set_permissions(&path, fs::Permissions::from_mode(mode)).expect("mode");
+    };
+    write("script", "#!/no/such/interpreter\n", 0o755);
+    write("data", "x", 0o644);
+    for (program, code, text) in [
+        ("nothing", 127, "nothing: no such program in the image"),
+        ("/bin/nothing", 127, "/bin/nothing: no such program in the image"),
+        ("", 127, ": no such program in the image"),
+        ("/script", 126, "/script cannot be executed"),
+        ("/data", 126, "/data cannot be executed"),
+        ("/bin", 126, "/bin cannot be executed"),
+    ] {
+        let error = run(&sandbox(image.path(), &[program])).0.expect_err(program);
+        assert_eq!((error.exit_code(), error.to_string()), (Some(code), text.to_owned()));
+        assert_eq!(error.hint().is_some(), program == "/script", "{program}");
+        assert!(!error.is_unsupported());
+    }
+    let mut lost = sandbox(image.path(), &["true"]);
+    lost.directory = "/no/where".into();
+    assert_eq!(run(&lost).0.expect_err("no directory").to_string(), "working directory /no/where");
+    let mut no_root = sandbox(image.path(), &["true"]);
+    no_root.root = "/no/where".into();
+    assert!(run(&no_root).0.expect_err("no root").is_unsupported());
+}
+
+fn nothing_outlives_the_process() {
+    let image = image();
+    // A daemon that holds stdout: `spawn` returns all the same, because it is killed.
+    assert_eq!(shell(image.path(), "(sleep 1000 &) ; echo done"), "done\n");
+}
+
+fn volumes_show_what_they_should() {
+    let (image, given) = (image(), tempfile::tempdir().expect("a directory"));
+    fs::write(given.path().join("file"), "from the host\n").expect("written");
+    let bind = |target: &str, source: &Path, read_only| {
+        Mount::new(target, What::Bind { source: source.to_owned(), read_only })
+    };
+    let script = "cat /a/file /b; touch /a/new; touch /ro/new 2>&1; (echo y >/b) 2>/dev/null || echo no; stat -c %a /t";
+    let mut sandbox = sandbox(image.path(), &["sh", "-c", script]);
+    sandbox.mounts.extend([
+        bind("/a", given.path(), false),
+        bind("/b", &given.path().join("file"), true),
+        bind("/ro", given.path(), true),
+        Mount::new("/t", What::Tmpfs { mode: 0o1777, size: Some(1 << 20) }),
+    ]);
+    assert_eq!(
+        succeed(&sandbox),
+        "from the host\nfrom the host\ntouch: /ro/new: Read-only file system\nno\n1777\n"
+    );
+    assert!(given.path().join("new").exists());
+    sandbox.mounts = vec![bind("/a", Path::new("/no/such/thing"), false)];
+    let error = run(&sandbox).0.expect_err("no source");
+    assert_eq!(error.to_string(), "/no/such/thing, which is to be mounted");
+}
+
+fn the_image_cannot_lead_a_mount_outside() {
+    let (image, outside) = (image(), tempfile::tempdir().expect("a directory"));
+    let name = outside.path().file_name().expect("a name");
+    symlink(outside.path(), image.path().join("absolute")).expect("a link");
+    symlink(Path::new("../../../../../tmp").join(name), image.path().join("relative"))
+        .expect("a link");
+    for target in ["/absolute/made", "/relative/made", "/../../../../made"] {
+        let mut sandbox = sandbox(image.path(), &["true"]);
+        sandbox.mounts.push(Mount::new(target, What::Tmpfs { mode: 0o755, size: None }));
+        // A link that leads nowhere inside the image is an error; leading outside would be none.
+        assert_eq!(run(&sandbox).0.is_ok(), target.contains(".."), "{target}");
+        assert_eq!(fs::read_dir(outside.path()).expect("a directory").count(), 0, "{target}");
+    }
+    assert!(image.path().join("made").is_dir() && !Path::new("/made").exists());
+}
+
+fn long_output_arrives_whole() {
+    let image = image();
+    let text = shell(image.path(), "head -c 3000000 /dev/zero");
+    assert_eq!(text.len(), 3_000_000);
+    assert!(text.bytes().all(|byte| byte == 0));
+}
