@@ -2,6 +2,9 @@
 
 pub mod archive;
 pub mod compress;
+mod pack;
+
+pub use pack::{PackOptions, pack, pack_tree};
 
 use std::io;
 use std::path::PathBuf;
