@@ -6,6 +6,7 @@ use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::http::Proxies;
 use crate::sandbox;
 
 /// The program's name and its arguments.
@@ -36,14 +37,6 @@ pub(crate) struct Config {
     /// `SOURCE_DATE_EPOCH`, as it stands there.
     pub(crate) source_date_epoch: Option<String>,
     environment: Environment,
-}
-
-/// The proxies of the environment, in the spelling that each was found in.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Proxies {
-    pub(crate) http: Option<String>,
-    pub(crate) https: Option<String>,
-    pub(crate) none: Option<String>,
 }
 
 #[derive(Debug, Clone)]

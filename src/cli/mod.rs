@@ -11,6 +11,7 @@ mod excerpt;
 #[cfg(test)]
 mod manual;
 mod session;
+mod table;
 mod ui;
 
 use std::ffi::OsString;
@@ -77,5 +78,5 @@ fn session(global: Global) -> Session {
     }
     let progress = if quiet { Progress::None } else { progress };
     let ui = Ui::new(progress, color, verbose, config.no_color);
-    Session { config, ui }
+    Session { config, ui, quiet }
 }

@@ -1,1 +1,5 @@
-//! Being built.
+//! Questions about an image.
+
+mod info;
+
+pub use info::{Info, Kind, Step, info, steps};

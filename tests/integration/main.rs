@@ -6,4 +6,12 @@
 
 mod support;
 
+mod archives;
+mod build;
 mod command_line;
+mod faults;
+mod images;
+mod judges;
+mod readme;
+mod registries;
+mod run;

@@ -10,6 +10,7 @@ use std::io::{self, IsTerminal as _, Write as _};
 use std::time::Duration;
 
 use clap::ValueEnum;
+use serde_json::json;
 
 use crate::report::{Outcome, Reporter};
 
@@ -78,6 +79,19 @@ impl Ui {
             true => format!("\x1b[{}m{word}\x1b[0m", style.code()),
             false => word.to_owned(),
         }
+    }
+
+    /// Tells of the failure that ends the command.
+    pub(crate) fn fail(self, text: &str, hints: &[String], status: u8) {
+        if self.progress == Progress::Json {
+            let event = json!({ "event": "error", "text": text, "hints": hints, "status": status });
+            return say(&event.to_string());
+        }
+        let mut lines = format!("{}: {text}", self.paint(Style::Error, "error"));
+        for hint in hints {
+            lines.push_str(&format!("\n{}: {hint}", self.paint(Style::Hint, "hint")));
+        }
+        say(&lines);
     }
 
     fn warning(self, text: &str) -> String {

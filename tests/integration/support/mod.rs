@@ -4,9 +4,9 @@ mod base;
 mod judge;
 mod registry;
 
-pub use base::{busybox, debian};
+pub use base::{busybox, busybox_root, debian};
 pub use judge::Judge;
-pub use registry::Registry;
+pub use registry::{Registry, free_port};
 
 use std::ffi::OsStr;
 use std::fs;
@@ -224,6 +224,13 @@ impl Run {
     pub fn fails(self, code: i32) -> Said {
         let said = self.exits(code);
         assert!(said.stderr.contains("error: "), "{said}\nnames no error");
+        said
+    }
+
+    #[track_caller]
+    pub fn exits_with_any(self, codes: &[i32]) -> Said {
+        let said = self.output();
+        assert!(codes.contains(&said.code), "{said}");
         said
     }
 

@@ -1,0 +1,79 @@
+//! `bryo history`.
+
+use std::time::SystemTime;
+
+use serde_json::{Value, json};
+
+use crate::cli::error::Error;
+use crate::cli::session::Session;
+use crate::cli::table::{Table, ago, bytes};
+use crate::image::Timestamp;
+use crate::inspect::{Step, info, steps};
+
+/// Show how an image was made, the last step first
+///
+/// A layer's size is that of its blob: compressed.
+#[derive(Debug, clap::Args)]
+pub(crate) struct History {
+    /// A name, or the beginning of an ID
+    image: String,
+    /// Show long steps whole
+    #[arg(long)]
+    no_trunc: bool,
+    /// As a JSON array
+    #[arg(long)]
+    json: bool,
+}
+
+/// That many characters of a step are shown.
+const WIDTH: usize = 60;
+
+impl History {
+    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+        let store = session.store()?;
+        let info = info(&store, &store.find(&self.image)?)?;
+        let Some((_, config)) = &info.config else {
+            return Err(Error::NotAnImage(self.image.clone()));
+        };
+        let mut steps = steps(config, &info.layers);
+        steps.reverse();
+        if self.json {
+            let steps: Vec<Value> = steps.iter().map(describe).collect();
+            return session.print(&format!("{:#}\n", Value::Array(steps)));
+        }
+        let mut table = Table::new(&["CREATED", "CREATED BY", "SIZE", "COMMENT"]);
+        let now = Timestamp::from(SystemTime::now());
+        for Step { history, layer } in steps {
+            let created = history.created.as_deref().and_then(|text| text.parse().ok());
+            table.row(vec![
+                created.map_or_else(String::new, |created| ago(created, now)),
+                self.shown(history.created_by.as_deref().unwrap_or_default()),
+                layer.map_or_else(|| "-".to_owned(), |layer| bytes(layer.size)),
+                history.comment.clone().unwrap_or_default(),
+            ]);
+        }
+        session.print(&table.to_string())
+    }
+
+    /// A step in one line.
+    fn shown(&self, text: &str) -> String {
+        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+        if self.no_trunc || text.chars().count() <= WIDTH {
+            return text;
+        }
+        let start: String = text.chars().take(WIDTH - 1).collect();
+        format!("{start}…")
+    }
+}
+
+fn describe(step: &Step<'_>) -> Value {
+    let Step { history, layer } = step;
+    json!({
+        "created": history.created,
+        "createdBy": history.created_by,
+        "author": history.author,
+        "comment": history.comment,
+        "size": layer.map_or(0, |layer| layer.size),
+        "layer": layer.map(|layer| &layer.digest),
+    })
+}

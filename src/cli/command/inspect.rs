@@ -1,0 +1,101 @@
+//! `bryo inspect`.
+
+use serde_json::{Value, json};
+
+use crate::cli::error::Error;
+use crate::cli::session::Session;
+use crate::image::{Config, Content, Reference};
+use crate::inspect::info;
+use crate::store::{Name, RefEntry, Store};
+
+/// Show what images are, as JSON
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  bryo inspect app
+  bryo inspect --config app | jq .config.Env")]
+pub(crate) struct Inspect {
+    /// Names, or the beginnings of IDs
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<String>,
+    /// Show the configuration, byte for byte
+    #[arg(long, conflicts_with = "manifest")]
+    config: bool,
+    /// Show the manifest, byte for byte
+    #[arg(long, visible_alias = "raw")]
+    manifest: bool,
+}
+
+impl Inspect {
+    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+        let store = session.store()?;
+        let mut documents = Vec::new();
+        for name in &self.images {
+            let entry = store.find(name)?;
+            if self.manifest {
+                session.print_bytes(store.content(&entry.descriptor)?.bytes())?;
+            } else if self.config {
+                let Content::Image(manifest) = store.content(&entry.descriptor)? else {
+                    return Err(Error::NotAnImage(name.clone()));
+                };
+                session.print_bytes(&store.read_blob(&manifest.config.digest)?)?;
+            } else {
+                documents.push(describe(&store, &entry)?);
+            }
+        }
+        match self.manifest || self.config {
+            true => Ok(()),
+            false => session.print(&format!("{:#}\n", Value::Array(documents))),
+        }
+    }
+}
+
+/// Docker's words, so that scripts for `docker inspect` find what they look for.
+fn describe(store: &Store, entry: &RefEntry) -> Result<Value, Error> {
+    let info = info(store, entry)?;
+    let names = names(store, entry)?;
+    let digests: Vec<String> = names
+        .iter()
+        .map(|name| {
+            let digest = entry.index.as_ref().unwrap_or(&entry.descriptor).digest.clone();
+            name.with_digest(digest).familiar()
+        })
+        .collect();
+    let tags: Vec<String> =
+        names.iter().filter(|name| name.tag().is_some()).map(Reference::familiar).collect();
+    let mut document = json!({
+        "Id": info.id(),
+        "Kind": info.kind,
+        "RepoTags": tags,
+        "RepoDigests": digests,
+        "Descriptor": entry.descriptor,
+        "Size": info.size,
+    });
+    let Some((_, config)) = info.config else { return Ok(document) };
+    let Config { created, author, architecture, os, variant, runtime, rootfs, .. } = config;
+    let more = json!({
+        "Created": created,
+        "Author": author,
+        "Architecture": architecture,
+        "Os": os,
+        "Variant": variant,
+        "Config": runtime,
+        "RootFS": { "Type": rootfs.kind, "Layers": rootfs.diff_ids },
+        "Layers": info.layers,
+    });
+    if let (Value::Object(document), Value::Object(more)) = (&mut document, more) {
+        document.extend(more);
+    }
+    Ok(document)
+}
+
+/// All names of the same thing.
+fn names(store: &Store, entry: &RefEntry) -> Result<Vec<Reference>, Error> {
+    let same = store.list_refs()?.into_iter();
+    Ok(same
+        .filter(|other| other.descriptor.digest == entry.descriptor.digest)
+        .filter_map(|other| match other.name {
+            Name::Tagged(name) => Some(name),
+            Name::Anonymous(_) => None,
+        })
+        .collect())
+}

@@ -1,0 +1,90 @@
+//! `bryo rm`.
+
+use std::collections::BTreeSet;
+
+use crate::cli::error::Error;
+use crate::cli::session::Session;
+use crate::cli::table::bytes;
+use crate::dockerfile::{self, Glob};
+use crate::store::{Name, RefEntry, Store};
+
+/// Remove images
+///
+/// A name removes that name; what no other name needs is deleted. The beginning of an ID removes
+/// all names of that image. Prints what was removed.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  bryo rm app:old
+  bryo rm 'registry.example/team/*'")]
+pub(crate) struct Rm {
+    /// Names, patterns, or the beginnings of IDs
+    #[arg(required = true, value_name = "IMAGE|PATTERN")]
+    images: Vec<String>,
+}
+
+impl Rm {
+    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+        let store = session.store()?;
+        let mut names = BTreeSet::new();
+        for text in &self.images {
+            names.extend(meant(&store, text)?);
+        }
+        let names: Vec<Name> = names.into_iter().collect();
+        let removed = store.remove(&names)?;
+        let lines: Vec<String> = names.iter().map(|name| format!("{}\n", shown(name))).collect();
+        session.print(&lines.concat())?;
+        let reporter = session.reporter();
+        match removed.deferred {
+            true => reporter.note(
+                "another bryo is at work: what the images held is deleted by the next `bryo rm`"
+                    .to_owned(),
+            ),
+            false => reporter.note(format!("freed {} of layers", bytes(removed.blobs))),
+        }
+        Ok(())
+    }
+}
+
+fn meant(store: &Store, text: &str) -> Result<Vec<Name>, Error> {
+    if Glob::is_pattern(text) {
+        let usage = |error: dockerfile::Error| Error::Usage { text: error.to_string(), hint: None };
+        let pattern = Glob::new(text).map_err(usage)?;
+        let found: Vec<Name> = store
+            .list_refs()?
+            .into_iter()
+            .map(|entry| entry.name)
+            .filter(|name| match name {
+                Name::Tagged(name) => {
+                    pattern.matches(&name.to_string()) || pattern.matches(&name.familiar())
+                }
+                Name::Anonymous(_) => false,
+            })
+            .collect();
+        return match found.is_empty() {
+            true => Err(Error::NothingMatches(text.to_owned())),
+            false => Ok(found),
+        };
+    }
+    let found = store.find(text)?;
+    if is_named(&found, text) {
+        return Ok(vec![found.name]);
+    }
+    let same = store.list_refs()?.into_iter();
+    let same = same.filter(|entry| entry.descriptor.digest == found.descriptor.digest);
+    Ok(same.map(|entry| entry.name).collect())
+}
+
+/// Whether `text` is the entry's own name rather than an ID.
+fn is_named(entry: &RefEntry, text: &str) -> bool {
+    match &entry.name {
+        Name::Tagged(name) => text.parse().is_ok_and(|text: crate::image::Reference| text == *name),
+        Name::Anonymous(_) => false,
+    }
+}
+
+fn shown(name: &Name) -> String {
+    match name {
+        Name::Tagged(name) => name.familiar(),
+        Name::Anonymous(digest) => digest.to_string(),
+    }
+}

@@ -1,0 +1,112 @@
+//! [`Table`]: columns of text; and figures as people read them.
+
+use std::fmt;
+
+use crate::image::Timestamp;
+
+/// Rows of cells, each column as wide as its widest cell.
+#[derive(Debug)]
+pub(crate) struct Table {
+    rows: Vec<Vec<String>>,
+}
+
+impl Table {
+    pub(crate) fn new(heads: &[&str]) -> Self {
+        Self { rows: vec![heads.iter().map(|head| (*head).to_owned()).collect()] }
+    }
+
+    pub(crate) fn row(&mut self, cells: Vec<String>) {
+        self.rows.push(cells);
+    }
+}
+
+impl fmt::Display for Table {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let columns = self.rows.iter().map(Vec::len).max().unwrap_or(0);
+        let width = |column: usize| {
+            let cells = self.rows.iter().filter_map(|row| row.get(column));
+            cells.map(|cell| cell.chars().count()).max().unwrap_or(0)
+        };
+        let widths: Vec<usize> = (0..columns).map(width).collect();
+        for row in &self.rows {
+            let mut line = String::new();
+            for (cell, width) in row.iter().zip(&widths) {
+                line.push_str(&format!("{cell:width$}   "));
+            }
+            writeln!(f, "{}", line.trim_end())?;
+        }
+        Ok(())
+    }
+}
+
+/// A size in decimal units, as docker prints it.
+pub(crate) fn bytes(size: u64) -> String {
+    let mut size = size as f64;
+    for unit in ["B", "kB", "MB", "GB"] {
+        if size < 1000.0 {
+            let digits = usize::from(size < 99.95 && unit != "B");
+            return format!("{size:.digits$} {unit}");
+        }
+        size /= 1000.0;
+    }
+    format!("{size:.1} TB")
+}
+
+/// How long ago that was, in the largest unit that fits.
+pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
+    const MINUTE: i64 = 60;
+    const HOUR: i64 = 60 * MINUTE;
+    const DAY: i64 = 24 * HOUR;
+    let seconds = (now.seconds() - then.seconds()).max(0);
+    let (count, unit) = match seconds {
+        ..MINUTE => (seconds, "second"),
+        ..HOUR => (seconds / MINUTE, "minute"),
+        ..DAY => (seconds / HOUR, "hour"),
+        _ if seconds < 14 * DAY => (seconds / DAY, "day"),
+        _ if seconds < 60 * DAY => (seconds / (7 * DAY), "week"),
+        _ if seconds < 730 * DAY => (seconds / (30 * DAY), "month"),
+        _ => (seconds / (365 * DAY), "year"),
+    };
+    let plural = if count == 1 { "" } else { "s" };
+    format!("{count} {unit}{plural} ago")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_line_up() {
+        let mut table = Table::new(&["A", "LONG", "C"]);
+        table.row(vec!["möre".into(), "x".into(), String::new()]);
+        assert_eq!(table.to_string(), "A      LONG   C\nmöre   x\n");
+    }
+
+    #[test]
+    fn sizes_and_times() {
+        for (size, text) in [
+            (0, "0 B"),
+            (999, "999 B"),
+            (1000, "1.0 kB"),
+            (99_900, "99.9 kB"),
+            (100_000, "100 kB"),
+            (1_234_567, "1.2 MB"),
+            (5_000_000_000, "5.0 GB"),
+            (7_000_000_000_000, "7.0 TB"),
+        ] {
+            assert_eq!(bytes(size), text);
+        }
+        for (seconds, text) in [
+            (-5, "0 seconds ago"),
+            (1, "1 second ago"),
+            (3600, "1 hour ago"),
+            (86_400 * 13, "13 days ago"),
+            (86_400 * 21, "3 weeks ago"),
+            (86_400 * 400, "13 months ago"),
+            (86_400 * 365 * 3, "3 years ago"),
+        ] {
+            let now = Timestamp::from_seconds(1_000_000_000);
+            assert_eq!(ago(Timestamp::from_seconds(1_000_000_000 - seconds), now), text);
+        }
+    }
+}

@@ -1,0 +1,122 @@
+//! What an image is, and how it was made.
+
+use serde::Serialize;
+
+use crate::image::{Config, Content, Descriptor, Digest, History, Manifest, Platform};
+use crate::store::{Error, RefEntry, Store};
+
+/// What something that has a name is.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Kind {
+    Image,
+    Index,
+    Artifact,
+}
+
+/// An image, an index or an artifact in the store.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Info {
+    pub kind: Kind,
+    pub manifest: Descriptor,
+    /// The index that the image was chosen from.
+    pub index: Option<Descriptor>,
+    /// An image's own: its configuration, and the digest that docker calls its ID.
+    pub config: Option<(Digest, Config)>,
+    pub layers: Vec<Descriptor>,
+    /// Bytes of all blobs, compressed as they are.
+    pub size: u64,
+}
+
+impl Info {
+    /// What people know it by: an image's ID, else the manifest's digest.
+    pub fn id(&self) -> &Digest {
+        self.config.as_ref().map_or(&self.manifest.digest, |(id, _)| id)
+    }
+
+    pub fn created(&self) -> Option<&str> {
+        self.config.as_ref().and_then(|(_, config)| config.created.as_deref())
+    }
+
+    pub fn platform(&self) -> Option<Platform> {
+        self.config.as_ref().map(|(_, config)| config.platform())
+    }
+}
+
+/// What `entry` stands for.
+///
+/// # Errors
+///
+/// When the manifest or the configuration is not there or damaged.
+pub fn info(store: &Store, entry: &RefEntry) -> Result<Info, Error> {
+    let (kind, manifest) = match store.content(&entry.descriptor)? {
+        Content::Image(manifest) => (Kind::Image, manifest),
+        Content::Artifact(manifest) => (Kind::Artifact, manifest),
+        Content::Index(index) => {
+            return Ok(Info {
+                kind: Kind::Index,
+                size: entry.descriptor.size + total(&index.manifests),
+                manifest: entry.descriptor.clone(),
+                index: None,
+                config: None,
+                layers: Vec::new(),
+            });
+        }
+    };
+    let config = match kind {
+        Kind::Image => Some((manifest.config.digest.clone(), store.config(&manifest)?)),
+        Kind::Index | Kind::Artifact => None,
+    };
+    let Manifest { config: described, layers, .. } = manifest;
+    Ok(Info {
+        kind,
+        size: entry.descriptor.size + described.size + total(&layers),
+        manifest: entry.descriptor.clone(),
+        index: entry.index.clone(),
+        config,
+        layers,
+    })
+}
+
+fn total(descriptors: &[Descriptor]) -> u64 {
+    descriptors.iter().map(|descriptor| descriptor.size).sum()
+}
+
+/// One line of an image's history, with the layer that it made.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Step<'a> {
+    pub history: &'a History,
+    pub layer: Option<&'a Descriptor>,
+}
+
+/// How an image was made, the first step first.
+pub fn steps<'a>(config: &'a Config, layers: &'a [Descriptor]) -> Vec<Step<'a>> {
+    let mut layers = layers.iter();
+    config
+        .history
+        .iter()
+        .map(|history| {
+            let layer = if history.empty_layer { None } else { layers.next() };
+            Step { history, layer }
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn layers_belong_to_the_steps_that_made_them() {
+        let step = |empty_layer| History { empty_layer, ..History::default() };
+        let config =
+            Config { history: vec![step(false), step(true), step(false)], ..Config::default() };
+        let layer = |text: &str| Descriptor::of("x", text.as_bytes());
+        let layers = [layer("a"), layer("b")];
+        let found: Vec<_> = steps(&config, &layers).iter().map(|step| step.layer).collect();
+        assert_eq!(found, [Some(&layers[0]), None, Some(&layers[1])]);
+        // A history longer than the layers is wrong, and no reason to fail.
+        let found: Vec<_> = steps(&config, &layers[..1]).iter().map(|step| step.layer).collect();
+        assert_eq!(found, [Some(&layers[0]), None, None]);
+    }
+}
