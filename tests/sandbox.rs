@@ -7,11 +7,12 @@ use std::ffi::OsString;
 use std::io::Write as _;
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::ExitCode;
+use std::process::{Command, ExitCode};
 use std::{env, fs, io, panic};
 
 use bryo::report::{Activity, Event, Recorder, Stream};
-use bryo::sandbox::{self, Caller, Error, Exit, Mount, Output, Sandbox, What};
+use bryo::rootfs::{Root, SideTable, Walk, remove_tree};
+use bryo::sandbox::{self, Caller, Error, Exit, Mount, Output, Points, Sandbox, What};
 use tempfile::TempDir;
 
 /// What root becomes: anybody without privilege.
@@ -26,6 +27,7 @@ const TESTS: &[(&str, fn())] = &[
     ("volumes_show_what_they_should", volumes_show_what_they_should),
     ("the_image_cannot_lead_a_mount_outside", the_image_cannot_lead_a_mount_outside),
     ("long_output_arrives_whole", long_output_arrives_whole),
+    ("mount_points_leave_no_trace", mount_points_leave_no_trace),
 ];
 
 fn main() -> ExitCode {
@@ -54,9 +56,10 @@ fn image() -> TempDir {
     let bin = image.path().join("bin");
     fs::create_dir(&bin).expect("bin");
     fs::copy("/bin/busybox", bin.join("busybox")).expect("busybox-static is installed");
-    for name in
-        ["sh", "cat", "ls", "id", "sleep", "hostname", "stat", "true", "head", "touch", "mount"]
-    {
+    for name in [
+        "sh", "cat", "ls", "id", "sleep", "hostname", "stat", "true", "head", "touch", "rm",
+        "chmod",
+    ] {
         symlink("busybox", bin.join(name)).expect("a link");
     }
     image
@@ -236,4 +239,70 @@ fn long_output_arrives_whole() {
     let text = shell(image.path(), "head -c 3000000 /dev/zero");
     assert_eq!(text.len(), 3_000_000);
     assert!(text.bytes().all(|byte| byte == 0));
+}
+
+/// An overlay of `lower` and an empty upper directory, mounted.
+struct Overlay {
+    directory: TempDir,
+}
+
+impl Overlay {
+    fn new(lower: &Path) -> Self {
+        let directory = tempfile::tempdir_in("/var/tmp").expect("a directory");
+        for name in ["upper", "work", "merged"] {
+            fs::create_dir(directory.path().join(name)).expect("a directory");
+        }
+        let options = format!(
+            "lowerdir={},upperdir={d}/upper,workdir={d}/work,userxattr",
+            lower.display(),
+            d = directory.path().display()
+        );
+        let mount = Command::new("mount")
+            .args(["-t", "overlay", "overlay", "-o", &options])
+            .arg(directory.path().join("merged"))
+            .status();
+        assert!(mount.expect("mount").success());
+        Self { directory }
+    }
+
+    fn root(&self, name: &str) -> Root {
+        Root::open(&self.directory.path().join(name)).expect("a root")
+    }
+}
+
+impl Drop for Overlay {
+    fn drop(&mut self) {
+        let merged = self.directory.path().join("merged");
+        drop(Command::new("umount").arg(merged).status());
+        drop(remove_tree(&self.directory.path().join("work")));
+    }
+}
+
+fn mount_points_leave_no_trace() {
+    let image = image();
+    fs::create_dir_all(image.path().join("etc/deep")).expect("etc");
+    symlink("../run/here/stub.conf", image.path().join("etc/resolv.conf")).expect("a link");
+    for (script, trace) in [
+        ("true", ""),
+        ("cat /etc/hosts", ""),
+        ("touch /etc/new", "etc etc/new"),
+        ("touch /run/here/new", "run run/here run/here/new"),
+        ("rm -r /etc/deep", "etc etc/deep"),
+        ("touch /etc/new; rm /etc/new", "etc"),
+        ("chmod 700 /run/here", "run run/here"),
+    ] {
+        let overlay = Overlay::new(image.path());
+        let (merged, upper) = (overlay.root("merged"), overlay.root("upper"));
+        let mut sandbox = sandbox(merged.path(), &["sh", "-c", script]);
+        sandbox.mounts.push(Mount::new("/etc/x/y", What::Tmpfs { mode: 0o755, size: None }));
+        let points = Points::make(&merged, &upper, &sandbox.mounts).expect("made");
+        succeed(&sandbox);
+        points.remove(&upper).expect("removed");
+        let none = SideTable::default();
+        let left: Vec<String> = Walk::new(&upper, Path::new(""), &none)
+            .map(|found| found.expect("walked").path.to_string_lossy().into_owned())
+            .filter(|path| !path.is_empty())
+            .collect();
+        assert_eq!(left.join(" "), trace, "{script}");
+    }
 }

@@ -4,7 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::cause::{Cause, Step};
-use crate::sys;
+use crate::{rootfs, sys};
 
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
@@ -23,6 +23,8 @@ pub enum Error {
     Source { path: PathBuf, source: io::Error },
     #[error("mount point {}", path.display())]
     Point { path: PathBuf, source: io::Error },
+    #[error("mount points in the image")]
+    Image(#[from] rootfs::Error),
     #[error("working directory {}", path.display())]
     Directory { path: PathBuf, source: io::Error },
     #[error("{}: no such program in the image", program.display())]

@@ -42,7 +42,7 @@ pub use cause::{Cause, Evidence, Step, apparmor_profile};
 pub use enter::{Caller, MARKER, enter};
 pub use error::Error;
 pub use mounts::{Mount, What};
-pub use points::{MountPoint, PointKind, make_skeleton};
+pub use points::Points;
 
 /// The name that the process finds as its own host's, and in `/etc/hosts`.
 pub const HOST_NAME: &str = "bryo";

@@ -43,7 +43,8 @@ impl Store {
         };
         // A damaged entry costs one more execution of its step, nothing else.
         let Ok(entry) = serde_json::from_slice::<CacheEntry>(&bytes) else { return Ok(None) };
-        let there = entry.layer.as_ref().is_none_or(|layer| self.has_blob(&layer.descriptor.digest));
+        let there =
+            entry.layer.as_ref().is_none_or(|layer| self.has_blob(&layer.descriptor.digest));
         Ok(there.then_some(entry))
     }
 

@@ -75,7 +75,9 @@ impl Store {
             .diff_ids
             .iter()
             .map(|digest| self.tree_path(&TreeKey::Diff(digest.clone())))
-            .chain(held.chain_ids.iter().map(|digest| self.tree_path(&TreeKey::Chain(digest.clone()))))
+            .chain(
+                held.chain_ids.iter().map(|digest| self.tree_path(&TreeKey::Chain(digest.clone()))),
+            )
             .collect();
         let folder = self.root.join("trees");
         for path in entries(&folder)? {
@@ -87,7 +89,12 @@ impl Store {
         Ok(removed)
     }
 
-    fn sweep_blobs(&self, algorithm: &str, held: &Reached, removed: &mut Removed) -> Result<(), Error> {
+    fn sweep_blobs(
+        &self,
+        algorithm: &str,
+        held: &Reached,
+        removed: &mut Removed,
+    ) -> Result<(), Error> {
         for path in entries(&self.root.join("blobs").join(algorithm))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let digest = format!("{algorithm}:{name}").parse::<Digest>();

@@ -21,7 +21,8 @@ pub(super) struct StoreLock {
 
 impl StoreLock {
     pub(super) fn shared(path: &Path) -> io::Result<Self> {
-        let file = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let file =
+            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let file = match file {
             Ok(file) => file,
             // A storage directory that may only be read serves those who only read.

@@ -132,7 +132,8 @@ impl Store {
                     let index = entry.index.as_ref().map(|index| &index.digest);
                     entry.descriptor.digest == *digest || index == Some(digest)
                 };
-                let found = self.list_refs()?.into_iter().find(|entry| same(entry) && wanted(entry));
+                let found =
+                    self.list_refs()?.into_iter().find(|entry| same(entry) && wanted(entry));
                 return found.ok_or_else(|| Error::NotFound(text.to_owned()));
             }
         }
@@ -145,7 +146,10 @@ impl Store {
             if !self.id_begins_with(&entry.descriptor, hex) {
                 continue;
             }
-            if found.as_ref().is_some_and(|other| other.descriptor.digest != entry.descriptor.digest) {
+            if found
+                .as_ref()
+                .is_some_and(|other| other.descriptor.digest != entry.descriptor.digest)
+            {
                 return Err(Error::Ambiguous(text.to_owned()));
             }
             found = found.or(Some(entry));
@@ -167,10 +171,8 @@ impl Store {
 }
 
 fn read(path: &std::path::Path, bytes: &[u8]) -> Result<RefEntry, Error> {
-    let damaged = |source: serde_json::Error| Error::Damaged {
-        path: path.to_owned(),
-        source: source.into(),
-    };
+    let damaged =
+        |source: serde_json::Error| Error::Damaged { path: path.to_owned(), source: source.into() };
     let Stored { name, descriptor, index } = serde_json::from_slice(bytes).map_err(damaged)?;
     let name = match name.strip_prefix('@') {
         Some(digest) => Name::Anonymous(digest.parse()?),

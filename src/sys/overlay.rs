@@ -23,7 +23,12 @@ pub const MOST_LAYERS: usize = 500;
 ///
 /// `EPERM`: this kernel lets only the system's root mount an overlay. `EINVAL`: the file system of
 /// `upper` cannot be the upper one (another overlay, NFS). `ENODEV`: there is no overlayfs here.
-pub fn mount(directory: &Path, lower: &[String], upper: Option<(&str, &str)>, at: &str) -> Result<()> {
+pub fn mount(
+    directory: &Path,
+    lower: &[String],
+    upper: Option<(&str, &str)>,
+    at: &str,
+) -> Result<()> {
     let lower = lower.join(":");
     let options = match upper {
         // No sync of the whole file system when it is unmounted: a killed build is thrown away.
@@ -50,7 +55,12 @@ fn mount_from(directory: &Path, options: &str, at: &str) -> Result<()> {
             .map_err(|error| Error::new(format!("chdir({directory:?})"), error))?;
         let kind = OsStr::new("overlay");
         nix::mount::mount(Some(kind), at, Some(kind), MsFlags::empty(), Some(options)).map_err(
-            |errno| Error::new(format!("mount(\"overlay\", {at:?}, \"overlay\", 0, {options:?})"), errno),
+            |errno| {
+                Error::new(
+                    format!("mount(\"overlay\", {at:?}, \"overlay\", 0, {options:?})"),
+                    errno,
+                )
+            },
         )
     };
     std::thread::scope(|scope| match std::thread::Builder::new().spawn_scoped(scope, mount) {
