@@ -32,11 +32,12 @@
 //! thiserror and tempfile may be used anywhere.
 //!
 //! ```homes
-//! cli    clap clap_complete clap_mangen indicatif annotate_snippets anstream rpassword
-//! image  oci_spec sha2 jiff
-//! http   reqwest rustls rustls_native_certs webpki_roots
-//! layer  flate2 tar tar_core zstd crc32fast
-//! sys    caps libc nix rustix
+//! cli       clap clap_complete clap_mangen indicatif annotate_snippets anstream rpassword
+//! image     oci_spec sha2 jiff
+//! http      reqwest rustls rustls_native_certs webpki_roots
+//! registry  base64
+//! layer     flate2 tar tar_core zstd crc32fast
+//! sys       caps libc nix rustix
 //! ```
 //!
 //! # Invariants

@@ -25,20 +25,20 @@ impl Proxies {
             Some(list) => format!("{list},{LOOPBACK}"),
             None => LOOPBACK.to_owned(),
         };
-        let kinds: [(_, fn(String) -> reqwest::Result<reqwest::Proxy>); 2] =
-            [(&self.http, reqwest::Proxy::http), (&self.https, reqwest::Proxy::https)];
         let mut proxies = Vec::new();
-        for (url, make) in kinds {
-            let Some(url) = url else { continue };
-            let wrong = |error: reqwest::Error| Error::Proxy {
-                shown: hidden(url),
-                source: Cause::of(&error.without_url()),
-            };
-            let proxy = make(complete(url)).map_err(wrong)?;
-            proxies.push(proxy.no_proxy(reqwest::NoProxy::from_string(&none)));
+        if let Some(url) = &self.http {
+            proxies.push(reqwest::Proxy::http(complete(url)).map_err(|error| wrong(url, error))?);
         }
-        Ok(proxies)
+        if let Some(url) = &self.https {
+            proxies.push(reqwest::Proxy::https(complete(url)).map_err(|error| wrong(url, error))?);
+        }
+        let direct = |proxy: reqwest::Proxy| proxy.no_proxy(reqwest::NoProxy::from_string(&none));
+        Ok(proxies.into_iter().map(direct).collect())
     }
+}
+
+fn wrong(url: &str, error: reqwest::Error) -> Error {
+    Error::Proxy { shown: hidden(url), source: Cause::of(&error.without_url()) }
 }
 
 /// `host:port` alone means http, as in curl.

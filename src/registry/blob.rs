@@ -1,0 +1,209 @@
+//! [`Blob`]: a verified download that comes back after a cut.
+
+use std::fmt;
+use std::io::{self, Read};
+use std::sync::Arc;
+
+use super::Error;
+use super::auth::Scope;
+use super::client::{Call, Connection};
+use crate::http::{Attempts, Method, Response};
+use crate::image::{Descriptor, Mismatch, Verified};
+
+/// So much in one go shows that the line works: then patience begins anew.
+const PROGRESS: u64 = 64 * 1024;
+
+/// The bytes of a blob. Its end is reported only if they are what the descriptor says; errors
+/// carry an [`Error`], see [`Error::of`].
+#[derive(Debug)]
+pub struct Blob {
+    inner: Verified<Stream>,
+    what: String,
+}
+
+impl Blob {
+    pub(super) fn open(
+        connection: Arc<Connection>,
+        repository: &str,
+        descriptor: &Descriptor,
+    ) -> Result<Self, Error> {
+        let what = connection.what(repository, &descriptor.digest.to_string());
+        let mut stream = Stream {
+            attempts: connection.access().patience.begin(),
+            connection,
+            scope: Scope::pull(repository),
+            path: format!("/v2/{repository}/blobs/{}", descriptor.digest),
+            what: what.clone(),
+            size: descriptor.size,
+            offset: 0,
+            since_cut: 0,
+            response: None,
+        };
+        stream.resume()?;
+        let inner = Verified::new(stream, descriptor.digest.clone(), Some(descriptor.size));
+        Ok(Self { inner, what })
+    }
+}
+
+impl Read for Blob {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.inner.read(buffer).map_err(|error| {
+            let kind = error.kind();
+            match error.downcast::<Mismatch>() {
+                Ok(source) => {
+                    io::Error::new(kind, Error::Mismatch { what: self.what.clone(), source })
+                }
+                Err(error) => error,
+            }
+        })
+    }
+}
+
+/// Bytes in order, over as many connections as it takes.
+struct Stream {
+    connection: Arc<Connection>,
+    scope: Scope,
+    path: String,
+    what: String,
+    size: u64,
+    /// How many bytes were passed on.
+    offset: u64,
+    /// How many of them since the last cut.
+    since_cut: u64,
+    attempts: Attempts,
+    response: Option<Response>,
+}
+
+impl Stream {
+    /// Asks for the rest until there is an answer.
+    fn resume(&mut self) -> Result<(), Error> {
+        loop {
+            match self.request() {
+                Ok(response) => {
+                    self.response = Some(response);
+                    return Ok(());
+                }
+                Err(error) => self.wait(error)?,
+            }
+        }
+    }
+
+    fn wait(&mut self, error: Error) -> Result<(), Error> {
+        if self.since_cut >= PROGRESS {
+            self.attempts = self.connection.access().patience.begin();
+        }
+        self.since_cut = 0;
+        let connection = self.connection.clone();
+        connection.pause(&mut self.attempts, error)
+    }
+
+    /// One request for what is missing, its answer positioned there.
+    fn request(&self) -> Result<Response, Error> {
+        let whole = Call::new(Method::Get, &self.path, &self.scope);
+        if self.offset == 0 {
+            return self.accept(&whole, self.connection.once(&whole)?);
+        }
+        let range = format!("bytes={}-", self.offset);
+        let rest = Call::new(Method::Get, &self.path, &self.scope).header("range", range);
+        let response = self.connection.once(&rest)?;
+        match response.status() {
+            206 if starts_at(response.header("content-range"), self.offset) => Ok(response),
+            // It does not know ranges, or not this one: all from the beginning.
+            206 | 416 => self.skip(self.accept(&whole, self.connection.once(&whole)?)?),
+            _ => self.skip(self.accept(&rest, response)?),
+        }
+    }
+
+    fn accept(&self, call: &Call<'_>, response: Response) -> Result<Response, Error> {
+        match response.status() {
+            200 => Ok(response),
+            404 => match self.connection.refusal(call, response) {
+                Error::NotFound { detail, .. } => {
+                    Err(Error::NotFound { what: self.what.clone(), detail })
+                }
+                other => Err(other),
+            },
+            _ => Err(self.connection.refusal(call, response)),
+        }
+    }
+
+    /// Reads over what was passed on already. The digest covers the bytes of both connections, so
+    /// another blob's rest would not go unnoticed.
+    fn skip(&self, mut response: Response) -> Result<Response, Error> {
+        let skipped = io::copy(&mut response.by_ref().take(self.offset), &mut io::sink());
+        match skipped {
+            Ok(count) if count == self.offset => Ok(response),
+            Ok(_) => Err(self.cut(io::ErrorKind::UnexpectedEof.into())),
+            Err(source) => Err(self.cut(source)),
+        }
+    }
+
+    fn cut(&self, source: io::Error) -> Error {
+        Error::Cut { what: self.what.clone(), tries: 1, source }
+    }
+}
+
+impl Read for Stream {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        loop {
+            let Some(response) = &mut self.response else {
+                self.resume().map_err(wrap)?;
+                continue;
+            };
+            let source = match response.read(buffer) {
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+                // After the last byte nothing can be missing.
+                Err(_) | Ok(0) if self.offset >= self.size => return Ok(0),
+                Ok(0) => io::ErrorKind::UnexpectedEof.into(),
+                Ok(count) => {
+                    self.offset += count as u64;
+                    self.since_cut += count as u64;
+                    return Ok(count);
+                }
+                Err(error) => error,
+            };
+            self.response = None;
+            let error = self.cut(source);
+            self.wait(error).map_err(wrap)?;
+        }
+    }
+}
+
+impl fmt::Debug for Stream {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Stream({} at {} of {})", self.what, self.offset, self.size)
+    }
+}
+
+fn wrap(error: Error) -> io::Error {
+    io::Error::other(error)
+}
+
+/// Whether a `Content-Range` (RFC 9110 §14.4) begins there.
+fn starts_at(header: Option<&str>, offset: u64) -> bool {
+    let Some(range) = header.and_then(|value| value.trim().strip_prefix("bytes")) else {
+        return false;
+    };
+    let first = range.trim_start().split('-').next().unwrap_or_default();
+    first.parse() == Ok(offset)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ranges_are_read() {
+        for (header, expected) in [
+            (Some("bytes 5-9/10"), true),
+            (Some("bytes 5-9/*"), true),
+            (Some("bytes 50-99/100"), false),
+            (Some("bytes 0-9/10"), false),
+            (Some("bytes */10"), false),
+            (Some("5-9"), false),
+            (None, false),
+        ] {
+            assert_eq!(starts_at(header, 5), expected, "{header:?}");
+        }
+    }
+}

@@ -1,0 +1,387 @@
+//! One request: where it goes, what it is answered, and when it is tried again.
+
+use std::io;
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex};
+
+use super::auth::{Authenticator, Scope};
+use super::error::Detail;
+use super::{Access, Error};
+use crate::http::{self, Body, Client, Method, Request, Response, Trust, Url};
+
+/// An error's body is read so far.
+const LONGEST_REFUSAL: u64 = 64 * 1024;
+
+/// A host, and what was learnt about it.
+#[derive(Debug)]
+pub(super) struct Connection {
+    http: Arc<Client>,
+    /// As references name it.
+    host: String,
+    /// Who answers for it.
+    address: String,
+    access: Arc<Access>,
+    trust: Trust,
+    /// Scheme and address, once known.
+    base: Mutex<Option<Url>>,
+    auth: Authenticator,
+}
+
+/// What is asked of a registry.
+#[derive(Debug)]
+pub(super) struct Call<'a> {
+    pub(super) method: Method,
+    pub(super) place: Place<'a>,
+    pub(super) headers: Vec<(&'static str, String)>,
+    pub(super) body: Body<'a>,
+    pub(super) scope: &'a Scope,
+}
+
+/// Where a call goes.
+#[derive(Debug)]
+pub(super) enum Place<'a> {
+    /// Path and query, below the host.
+    Path(&'a str),
+    /// What the registry itself named (`Location`, `Link`).
+    Url(&'a Url),
+}
+
+impl<'a> Call<'a> {
+    pub(super) fn new(method: Method, path: &'a str, scope: &'a Scope) -> Self {
+        let (place, headers, body) = (Place::Path(path), Vec::new(), Body::Empty);
+        Self { method, place, headers, body, scope }
+    }
+
+    pub(super) fn to(method: Method, url: &'a Url, scope: &'a Scope) -> Self {
+        Self { place: Place::Url(url), ..Self::new(method, "", scope) }
+    }
+
+    pub(super) fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
+        self.headers.push((name, value.into()));
+        self
+    }
+
+    pub(super) fn body(mut self, body: Body<'a>) -> Self {
+        self.body = body;
+        self
+    }
+}
+
+impl Connection {
+    pub(super) fn new(http: Arc<Client>, host: &str, access: Arc<Access>) -> Self {
+        let address = match host {
+            "docker.io" | "index.docker.io" => "registry-1.docker.io",
+            other => other,
+        };
+        let insecure = access.insecure.iter().any(|name| name == "*" || name == host);
+        Self {
+            http,
+            host: host.to_owned(),
+            address: address.to_owned(),
+            trust: if insecure { Trust::Unchecked } else { Trust::Checked },
+            base: Mutex::new(None),
+            auth: Authenticator::new(host, access.clone()),
+            access,
+        }
+    }
+
+    pub(super) fn host(&self) -> &str {
+        &self.host
+    }
+
+    pub(super) fn access(&self) -> &Access {
+        &self.access
+    }
+
+    pub(super) fn http(&self) -> &Client {
+        &self.http
+    }
+
+    pub(super) fn trust(&self) -> Trust {
+        self.trust
+    }
+
+    /// What is called `text` in messages.
+    pub(super) fn what(&self, repository: &str, target: &str) -> String {
+        let separator = if target.contains(':') { '@' } else { ':' };
+        format!("{}/{repository}{separator}{target}", self.host)
+    }
+
+    /// Sends a call until it is answered or patience runs out. Any status that is final counts as
+    /// an answer.
+    pub(super) fn call(&self, call: &Call<'_>) -> Result<Response, Error> {
+        self.patiently(|| self.once(call))
+    }
+
+    /// A call and the whole body of its answer, at most `limit` bytes if it is a success.
+    pub(super) fn fetch(&self, call: &Call<'_>, limit: u64) -> Result<(Headers, Vec<u8>), Error> {
+        self.patiently(|| {
+            let response = self.once(call)?;
+            if !response.is_success() {
+                return Err(self.refusal(call, response));
+            }
+            let headers = Headers::of(&response);
+            let bytes = response.bytes(limit).map_err(|source| match source.kind() {
+                io::ErrorKind::FileTooLarge => {
+                    Error::Protocol { what: self.shown(call), why: source.to_string() }
+                }
+                _ => Error::Cut { what: self.shown(call), tries: 1, source },
+            })?;
+            Ok((headers, bytes))
+        })
+    }
+
+    /// Repeats what may end better another time.
+    pub(super) fn patiently<T>(
+        &self,
+        mut attempt: impl FnMut() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let mut attempts = self.access.patience.begin();
+        loop {
+            match attempt() {
+                Ok(answer) => return Ok(answer),
+                Err(error) => self.pause(&mut attempts, error)?,
+            }
+        }
+    }
+
+    /// Waits if another try may end better than with `error`; else returns it.
+    pub(super) fn pause(&self, attempts: &mut http::Attempts, error: Error) -> Result<(), Error> {
+        if !error.is_passing() {
+            return Err(error);
+        }
+        let made = attempts.made();
+        let pause = match &error {
+            Error::Exchange { source, .. } if source.is_unreachable() => attempts.next_call(),
+            Error::Busy { pause, .. } => attempts.next(*pause),
+            _ => attempts.next(None),
+        };
+        let Some(pause) = pause else { return Err(error.after(made)) };
+        let seconds = pause.as_secs_f32();
+        let mut cause = error.to_string();
+        if let Some(source) = std::error::Error::source(&error) {
+            cause.push_str(&format!(": {source}"));
+        }
+        self.access.reporter.note(format!("{cause}; next try in {seconds:.1} s"));
+        std::thread::sleep(pause);
+        Ok(())
+    }
+
+    /// One try, once more with a new token if the registry asks for one.
+    pub(super) fn once(&self, call: &Call<'_>) -> Result<Response, Error> {
+        let sent = self.auth.authorization(self, call.scope)?;
+        let response = self.exchange(call, sent.clone())?;
+        if response.status() != 401 {
+            return Ok(response);
+        }
+        self.renew(call, response, sent.as_deref())?;
+        let sent = self.auth.authorization(self, call.scope)?;
+        let response = self.exchange(call, sent)?;
+        match response.status() {
+            401 => Err(self.refusal(call, response)),
+            _ => Ok(response),
+        }
+    }
+
+    /// One try whose 401 is for the caller, who needs to begin anew: the next try has another
+    /// token. None stands for such a 401.
+    pub(super) fn once_or_renew(&self, call: &Call<'_>) -> Result<Option<Response>, Error> {
+        let sent = self.auth.authorization(self, call.scope)?;
+        let response = self.exchange(call, sent.clone())?;
+        if response.status() != 401 {
+            return Ok(Some(response));
+        }
+        self.renew(call, response, sent.as_deref())?;
+        Ok(None)
+    }
+
+    fn renew(&self, call: &Call<'_>, response: Response, sent: Option<&str>) -> Result<(), Error> {
+        let challenges: Vec<String> =
+            response.headers("www-authenticate").map(str::to_owned).collect();
+        let detail = detail(response);
+        self.auth.answer(self, call.scope, &challenges, sent, || self.shown(call), detail)
+    }
+
+    fn exchange(&self, call: &Call<'_>, authorization: Option<String>) -> Result<Response, Error> {
+        let base = self.base()?;
+        let url = match call.place {
+            Place::Path(path) => base.join(path).map_err(|_| self.no_host())?,
+            Place::Url(url) => url.clone(),
+        };
+        if url.scheme() != base.scheme() && self.trust == Trust::Checked {
+            let why = format!("it sends us on to {}", http::shown(&url));
+            return Err(Error::Protocol { what: self.shown(call), why });
+        }
+        let request = Request {
+            headers: call.headers.clone(),
+            // A registry may send us elsewhere for an upload; its token stays with it.
+            authorization: authorization.filter(|_| url.origin() == base.origin()),
+            body: call.body,
+            trust: self.trust,
+            ..Request::new(call.method, url)
+        };
+        let response = self.http.send(&request).map_err(|source| Error::Exchange {
+            what: self.shown(call),
+            tries: 1,
+            source,
+        })?;
+        busy(response, || self.shown(call))
+    }
+
+    /// Scheme and address. Who must do without TLS, or may, is asked for it first.
+    pub(super) fn base(&self) -> Result<Url, Error> {
+        let mut base = self.base.lock().expect("no thread panics while it asks for the scheme");
+        if let Some(base) = &*base {
+            return Ok(base.clone());
+        }
+        let url = |scheme| format!("{scheme}://{}/", self.address).parse::<Url>();
+        let https = url("https").map_err(|_| self.no_host())?;
+        if https.host_str().is_none_or(str::is_empty) || https.path() != "/" {
+            return Err(self.no_host());
+        }
+        let found = match self.trust == Trust::Unchecked || is_loopback(&https) {
+            false => https,
+            true => self.probe(https, url("http").map_err(|_| self.no_host())?)?,
+        };
+        Ok(base.insert(found).clone())
+    }
+
+    fn probe(&self, https: Url, http: Url) -> Result<Url, Error> {
+        let ask = |base: &Url| {
+            let url = base.join("v2/").expect("a path below a host");
+            let trust = self.trust;
+            self.http.send(&Request { trust, ..Request::new(Method::Get, url) })
+        };
+        let Err(error) = ask(&https) else { return Ok(https) };
+        // With a port the same listener was asked; without one, http has another port.
+        let maybe = error.is_no_tls() || error.is_unreachable() && https.port().is_none();
+        if maybe && ask(&http).is_ok() {
+            return Ok(http);
+        }
+        Err(Error::Exchange { what: self.host.clone(), tries: 1, source: error })
+    }
+
+    fn no_host(&self) -> Error {
+        Error::Host { host: self.host.clone() }
+    }
+
+    /// The error that an answer stands for which is no success.
+    pub(super) fn refusal(&self, call: &Call<'_>, response: Response) -> Error {
+        let status = response.status();
+        let (what, detail) = (self.shown(call), detail(response));
+        match status {
+            404 => Error::NotFound { what, detail },
+            401 | 403 => self.denied(what, detail, call.scope),
+            _ => Error::Refused { what, status, detail },
+        }
+    }
+
+    pub(super) fn denied(&self, what: String, detail: Detail, scope: &Scope) -> Error {
+        let refused = self.auth.found(scope).map(|found| found.place);
+        Error::Denied { host: self.host.clone(), what, detail, refused }
+    }
+
+    /// Names a call in messages.
+    pub(super) fn shown(&self, call: &Call<'_>) -> String {
+        let path = match call.place {
+            Place::Path(path) => path.split('?').next().unwrap_or_default(),
+            Place::Url(url) => url.path(),
+        };
+        format!("{} {}{path}", call.method, self.host)
+    }
+}
+
+/// Turns an answer that asks for patience into an error that says so.
+pub(super) fn busy(response: Response, what: impl FnOnce() -> String) -> Result<Response, Error> {
+    let status = response.status();
+    if !matches!(status, 408 | 429 | 500 | 502 | 503 | 504) {
+        return Ok(response);
+    }
+    let pause = response.header("retry-after").and_then(http::retry_after);
+    Err(Error::Busy { what: what(), status, tries: 1, pause, detail: detail(response) })
+}
+
+/// Reads a refusal to its end, so that the connection can serve again.
+pub(super) fn detail(response: Response) -> Detail {
+    Detail::parse(&response.bytes(LONGEST_REFUSAL).unwrap_or_default())
+}
+
+/// What an answer's head says about its body.
+#[derive(Debug)]
+pub(super) struct Headers {
+    pub(super) url: Url,
+    pub(super) media_type: Option<String>,
+    pub(super) digest: Option<String>,
+    pub(super) length: Option<u64>,
+    pub(super) links: Vec<String>,
+}
+
+impl Headers {
+    pub(super) fn of(response: &Response) -> Self {
+        let text = |name| response.header(name).map(str::to_owned);
+        // Parameters such as `charset` say nothing about JSON.
+        let bare = |value: String| value.split(';').next().unwrap_or_default().trim().to_owned();
+        Self {
+            url: response.url().clone(),
+            media_type: text("content-type").map(bare),
+            digest: text("docker-content-digest"),
+            length: response.length(),
+            links: response.headers("link").map(str::to_owned).collect(),
+        }
+    }
+}
+
+/// Whether a URL's host is this machine by its very name: what leaves no machine may do without
+/// TLS. A name that merely resolves to loopback does not count.
+pub(super) fn is_loopback(url: &Url) -> bool {
+    let host = url.host_str().unwrap_or_default();
+    let address = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || address.is_ok_and(|address| address.is_loopback())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn loopback_is_told_by_name_alone() {
+        for (host, expected) in [
+            ("localhost:5000", true),
+            ("LOCALHOST", true),
+            ("127.0.0.1", true),
+            ("127.8.9.10:1", true),
+            ("[::1]:5000", true),
+            ("[::ffff:127.0.0.1]", false),
+            ("128.0.0.1", false),
+            ("10.0.0.1", false),
+            ("localhost.example", false),
+            ("127.0.0.1.example", false),
+            ("registry.local", false),
+        ] {
+            let url = format!("https://{host}/").parse().expect(host);
+            assert_eq!(is_loopback(&url), expected, "{host}");
+        }
+    }
+
+    #[test]
+    fn a_host_is_nothing_else() {
+        for host in ["", "a/b", "a b", "user@", ":5000", "h:99999"] {
+            let connection = Connection::new(
+                Arc::new(Client::new(http::Settings::default())),
+                host,
+                Arc::default(),
+            );
+            assert!(matches!(connection.base(), Err(Error::Host { .. })), "{host:?}");
+        }
+    }
+
+    #[test]
+    fn docker_hub_has_another_address() {
+        let connection = Connection::new(
+            Arc::new(Client::new(http::Settings::default())),
+            "docker.io",
+            Arc::default(),
+        );
+        assert_eq!(connection.base().expect("a host").as_str(), "https://registry-1.docker.io/");
+    }
+}

@@ -1,0 +1,357 @@
+//! [`Keyring`]: credentials in the files of docker and podman, from paths handed in.
+//!
+//! Both keep an object `auths`. Its keys are hosts (`quay.io`), URLs of old
+//! (`https://index.docker.io/v1/`), or, since podman, hosts with the beginning of a repository's
+//! path (`quay.io/team`). `credHelpers` and `credsStore` name programs that keep secrets instead.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
+use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
+use serde::Deserialize;
+
+use super::{Error, keeper};
+use crate::report::Reporter;
+
+/// The user name that stands for "the secret is an identity token".
+pub(super) const IDENTITY_USER: &str = "<token>";
+
+/// What proves who we are.
+#[derive(Clone, PartialEq, Eq)]
+pub enum Credential {
+    Basic {
+        user: String,
+        secret: String,
+    },
+    /// Exchanged for tokens (`docker login` with some providers).
+    IdentityToken(String),
+    /// A token by itself.
+    RegistryToken(String),
+}
+
+impl Credential {
+    /// From a user's name and password, as people and helpers give them.
+    pub fn new(user: &str, secret: &str) -> Self {
+        match user {
+            IDENTITY_USER => Self::IdentityToken(secret.to_owned()),
+            _ => Self::Basic { user: user.to_owned(), secret: secret.to_owned() },
+        }
+    }
+
+    /// The value of `Authorization` for the scheme `Basic`.
+    pub(super) fn basic(&self) -> Option<String> {
+        let Self::Basic { user, secret } = self else { return None };
+        Some(format!("Basic {}", STANDARD.encode(format!("{user}:{secret}"))))
+    }
+}
+
+impl fmt::Debug for Credential {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Basic { user, .. } => write!(f, "Basic({user})"),
+            Self::IdentityToken(_) => f.write_str("IdentityToken"),
+            Self::RegistryToken(_) => f.write_str("RegistryToken"),
+        }
+    }
+}
+
+/// A credential, and where it was.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Found {
+    pub credential: Credential,
+    /// For people: a file or a program.
+    pub place: String,
+}
+
+/// Where credentials are looked for.
+#[derive(Debug, Clone, Default)]
+pub struct Keyring {
+    /// Given by the caller for all registries; goes before the files.
+    pub given: Option<Credential>,
+    /// In docker's or podman's format. The first that knows the registry wins; those that do not
+    /// exist are skipped.
+    pub files: Vec<PathBuf>,
+}
+
+impl Keyring {
+    /// Credentials for a repository of a host (`docker.io` for Docker Hub); `repository` may be
+    /// empty. Helpers that do not work are reported and passed over.
+    pub fn find(
+        &self,
+        host: &str,
+        repository: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<Found>, Error> {
+        if let Some(credential) = self.given.clone() {
+            return Ok(Some(Found { credential, place: "the command line".into() }));
+        }
+        for path in &self.files {
+            let Some(file) = File::read(path)? else { continue };
+            if let Some(found) = file.find(path, host, repository, reporter)? {
+                return Ok(Some(found));
+            }
+        }
+        Ok(None)
+    }
+}
+
+/// The part of such a file that we read.
+#[derive(Debug, Default, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub(super) struct File {
+    auths: Option<BTreeMap<String, Entry>>,
+    cred_helpers: Option<BTreeMap<String, String>>,
+    creds_store: Option<String>,
+}
+
+#[derive(Default, Deserialize)]
+struct Entry {
+    auth: Option<String>,
+    username: Option<String>,
+    password: Option<String>,
+    identitytoken: Option<String>,
+    registrytoken: Option<String>,
+}
+
+impl fmt::Debug for Entry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Entry")
+    }
+}
+
+impl File {
+    /// None if there is no such file; an empty one says nothing.
+    pub(super) fn read(path: &Path) -> Result<Option<Self>, Error> {
+        let bytes = match fs::read(path) {
+            Ok(bytes) => bytes,
+            Err(error) if absent(&error) => return Ok(None),
+            Err(source) => return Err(Error::CredentialFile { path: path.to_owned(), source }),
+        };
+        if bytes.trim_ascii().is_empty() {
+            return Ok(Some(Self::default()));
+        }
+        serde_json::from_slice(&bytes)
+            .map(Some)
+            .map_err(|source| Error::CredentialFormat { path: path.to_owned(), source })
+    }
+
+    /// The helper that keeps the secrets of a host.
+    pub(super) fn helper(&self, host: &str) -> Option<&str> {
+        let host = canonical(host);
+        let own = self.cred_helpers.iter().flatten().find(|(key, _)| canonical(key) == host);
+        own.map(|(_, name)| name)
+            .or(self.creds_store.as_ref())
+            .map(String::as_str)
+            .filter(|name| !name.is_empty())
+    }
+
+    fn find(
+        &self,
+        path: &Path,
+        host: &str,
+        repository: &str,
+        reporter: &dyn Reporter,
+    ) -> Result<Option<Found>, Error> {
+        if let Some(name) = self.helper(host) {
+            match keeper::get(name, host) {
+                Ok(Some(credential)) => {
+                    return Ok(Some(Found { credential, place: keeper::program(name) }));
+                }
+                Ok(None) => {}
+                Err(error) => {
+                    let cause = std::error::Error::source(&error);
+                    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+                    reporter.warn(format!("{error}{cause} (named in {})", path.display()));
+                }
+            }
+        }
+        let Some(auths) = &self.auths else { return Ok(None) };
+        for wanted in candidates(host, repository) {
+            let exact = auths.get_key_value(&wanted);
+            let alike = || auths.iter().find(|(key, _)| canonical(key) == wanted);
+            let Some((key, entry)) = exact.or_else(alike) else { continue };
+            let credential = entry.credential().map_err(|why| Error::CredentialEntry {
+                path: path.to_owned(),
+                key: key.clone(),
+                why,
+            })?;
+            // An empty entry marks that a helper has the secret.
+            if let Some(credential) = credential {
+                return Ok(Some(Found { credential, place: path.display().to_string() }));
+            }
+        }
+        Ok(None)
+    }
+}
+
+impl Entry {
+    fn credential(&self) -> Result<Option<Credential>, &'static str> {
+        let set = |field: &Option<String>| field.clone().filter(|text| !text.is_empty());
+        if let Some(token) = set(&self.identitytoken) {
+            return Ok(Some(Credential::IdentityToken(token)));
+        }
+        if let Some(token) = set(&self.registrytoken) {
+            return Ok(Some(Credential::RegistryToken(token)));
+        }
+        if let Some(user) = set(&self.username) {
+            return Ok(Some(Credential::new(&user, &self.password.clone().unwrap_or_default())));
+        }
+        let Some(auth) = set(&self.auth) else { return Ok(None) };
+        // Padding is left out by some writers.
+        let lenient = GeneralPurposeConfig::new()
+            .with_decode_padding_mode(DecodePaddingMode::Indifferent)
+            .with_decode_allow_trailing_bits(true);
+        let engine = GeneralPurpose::new(&base64::alphabet::STANDARD, lenient);
+        let bytes = engine.decode(auth.trim()).map_err(|_| "\"auth\" is not base64")?;
+        let text = String::from_utf8(bytes).map_err(|_| "\"auth\" is no text")?;
+        // A password may have colons, and docker pads it with zeros.
+        let (user, secret) = text.split_once(':').ok_or("\"auth\" has no colon")?;
+        Ok(Some(Credential::new(user, secret.trim_matches('\0'))))
+    }
+}
+
+/// The keys under which a repository's credentials may be, the most specific first.
+fn candidates(host: &str, repository: &str) -> Vec<String> {
+    let full = canonical(&format!("{host}/{repository}"));
+    let slashes = full.match_indices('/').map(|(at, _)| full[..at].to_owned());
+    let mut keys: Vec<String> = slashes.collect();
+    keys.push(full);
+    keys.reverse();
+    keys
+}
+
+/// A key without scheme and API version, Docker Hub under one name.
+pub(super) fn canonical(key: &str) -> String {
+    let bare = key.strip_prefix("https://").or_else(|| key.strip_prefix("http://")).unwrap_or(key);
+    let bare = bare.trim_end_matches('/');
+    let bare = bare.strip_suffix("/v1").or_else(|| bare.strip_suffix("/v2")).unwrap_or(bare);
+    let (host, path) = match bare.split_once('/') {
+        Some((host, path)) => (host, Some(path)),
+        None => (bare, None),
+    };
+    let host = match host {
+        "index.docker.io" | "registry-1.docker.io" => "docker.io",
+        other => other,
+    };
+    match path {
+        Some(path) => format!("{host}/{path}"),
+        None => host.to_owned(),
+    }
+}
+
+pub(super) fn absent(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::NotFound | io::ErrorKind::NotADirectory)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::report::Silent;
+
+    fn find(json: &str, host: &str, repository: &str) -> Result<Option<Credential>, Error> {
+        let file: File = serde_json::from_str(json).expect(json);
+        let found = file.find(Path::new("auth.json"), host, repository, &Silent)?;
+        Ok(found.map(|found| found.credential))
+    }
+
+    #[test]
+    fn keys_are_found_in_every_spelling() {
+        let entry = r#"{"auth":"YW5uOnBhOnNz"}"#; // ann:pa:ss
+        let ann = Some(Credential::new("ann", "pa:ss"));
+        for (key, host, repository, fits) in [
+            ("quay.io", "quay.io", "team/app", true),
+            ("https://quay.io", "quay.io", "team/app", true),
+            ("http://quay.io/v2/", "quay.io", "", true),
+            ("quay.io/team", "quay.io", "team/app", true),
+            ("quay.io/team/app", "quay.io", "team/app", true),
+            ("quay.io/team", "quay.io", "teamwork/app", false),
+            ("quay.io/team", "quay.io", "", false),
+            ("quay.io", "quay.io:443", "a", false),
+            ("127.0.0.1:5000", "127.0.0.1:5000", "a", true),
+            ("https://index.docker.io/v1/", "docker.io", "library/a", true),
+            ("index.docker.io", "docker.io", "library/a", true),
+            ("docker.io", "docker.io", "library/a", true),
+            ("docker.io/library", "docker.io", "library/a", true),
+            ("registry-1.docker.io", "docker.io", "library/a", true),
+            ("quay.io", "docker.io", "library/a", false),
+        ] {
+            let json = format!(r#"{{"auths":{{"{key}":{entry}}}}}"#);
+            let found = find(&json, host, repository).expect(key);
+            assert_eq!(found, ann.clone().filter(|_| fits), "{key} for {host}/{repository}");
+        }
+    }
+
+    #[test]
+    fn the_longest_key_wins() {
+        let json = r#"{"auths":{"h":{"username":"a"},"h/x":{"username":"b"},"h/x/y":{"username":"c"},"https://h/x/":{"username":"d"}}}"#;
+        for (repository, user) in [("z", "a"), ("x/z", "b"), ("x/y", "c"), ("x/y/z", "c")] {
+            let found = find(json, "h", repository).expect("valid");
+            assert_eq!(found, Some(Credential::new(user, "")), "{repository}");
+        }
+    }
+
+    #[test]
+    fn entries_come_in_several_forms() {
+        for (entry, expected) in [
+            (r#"{"auth":"YW5uOnBhc3M="}"#, Some(Credential::new("ann", "pass"))),
+            (r#"{"auth":"YW5uOnBhc3M"}"#, Some(Credential::new("ann", "pass"))),
+            (r#"{"username":"ann","password":"p"}"#, Some(Credential::new("ann", "p"))),
+            (
+                r#"{"auth":"YW5uOg==","identitytoken":"t"}"#,
+                Some(Credential::IdentityToken("t".into())),
+            ),
+            (r#"{"auth":"PHRva2VuPjp0"}"#, Some(Credential::IdentityToken("t".into()))),
+            (r#"{"registrytoken":"r"}"#, Some(Credential::RegistryToken("r".into()))),
+            (r#"{"email":"x@y","auth":""}"#, None),
+            ("{}", None),
+        ] {
+            let found =
+                find(&format!(r#"{{"auths":{{"h":{entry}}},"HttpHeaders":{{}}}}"#), "h", "");
+            assert_eq!(found.expect(entry), expected, "{entry}");
+        }
+        for entry in [r#"{"auth":"%%"}"#, r#"{"auth":"YW5u"}"#] {
+            let error = find(&format!(r#"{{"auths":{{"h":{entry}}}}}"#), "h", "").expect_err(entry);
+            assert!(error.to_string().starts_with("credentials in auth.json for h: "), "{error}");
+        }
+    }
+
+    #[test]
+    fn the_first_file_that_knows_the_host_wins() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let write = |name: &str, text: &str| {
+            let path = folder.path().join(name);
+            fs::write(&path, text).expect(name);
+            path
+        };
+        let files = vec![
+            folder.path().join("missing/auth.json"),
+            write("empty.json", ""),
+            write("other.json", r#"{"auths":{"other":{"username":"a"}}}"#),
+            write("right.json", r#"{"auths":{"h":{"username":"b"}}}"#),
+            write("late.json", r#"{"auths":{"h":{"username":"c"}}}"#),
+        ];
+        let mut keyring = Keyring { given: None, files };
+        let found = keyring.find("h", "x", &Silent).expect("valid").expect("found");
+        assert_eq!(found.credential, Credential::new("b", ""));
+        assert!(found.place.ends_with("right.json"));
+        assert_eq!(keyring.find("nobody", "x", &Silent).expect("valid"), None);
+        keyring.files.insert(0, write("broken.json", "{"));
+        let error = keyring.find("h", "x", &Silent).expect_err("broken");
+        assert!(error.to_string().contains("broken.json"), "{error}");
+        keyring.given = Some(Credential::new("me", "p"));
+        let found = keyring.find("h", "x", &Silent).expect("given").expect("given");
+        assert_eq!(found.credential, Credential::new("me", "p"));
+    }
+
+    #[test]
+    fn secrets_are_not_printed() {
+        let text =
+            format!("{:?}", [Credential::new("u", "s3cret"), Credential::new("<token>", "s3cret")]);
+        assert!(!text.contains("s3cret"), "{text}");
+    }
+}
