@@ -83,6 +83,9 @@ impl Pattern {
             return if exception { Err(Error::Exclusion) } else { Ok(None) };
         }
         let text = clean(text);
+        if exception && text == "/" {
+            return Err(Error::Exclusion);
+        }
         // Go checks the syntax this way, so what it calls wrong is wrong here.
         Glob::new(&text)?;
         Ok(Some(Self { tokens: tokens(&text), text, exception }))
@@ -141,7 +144,7 @@ fn tokens(pattern: &str) -> Vec<Token> {
     tokens
 }
 
-/// Go's `filepath.Clean`, then no leading `/`.
+/// Go's `filepath.Clean`, then no leading `/`, unless that is all there is.
 fn clean(path: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for name in path.split('/') {
@@ -154,7 +157,11 @@ fn clean(path: &str) -> String {
             name => names.push(name),
         }
     }
-    if names.is_empty() { ".".to_owned() } else { names.join("/") }
+    match (names.is_empty(), path.starts_with('/')) {
+        (true, true) => "/".to_owned(),
+        (true, false) => ".".to_owned(),
+        (false, _) => names.join("/"),
+    }
 }
 
 #[cfg(test)]
@@ -259,7 +266,9 @@ mod tests {
         let text = "\u{feff}# comment\n #no comment\r\n\n  /a/../b/  \n! /c\n//d\n";
         let ignore = Ignore::parse(text).expect("patterns");
         assert_eq!(ignore.patterns().collect::<Vec<_>>(), ["#no comment", "b", "!c", "d"]);
-        assert_eq!(Ignore::parse("a\n!\n"), Err(Error::Exclusion));
+        for alone in ["a\n!\n", "!/", "! /a/.."] {
+            assert_eq!(Ignore::parse(alone), Err(Error::Exclusion), "{alone}");
+        }
         assert_eq!(Ignore::parse("a[\n"), Err(Error::Pattern("a[".to_owned())));
         assert!(Ignore::parse("#a\n\n").is_ok_and(|ignore| ignore.is_empty()));
     }

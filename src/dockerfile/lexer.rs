@@ -237,7 +237,10 @@ impl<'a> Lexer<'a> {
             _ => {
                 let frontend = value.split(' ').next().unwrap_or(value);
                 if !is_our_syntax(frontend) {
-                    self.error(physical, format!("unsupported frontend: {frontend}"));
+                    let message = format!("unsupported frontend: {frontend}");
+                    let hint = "only docker/dockerfile can be read, whatever its version";
+                    let error = Diagnostic::error(physical.span(), message);
+                    self.diagnostics.push(error.with_hint(Some(hint.to_owned())));
                 }
                 self.directives.syntax = Some(frontend.to_owned());
             }

@@ -105,3 +105,20 @@ pub enum Error {
     #[error("invalid mount {mount:?}: {why}")]
     Mount { mount: String, why: String },
 }
+
+impl Error {
+    /// What to write instead, where that is known.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Expand { why, .. } if why.contains("substitution") => Some(
+                "a `$` that begins no variable is written with the escape before it".to_owned(),
+            ),
+            Self::Expand { why, .. } if why.contains("quote") => Some(
+                "a quotation mark that quotes nothing is written with the escape before it"
+                    .to_owned(),
+            ),
+            Self::Exclusion => Some("name what is to be kept after the `!`".to_owned()),
+            _ => None,
+        }
+    }
+}

@@ -40,11 +40,8 @@ fn says_what_is_wrong() {
     for case in cases.split("\n\n").filter(|case| !case.starts_with('#')) {
         let mut lines = case.trim_end().lines();
         let expected = lines.next().expect("a case has a message");
-        let text: String = lines
-            .map(|line| {
-                format!("{}\n", line.strip_prefix('|').map_or(line, |l| l.trim_start_matches(' ')))
-            })
-            .collect();
+        let text: String =
+            lines.map(|line| format!("{}\n", line.strip_prefix("| ").unwrap_or(line))).collect();
         let (_, diagnostics) = parse(&text);
         let errors: Vec<&str> =
             diagnostics.iter().filter(|d| d.is_error()).map(|d| d.message.as_str()).collect();
