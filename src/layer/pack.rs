@@ -118,8 +118,9 @@ impl<'a, W: Write> Packer<'a, W> {
     fn put(&mut self, path: &Path) -> Result<(), Error> {
         let missing = || rootfs::Error::Missing { path: path.to_owned() };
         let place = self.dirs.place(path)?.ok_or_else(missing)?;
-        let meta = place.meta(self.records)?.ok_or_else(missing)?;
+        let (meta, xattrs) = place.describe(self.records)?.ok_or_else(missing)?;
         let Some(mut entry) = self.entry(path, &place, &meta)? else { return Ok(()) };
+        entry.xattrs = xattrs;
         if meta.nlink > 1 && !meta.is_dir() {
             if let Some(first) = self.links.get(&meta.identity()) {
                 entry.kind = EntryKind::Hardlink;
@@ -163,12 +164,6 @@ impl<'a, W: Write> Packer<'a, W> {
             }
             EntryKind::Char | EntryKind::Block => entry.device = meta.rdev,
             EntryKind::Dir | EntryKind::Hardlink | EntryKind::Fifo => {}
-        }
-        entry.xattrs = place.xattrs()?;
-        if let Some(record) = place.record(self.records)? {
-            for (name, value) in record.xattrs {
-                entry.xattrs.entry(name).or_insert(value);
-            }
         }
         Ok(Some(entry))
     }

@@ -181,6 +181,30 @@ impl Place {
         Ok(xattrs)
     }
 
+    /// What is there and its attributes, the recorded ones included: [`Self::meta`],
+    /// [`Self::xattrs`] and [`Self::record`] with the fewest calls. `None` when nothing is there.
+    pub fn describe(&self, records: &SideTable) -> Result<Option<(Meta, Xattrs)>> {
+        let Some(stat) = self.stat()? else { return Ok(None) };
+        let fail = |source| Error::Inspect { path: self.shown(), source };
+        let mut xattrs = Xattrs::new();
+        let mut on_file = None;
+        for name in xattr::list_at(self.dir.fd(), &self.name).map_err(fail)? {
+            if is_portable(&name) {
+                let value = xattr::get_at(self.dir.fd(), &self.name, &name).map_err(fail)?;
+                xattrs.extend(value.map(|value| (name, value)));
+            } else if name == ATTRIBUTE && matches!(stat.kind, FileType::File | FileType::Dir) {
+                on_file = self.recorded()?;
+            }
+        }
+        let in_table = if records.is_empty() { None } else { records.get(&self.path()) };
+        let record = Record::merge(on_file, in_table);
+        let meta = Meta::new(&stat, record.as_ref());
+        for (name, value) in record.into_iter().flat_map(|record| record.xattrs) {
+            xattrs.entry(name).or_insert(value);
+        }
+        Ok(Some((meta, xattrs)))
+    }
+
     /// One attribute, whomever it belongs to.
     pub fn xattr(&self, attribute: &str) -> Result<Option<Vec<u8>>> {
         xattr::get_at(self.dir.fd(), &self.name, OsStr::new(attribute))

@@ -1,5 +1,6 @@
 //! Writing.
 
+use std::fmt;
 use std::io::{self, Read, Write};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
@@ -17,15 +18,22 @@ const LONG: u64 = 0o77777777777;
 /// Writes entries in the order given. The same entries make the same bytes: a plain ustar header
 /// where that says it all, else a PAX header before it, with its records in a fixed order. No user
 /// or group names, no access times.
-#[derive(Debug)]
 pub struct Writer<W> {
     output: W,
-    buffer: Vec<u8>,
+    /// Headers and small files go on together; content is read to where it is sent from.
+    buffer: Box<[u8]>,
+    filled: usize,
+}
+
+impl<W> fmt::Debug for Writer<W> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Writer").field("filled", &self.filled).finish_non_exhaustive()
+    }
 }
 
 impl<W: Write> Writer<W> {
     pub fn new(output: W) -> Self {
-        Self { output, buffer: vec![0; 128 << 10] }
+        Self { output, buffer: vec![0; 128 << 10].into(), filled: 0 }
     }
 
     /// Writes an entry and its content, of which `data` must hold exactly [`Entry::stored`] bytes.
@@ -47,16 +55,18 @@ impl<W: Write> Writer<W> {
             at = offset + length;
         }
         self.append_zeros(entry.size - at)?;
-        if data.read(&mut self.buffer[..1]).map_err(Error::Read)? > 0 {
+        if data.read(&mut [0]).map_err(Error::Read)? > 0 {
             let (path, expected) = (entry.path.clone(), entry.size);
             return Err(Error::Size { path, expected, actual: expected + 1 });
         }
         self.append_zeros(entry.size.wrapping_neg() % BLOCK)
     }
 
-    /// Writes the end of the archive and gives the output back, not flushed.
+    /// Writes the end of the archive and gives the output back, not flushed. Without it the archive
+    /// is cut off anywhere.
     pub fn finish(mut self) -> Result<W, Error> {
         self.append_zeros(2 * BLOCK)?;
+        self.send()?;
         Ok(self.output)
     }
 
@@ -137,7 +147,7 @@ impl<W: Write> Writer<W> {
         if !records.is_empty() {
             self.append_records(&records)?;
         }
-        self.write(header.as_bytes())
+        self.append_bytes(header.as_bytes())
     }
 
     /// A PAX header. Its own name means nothing; a constant one compresses best.
@@ -155,8 +165,8 @@ impl<W: Write> Writer<W> {
         header.set_device_major(0).expect("a ustar header has devices");
         header.set_device_minor(0).expect("a ustar header has devices");
         header.set_cksum();
-        self.write(header.as_bytes())?;
-        self.write(records)?;
+        self.append_bytes(header.as_bytes())?;
+        self.append_bytes(records)?;
         self.append_zeros((records.len() as u64).wrapping_neg() % BLOCK)
     }
 
@@ -168,8 +178,9 @@ impl<W: Write> Writer<W> {
     ) -> Result<(), Error> {
         let mut left = length;
         while left > 0 {
-            let wanted = left.min(self.buffer.len() as u64) as usize;
-            let got = match data.read(&mut self.buffer[..wanted]) {
+            let space = self.space()?;
+            let wanted = left.min(space.len() as u64) as usize;
+            let got = match data.read(&mut space[..wanted]) {
                 Ok(0) => {
                     let (path, expected) = (entry.path.clone(), entry.size);
                     return Err(Error::Size { path, expected, actual: expected - left });
@@ -178,25 +189,47 @@ impl<W: Write> Writer<W> {
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
                 Err(error) => return Err(Error::Read(error)),
             };
-            self.output.write_all(&self.buffer[..got]).map_err(Error::Write)?;
+            self.filled += got;
             left -= got as u64;
         }
         Ok(())
     }
 
     fn append_zeros(&mut self, count: u64) -> Result<(), Error> {
-        const ZEROS: [u8; 16 << 10] = [0; 16 << 10];
         let mut left = count;
         while left > 0 {
-            let step = left.min(ZEROS.len() as u64);
-            self.write(&ZEROS[..step as usize])?;
-            left -= step;
+            let space = self.space()?;
+            let step = left.min(space.len() as u64) as usize;
+            space[..step].fill(0);
+            self.filled += step;
+            left -= step as u64;
         }
         Ok(())
     }
 
-    fn write(&mut self, bytes: &[u8]) -> Result<(), Error> {
-        self.output.write_all(bytes).map_err(Error::Write)
+    fn append_bytes(&mut self, mut bytes: &[u8]) -> Result<(), Error> {
+        while !bytes.is_empty() {
+            let space = self.space()?;
+            let step = bytes.len().min(space.len());
+            space[..step].copy_from_slice(&bytes[..step]);
+            self.filled += step;
+            bytes = &bytes[step..];
+        }
+        Ok(())
+    }
+
+    /// What is free of the buffer, never nothing.
+    fn space(&mut self) -> Result<&mut [u8], Error> {
+        if self.filled == self.buffer.len() {
+            self.send()?;
+        }
+        Ok(&mut self.buffer[self.filled..])
+    }
+
+    fn send(&mut self) -> Result<(), Error> {
+        self.output.write_all(&self.buffer[..self.filled]).map_err(Error::Write)?;
+        self.filled = 0;
+        Ok(())
     }
 }
 
