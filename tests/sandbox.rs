@@ -181,8 +181,10 @@ fn a_program_that_does_not_run_says_why() {
         assert!(!error.is_unsupported());
     }
     let mut lost = sandbox(image.path(), &["true"]);
-    lost.directory = "/no/where".into();
-    assert_eq!(run(&lost).0.expect_err("no directory").to_string(), "working directory /no/where");
+    lost.directory = "/data/x".into();
+    assert_eq!(run(&lost).0.expect_err("no directory").to_string(), "working directory /data/x");
+    lost.directory = "/new/directory".into();
+    assert_eq!(run(&lost).0.expect("made"), Exit::Code(0));
     let mut no_root = sandbox(image.path(), &["true"]);
     no_root.root = "/no/where".into();
     assert!(run(&no_root).0.expect_err("no root").is_unsupported());

@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Read as _, Write as _};
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
 
@@ -68,12 +69,20 @@ fn obey(socket: &mut UnixStream) -> Result<Infallible, Failure> {
     }
     roots.pivot()?;
 
-    std::env::set_current_dir(&sandbox.directory)
+    begin_in(&sandbox.directory)
         .map_err(|e| Failure::file(About::Directory(sandbox.directory.clone()), &e))?;
     fd::become_stdin(stdin)?;
     process::write_no_core_files()?;
     signal::reset_all()?;
     execute(&sandbox)
+}
+
+/// A directory that is missing is made, as container runtimes do.
+fn begin_in(directory: &Path) -> io::Result<()> {
+    if !directory.exists() {
+        fs::DirBuilder::new().recursive(true).mode(0o755).create(directory)?;
+    }
+    std::env::set_current_dir(directory)
 }
 
 fn receive(socket: &mut UnixStream) -> Result<(Order, Option<OwnedFd>), Failure> {

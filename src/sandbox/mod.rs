@@ -63,7 +63,7 @@ pub struct Sandbox {
     pub argv: Vec<OsString>,
     /// The whole environment, `NAME=value`.
     pub env: Vec<OsString>,
-    /// Where the process begins, a path of the image.
+    /// Where the process begins, a path of the image; made if it is missing.
     #[serde(with = "any_path")]
     pub directory: PathBuf,
     pub host_name: String,
