@@ -1,10 +1,20 @@
 //! The codec between a tar stream and files.
 
 pub mod archive;
+mod below;
+mod complete;
 pub mod compress;
+mod diff;
+mod merge;
 mod pack;
+mod unpack;
+mod whiteout;
 
+pub use below::Below;
+pub use diff::changes_of_upper;
+pub use merge::merge;
 pub use pack::{PackOptions, pack, pack_tree};
+pub use unpack::{Unpacked, extract, unpack};
 
 use std::io;
 use std::path::PathBuf;

@@ -70,6 +70,8 @@ pub enum Error {
     IsADirectory { path: PathBuf },
     #[error("{} does not exist", path.display())]
     Missing { path: PathBuf },
+    #[error("{} cannot carry the marks of a deletion: its file system has neither user attributes nor device 0:0 for us", path.display())]
+    NoMarks { path: PathBuf },
     #[error("{} cannot be replaced: it is the root directory", path.display())]
     IsRoot { path: PathBuf },
     #[error("the record of {} is damaged", path.display())]

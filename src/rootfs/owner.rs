@@ -179,6 +179,11 @@ pub struct SideTable {
 }
 
 impl SideTable {
+    /// An empty table of a tree whose layer says nothing about the root directory, or does.
+    pub fn new(root_implied: bool) -> Self {
+        Self { root_implied, ..Self::default() }
+    }
+
     pub fn get(&self, path: &Path) -> Option<&Record> {
         self.records.get(path)
     }

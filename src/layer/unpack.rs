@@ -1,0 +1,510 @@
+//! An archive's entries onto the files of a root, in one pass.
+//!
+//! Nothing in an archive is trusted. Paths lose `..` by their words; symbolic links on the way are
+//! followed inside the root; what an entry names itself is never followed, only replaced. Later
+//! entries win. Modes and times of directories are set at the very end, so that a directory without
+//! write permission can be filled.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::{self, Read};
+use std::os::unix::fs::FileExt as _;
+use std::path::{Path, PathBuf};
+
+use super::Error;
+use super::archive::{Entry, EntryKind, Reader};
+use super::merge::forget_below;
+use super::whiteout::{self, Name};
+use crate::rootfs::{
+    self, Copier, CopyOptions, Device, DeviceKind, Dirs, FileType, Place, Record, Root, SideTable,
+    Time, clean,
+};
+
+/// Longer paths could not be named to the kernel again (`PATH_MAX`).
+const LONGEST_PATH: usize = 4095;
+
+/// Bytes that are read at once.
+const BUFFER: usize = 256 << 10;
+
+/// A run of zeros of this many bytes becomes a hole.
+const HOLE: usize = 64 << 10;
+
+/// The mode of a directory that no entry describes.
+const IMPLIED_MODE: u32 = 0o755;
+
+/// The time of a directory that no entry describes: no clock may reach a layer.
+const NO_TIME: Time = (0, 0);
+
+/// What came of a layer's archive.
+#[derive(Debug, Default)]
+pub struct Unpacked {
+    /// What the files cannot carry themselves.
+    pub records: SideTable,
+    /// Directories that the archive has files in and no entry for; the root is none of them (see
+    /// [`SideTable::root_implied`]).
+    pub(super) implied: BTreeMap<PathBuf, ()>,
+    /// Hard links to files that the archive does not have, and their targets.
+    pub(super) dangling: BTreeMap<PathBuf, PathBuf>,
+    /// Of file content, holes included.
+    pub bytes: u64,
+    /// Entries of the archive.
+    pub paths: u64,
+}
+
+impl Unpacked {
+    /// Whether the tree is the same whatever is below it. If not, [`complete`](Self::complete)
+    /// makes it whole for one chain of layers.
+    pub fn is_self_contained(&self) -> bool {
+        self.implied.is_empty() && self.dangling.is_empty()
+    }
+}
+
+/// Unpacks a layer's archive into an empty directory. Deletions become overlayfs's (see
+/// `layer::whiteout`), owners and devices records. `tar` is read to its end, beyond the archive's.
+///
+/// # Errors
+///
+/// What the archive and the file system have to say, and [`Error::Name`] and [`Error::Root`] for
+/// entries that no layer may have. Hard links to nowhere are found later, by
+/// [`Unpacked::complete`].
+pub fn unpack(tar: impl Read, root: &Root) -> Result<Unpacked, Error> {
+    let unpacker = Unpacker::new(root, Purpose::Layer, SideTable::default())?;
+    unpacker.run(tar)
+}
+
+/// Unpacks an archive that is not a layer into the directory at `at`, which exists and whose files
+/// are added to: what `ADD` does. Directories stay with what is in them, everything else is
+/// replaced. `owner` replaces the archive's owners; directories that the archive has no entry for
+/// are 0755 and, unless it says otherwise, 0:0.
+///
+/// # Errors
+///
+/// As [`unpack`]; also [`Error::Name`] for a name that would delete something as part of a layer,
+/// and [`Error::HardLink`].
+pub fn extract(
+    tar: impl Read,
+    root: &Root,
+    at: &Path,
+    owner: Option<(u32, u32)>,
+    records: &mut SideTable,
+) -> Result<Unpacked, Error> {
+    let purpose = Purpose::Archive { at: clean(at), owner };
+    let mut done = Unpacker::new(root, purpose, std::mem::take(records))?.run(tar)?;
+    *records = std::mem::take(&mut done.records);
+    match done.dangling.pop_first() {
+        Some((path, target)) => Err(Error::HardLink { path, target }),
+        None => Ok(done),
+    }
+}
+
+enum Purpose {
+    Layer,
+    Archive { at: PathBuf, owner: Option<(u32, u32)> },
+}
+
+struct Unpacker<'r> {
+    root: &'r Root,
+    dirs: Dirs,
+    state: State,
+    buffer: Vec<u8>,
+}
+
+/// What is known of the tree so far.
+struct State {
+    purpose: Purpose,
+    done: Unpacked,
+    /// Mode and time of each directory, to be set when all is in it.
+    unfinished: BTreeMap<PathBuf, (u32, Time)>,
+}
+
+impl<'r> Unpacker<'r> {
+    fn new(root: &'r Root, purpose: Purpose, records: SideTable) -> Result<Self, Error> {
+        let done = Unpacked { records, ..Unpacked::default() };
+        let mut state = State { purpose, done, unfinished: BTreeMap::new() };
+        if matches!(state.purpose, Purpose::Layer) {
+            state.done.records.root_implied = true;
+            state.unfinished.insert(PathBuf::new(), (IMPLIED_MODE, NO_TIME));
+        }
+        Ok(Self { root, dirs: root.dirs()?, state, buffer: vec![0; BUFFER] })
+    }
+
+    fn run(mut self, tar: impl Read) -> Result<Unpacked, Error> {
+        let mut reader = Reader::new(tar);
+        while let Some(entry) = reader.next_entry()? {
+            self.entry(entry, &mut reader)?;
+        }
+        reader.finish().map_err(Error::Read)?;
+        self.link_forward()?;
+        for (path, (mode, time)) in std::mem::take(&mut self.state.unfinished).into_iter().rev() {
+            if let Some(dir) = self.dirs.find(&path)? {
+                let place = Place::of(dir);
+                place.set_mode(mode)?;
+                place.set_time(time)?;
+            }
+        }
+        Ok(self.state.done)
+    }
+
+    fn entry(&mut self, entry: Entry, content: &mut impl Read) -> Result<(), Error> {
+        self.state.done.paths += 1;
+        let path = self.state.path_of(&entry.path)?;
+        match (whiteout::read(&path)?, &self.state.purpose) {
+            (Name::Plain, _) => {}
+            (_, Purpose::Archive { .. }) => {
+                let problem = "it would delete a file of the image";
+                return Err(Error::Name { path: entry.path, problem });
+            }
+            (Name::Delete(name), Purpose::Layer) => {
+                let place = self.place(&path.with_file_name(name))?;
+                return self.delete(&place);
+            }
+            (Name::Hide, Purpose::Layer) => {
+                let dir = Place::of(std::rc::Rc::clone(self.place(&path)?.dir()));
+                return Ok(whiteout::set_opaque(&dir)?);
+            }
+            (Name::Nothing, Purpose::Layer) => return Ok(()),
+        }
+        if path.as_os_str().is_empty() && entry.kind != EntryKind::Dir {
+            return Err(Error::Root { path: entry.path });
+        }
+        let place = self.place(&path)?;
+        let waited = !self.state.done.dangling.is_empty()
+            && self.state.done.dangling.remove(&place.path()).is_some();
+        match entry.kind {
+            EntryKind::Dir => {
+                self.dir(entry, &place)?;
+                if waited { self.state.hide(&place) } else { Ok(()) }
+            }
+            EntryKind::File | EntryKind::Char | EntryKind::Block => {
+                self.file(entry, &place, content)
+            }
+            EntryKind::Symlink => self.symlink(entry, &place),
+            EntryKind::Fifo => self.fifo(entry, &place),
+            EntryKind::Hardlink => self.hard_link(&entry, &place),
+        }
+    }
+
+    /// The place of an entry; what is missing above it is made.
+    fn place(&mut self, path: &Path) -> Result<Place, Error> {
+        let state = &mut self.state;
+        let mut failed = None;
+        let place = self.dirs.place_made(path, &mut |place, kind| match state.imply(place, kind) {
+            Ok(()) => Ok(()),
+            Err(Error::Files(e)) => Err(e),
+            Err(e) => {
+                failed = Some(e);
+                Err(rootfs::Error::NotADirectory { path: place.shown() })
+            }
+        });
+        match failed {
+            Some(e) => Err(e),
+            None => {
+                let place = place?;
+                self.state.keep_time(&place)?;
+                Ok(place)
+            }
+        }
+    }
+
+    /// Makes `make` succeed, which is false while something has the name.
+    fn replacing(
+        &mut self,
+        place: &Place,
+        make: impl Fn() -> Result<bool, rootfs::Error>,
+    ) -> Result<(), Error> {
+        if make()? {
+            return Ok(());
+        }
+        self.clear(place)?;
+        match make()? {
+            true => Ok(()),
+            false => Err(rootfs::Error::IsADirectory { path: place.shown() }.into()),
+        }
+    }
+
+    /// Removes what has the name of an entry.
+    fn clear(&mut self, place: &Place) -> Result<(), Error> {
+        if matches!(self.state.clear(place)?, Some(FileType::Dir | FileType::Symlink)) {
+            self.dirs.forget();
+        }
+        Ok(())
+    }
+
+    fn dir(&mut self, entry: Entry, place: &Place) -> Result<(), Error> {
+        let path = place.path();
+        if place.is_root() {
+            self.state.done.records.root_implied = false;
+        } else if !place.make_dir()? {
+            let there = place.meta(&self.state.done.records)?;
+            if there.is_none_or(|meta| meta.real_kind != FileType::Dir) {
+                self.replacing(place, || place.make_dir())?;
+                self.state.hide(place)?;
+            }
+        }
+        self.state.done.implied.remove(&path);
+        self.state.unfinished.insert(path, (entry.mode, entry.mtime));
+        let record = self.state.record(entry, place)?;
+        Ok(place.set_record(FileType::Dir, record, &mut self.state.done.records)?)
+    }
+
+    fn file(&mut self, entry: Entry, place: &Place, content: &mut impl Read) -> Result<(), Error> {
+        let file = match place.create()? {
+            Some(file) => file,
+            None => {
+                self.clear(place)?;
+                let there = || rootfs::Error::IsADirectory { path: place.shown() };
+                place.create()?.ok_or_else(there)?
+            }
+        };
+        if entry.kind == EntryKind::File && entry.size > 0 {
+            self.write(&entry, place, &file, content)?;
+            self.state.done.bytes += entry.size;
+        }
+        let (mode, mtime) = (entry.mode, entry.mtime);
+        let record = self.state.record(entry, place)?;
+        place.add_record(FileType::File, record, &mut self.state.done.records)?;
+        Ok(place.finish(&file, mode, mtime)?)
+    }
+
+    fn write(
+        &mut self,
+        entry: &Entry,
+        place: &Place,
+        file: &File,
+        content: &mut impl Read,
+    ) -> Result<(), Error> {
+        let fail = |source| Error::Files(rootfs::Error::Write { path: place.shown(), source });
+        let whole = [(0, entry.size)];
+        let mut end = 0;
+        for (start, length) in entry.sparse.as_deref().unwrap_or(&whole) {
+            let (mut at, mut left) = (*start, *length);
+            while left > 0 {
+                let wanted = BUFFER.min(usize::try_from(left).unwrap_or(BUFFER));
+                let buffer = &mut self.buffer[..wanted];
+                content.read_exact(buffer).map_err(Error::Read)?;
+                end = write_without_holes(file, buffer, at).map_err(fail)?.unwrap_or(end);
+                at += wanted as u64;
+                left -= wanted as u64;
+            }
+        }
+        if end < entry.size {
+            file.set_len(entry.size).map_err(fail)?;
+        }
+        Ok(())
+    }
+
+    fn symlink(&mut self, entry: Entry, place: &Place) -> Result<(), Error> {
+        let target = entry.link.clone().unwrap_or_default();
+        self.replacing(place, || place.make_symlink(&target))?;
+        let mtime = entry.mtime;
+        let record = self.state.record(entry, place)?;
+        place.add_record(FileType::Symlink, record, &mut self.state.done.records)?;
+        Ok(place.set_time(mtime)?)
+    }
+
+    fn fifo(&mut self, entry: Entry, place: &Place) -> Result<(), Error> {
+        self.replacing(place, || place.make_fifo())?;
+        let (mode, mtime) = (entry.mode, entry.mtime);
+        let record = self.state.record(entry, place)?;
+        place.add_record(FileType::Fifo, record, &mut self.state.done.records)?;
+        place.set_mode(mode)?;
+        Ok(place.set_time(mtime)?)
+    }
+
+    fn hard_link(&mut self, entry: &Entry, place: &Place) -> Result<(), Error> {
+        let target = self.state.path_of(entry.link.as_deref().unwrap_or(Path::new("")))?;
+        if self.link(place, &target)? {
+            return Ok(());
+        }
+        self.clear(place)?;
+        self.state.done.dangling.insert(place.path(), target);
+        Ok(())
+    }
+
+    /// Links `place` to what the tree has at `target`; false when it has nothing there.
+    fn link(&mut self, place: &Place, target: &Path) -> Result<bool, Error> {
+        let Some(target) = self.dirs.place(target)? else { return Ok(false) };
+        let Some(meta) = target.meta(&self.state.done.records)? else { return Ok(false) };
+        if whiteout::is_whiteout(&target, &meta)? {
+            return Ok(false);
+        }
+        if meta.real_kind == FileType::Dir {
+            let problem = "it is a hard link to a directory";
+            return Err(Error::Name { path: place.path(), problem });
+        }
+        if place.path() == target.path() {
+            return Ok(true);
+        }
+        match self.replacing(place, || place.link(&target)) {
+            Ok(()) => {
+                if let Some(record) = self.state.done.records.get(&target.path()).cloned() {
+                    self.state.done.records.set(place.path(), record);
+                }
+            }
+            Err(Error::Files(e)) if e.no_more_links() => {
+                let from = self.state.done.records.clone();
+                let records = &mut self.state.done.records;
+                Copier::new(self.root, &from, self.root, records, CopyOptions::default())?
+                    .copy(&target.path(), &place.path())?;
+            }
+            Err(e) => return Err(e),
+        }
+        Ok(true)
+    }
+
+    /// Links that stand before their targets in the archive.
+    fn link_forward(&mut self) -> Result<(), Error> {
+        loop {
+            let waiting = std::mem::take(&mut self.state.done.dangling);
+            let before = waiting.len();
+            for (path, target) in waiting {
+                let place = self.place(&path)?;
+                if !self.link(&place, &target)? {
+                    self.state.done.dangling.insert(path, target);
+                }
+            }
+            let after = self.state.done.dangling.len();
+            if after == 0 || after == before {
+                return Ok(());
+            }
+        }
+    }
+
+    /// The layer deletes what is below at a place. What it brings there itself stays.
+    fn delete(&mut self, place: &Place) -> Result<(), Error> {
+        if self.state.done.dangling.contains_key(&place.path()) {
+            return Ok(());
+        }
+        match place.meta(&self.state.done.records)? {
+            None => Ok(whiteout::put(place)?),
+            Some(meta) if meta.is_dir() => Ok(whiteout::set_opaque(place)?),
+            Some(_) => Ok(()),
+        }
+    }
+}
+
+impl State {
+    /// An entry's path in the root.
+    fn path_of(&self, path: &Path) -> Result<PathBuf, Error> {
+        let inside = match &self.purpose {
+            Purpose::Layer => clean(path),
+            Purpose::Archive { at, .. } => at.join(clean(path)),
+        };
+        if inside.as_os_str().len() > LONGEST_PATH {
+            let problem = "it is longer than 4095 bytes";
+            return Err(Error::Name { path: path.to_owned(), problem });
+        }
+        Ok(inside)
+    }
+
+    /// Makes a directory that no entry describes so far.
+    fn imply(&mut self, place: &Place, kind: Option<FileType>) -> Result<(), Error> {
+        match (kind, &self.purpose) {
+            (None, _) => {}
+            (Some(_), Purpose::Layer) => _ = self.clear(place)?,
+            (Some(_), Purpose::Archive { .. }) => {
+                return Err(rootfs::Error::NotADirectory { path: place.shown() }.into());
+            }
+        }
+        self.keep_time(place)?;
+        place.make_dir()?;
+        if kind.is_some() {
+            self.hide(place)?;
+        }
+        let path = place.path();
+        match &self.purpose {
+            Purpose::Layer => {
+                self.done.dangling.remove(&path);
+                self.done.implied.insert(path.clone(), ());
+            }
+            Purpose::Archive { owner, .. } => {
+                let (uid, gid) = owner.unwrap_or_default();
+                place.add_record(FileType::Dir, Record::owner(uid, gid), &mut self.done.records)?;
+            }
+        }
+        self.unfinished.insert(path, (IMPLIED_MODE, NO_TIME));
+        Ok(())
+    }
+
+    /// Remembers mode and time of a directory that was there before and is about to change.
+    fn keep_time(&mut self, place: &Place) -> Result<(), Error> {
+        if matches!(self.purpose, Purpose::Archive { .. })
+            && !self.unfinished.contains_key(place.dir().path())
+            && let Some(meta) =
+                Place::of(std::rc::Rc::clone(place.dir())).meta(&SideTable::default())?
+        {
+            self.unfinished.insert(place.dir().path().to_owned(), (meta.mode, meta.mtime));
+        }
+        Ok(())
+    }
+
+    /// Removes what is at a place, and says what that was.
+    fn clear(&mut self, place: &Place) -> Result<Option<FileType>, Error> {
+        if place.is_root() {
+            return Err(Error::Root { path: place.path() });
+        }
+        let Some(meta) = place.meta(&SideTable::default())? else { return Ok(None) };
+        place.remove()?;
+        let path = place.path();
+        self.done.records.forget(&path);
+        if meta.real_kind == FileType::Dir {
+            forget_below(&mut self.unfinished, &path);
+            forget_below(&mut self.done.implied, &path);
+            forget_below(&mut self.done.dangling, &path);
+        }
+        Ok(Some(meta.real_kind))
+    }
+
+    /// A directory in place of something else of this layer, a whiteout included, does not show
+    /// what a lower directory of its name has: that was replaced before.
+    fn hide(&self, dir: &Place) -> Result<(), Error> {
+        match self.purpose {
+            Purpose::Layer => Ok(whiteout::set_opaque(dir)?),
+            Purpose::Archive { .. } => Ok(()),
+        }
+    }
+
+    /// What is to be recorded of an entry, whose other attributes are set on the way.
+    fn record(&self, entry: Entry, place: &Place) -> Result<Record, Error> {
+        let (uid, gid) = match self.purpose {
+            Purpose::Archive { owner: Some(owner), .. } => owner,
+            _ => (entry.uid, entry.gid),
+        };
+        let kind = match entry.kind {
+            EntryKind::Char => Some(DeviceKind::Char),
+            EntryKind::Block => Some(DeviceKind::Block),
+            _ => None,
+        };
+        let (major, minor) = entry.device;
+        let device = kind.map(|kind| Device { kind, major, minor });
+        let xattrs =
+            if entry.xattrs.is_empty() { entry.xattrs } else { place.set_xattrs(entry.xattrs)? };
+        Ok(Record { uid, gid, device, xattrs })
+    }
+}
+
+/// Writes `bytes` at an offset, without the long runs of zeros in them. Returns where the last
+/// written byte ends, if any was.
+fn write_without_holes(file: &File, bytes: &[u8], offset: u64) -> io::Result<Option<u64>> {
+    let mut written = None;
+    let mut pending: Option<usize> = None;
+    let mut at = 0;
+    for piece in bytes.chunks(HOLE) {
+        let is_hole = piece.len() == HOLE && piece.iter().all(|byte| *byte == 0);
+        match (is_hole, pending) {
+            (true, Some(start)) => {
+                file.write_all_at(&bytes[start..at], offset + start as u64)?;
+                written = Some(offset + at as u64);
+                pending = None;
+            }
+            (false, None) => pending = Some(at),
+            _ => {}
+        }
+        at += piece.len();
+    }
+    if let Some(start) = pending {
+        file.write_all_at(&bytes[start..], offset + start as u64)?;
+        written = Some(offset + bytes.len() as u64);
+    }
+    Ok(written)
+}
