@@ -36,7 +36,7 @@
 //! image     oci_spec sha2 jiff
 //! http      reqwest rustls rustls_native_certs webpki_roots
 //! registry  base64
-//! layer     flate2 tar tar_core zstd crc32fast
+//! layer     flate2 tar zstd crc32fast
 //! sys       caps libc nix rustix
 //! ```
 //!

@@ -17,6 +17,9 @@ use crate::image::media_type;
 /// How much zstd gives a worker at a time, in bytes. Part of what a layer's bytes depend on.
 const ZSTD_JOB: u32 = 2 << 20;
 
+/// As many keep up with the thread that feeds them, in 37 MB of memory.
+const ZSTD_THREADS: usize = 4;
+
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Compression {
@@ -155,7 +158,7 @@ impl<W: Write> Compressor<W> {
                 let mut encoder = zstd::stream::write::Encoder::new(output, level)?;
                 encoder.include_checksum(true)?;
                 // At least one: libzstd makes other bytes when it has no worker at all.
-                encoder.multithread(threads.max(1) as u32)?;
+                encoder.multithread(threads.clamp(1, ZSTD_THREADS) as u32)?;
                 encoder.set_parameter(zstd::zstd_safe::CParameter::JobSize(ZSTD_JOB))?;
                 Encoder::Zstd(encoder)
             }
