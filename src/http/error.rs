@@ -110,13 +110,7 @@ impl Error {
 }
 
 fn connecting(error: &reqwest::Error, url: &Url) -> Connecting {
-    let causes = || std::iter::successors(error.source(), |&error| error.source());
-    // An io::Error hides what it wraps from `source`.
-    let tls = causes().find_map(|cause| {
-        let inner = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-        cause.downcast_ref().or_else(|| inner?.downcast_ref::<rustls::Error>())
-    });
-    match tls {
+    match causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         Some(
             rustls::Error::InvalidCertificate(_)
             | rustls::Error::NoCertificatesPresented
@@ -125,13 +119,25 @@ fn connecting(error: &reqwest::Error, url: &Url) -> Connecting {
         Some(_) => return Connecting::Tls,
         None => {}
     }
-    let hung_up = causes().filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| {
-        matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
-    });
+    let hung_up =
+        causes(error).filter_map(|cause| cause.downcast_ref::<io::Error>()).any(|error| {
+            matches!(error.kind(), io::ErrorKind::UnexpectedEof | io::ErrorKind::ConnectionReset)
+        });
     match hung_up && url.scheme() == "https" {
         true => Connecting::Tls,
         false => Connecting::Reach,
     }
+}
+
+/// An error and its causes, the innermost last. An [`io::Error`] hides what it wraps from
+/// `source`.
+fn causes<'a>(
+    error: &'a (dyn StdError + 'static),
+) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
+    std::iter::successors(Some(error), |&error| {
+        let hidden = error.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
+        hidden.map(|inner| inner as &(dyn StdError + 'static)).or_else(|| error.source())
+    })
 }
 
 /// The innermost cause of a failure of the client's; what lies between says nothing to people.
@@ -140,18 +146,8 @@ pub struct Cause(String);
 
 impl Cause {
     pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
-        let mut deepest = error;
-        loop {
-            let hidden = deepest.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-            let next = match hidden {
-                Some(inner) => Some(inner as &(dyn StdError + 'static)),
-                None => deepest.source(),
-            };
-            match next {
-                Some(next) => deepest = next,
-                None => return Self(plain(&deepest.to_string())),
-            }
-        }
+        let deepest = causes(error).last().unwrap_or(error);
+        Self(plain(&deepest.to_string()))
     }
 }
 

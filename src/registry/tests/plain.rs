@@ -1,0 +1,195 @@
+//! An honest registry: everything there and back.
+
+use super::docker::{Certificates, Door};
+use super::*;
+use crate::http::Settings;
+use crate::registry::Kind;
+
+#[test]
+fn what_is_pushed_is_pulled() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let guest = Guest::new(&docker.address);
+    guest.registry.check().expect("it is there");
+    let layer = noise(1, 3_000_000);
+    let pushed = guest.push("team/app", "1.0", &layer).expect("pushed");
+    let digest = pushed.descriptor().digest.to_string();
+    for target in ["1.0", &digest] {
+        let pulled = guest.registry.manifest("team/app", target).expect(target);
+        assert_eq!(pulled.bytes(), pushed.bytes());
+        let head = guest.registry.head_manifest("team/app", target).expect(target);
+        assert_eq!(head.as_ref(), Some(pushed.descriptor()));
+    }
+    assert!(guest.download("team/app", &layer).expect("downloaded") == layer);
+    assert_eq!(guest.retries(), 0);
+}
+
+#[test]
+fn a_blob_is_sent_once() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let guest = Guest::new(&docker.address);
+    let layer = noise(2, 1000);
+    assert_eq!(guest.upload("a", &layer).expect("new"), Uploaded::Sent);
+    assert_eq!(guest.upload("a", &layer).expect("there"), Uploaded::Existed);
+    let mounted = guest.upload_from("b", &layer, Some("a")).expect("next door");
+    assert_eq!(mounted, Uploaded::Mounted);
+    let sent = guest.upload_from("c", &layer, Some("nowhere")).expect("not next door");
+    assert_eq!(sent, Uploaded::Sent);
+    assert_eq!(guest.upload("d", b"").expect("empty"), Uploaded::Sent);
+    for repository in ["a", "b", "c"] {
+        assert!(guest.download(repository, &layer).expect(repository) == layer);
+    }
+    assert_eq!(guest.download("d", b"").expect("empty"), b"");
+    let descriptor = Descriptor::of("", &layer);
+    assert!(guest.registry.has_blob("a", &descriptor).expect("asked"));
+    assert!(!guest.registry.has_blob("e", &descriptor).expect("asked"));
+}
+
+#[test]
+fn an_index_and_docker_types_pass_unchanged() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let guest = Guest::new(&docker.address);
+    let image = guest.push("a", "amd64", b"layer").expect("pushed");
+    let entry = Descriptor {
+        platform: Some("linux/amd64".parse().expect("a platform")),
+        ..image.descriptor().clone()
+    };
+    for (kind, tag) in [(media_type::OCI_INDEX, "oci"), (media_type::DOCKER_INDEX, "docker")] {
+        // Spaces, unknown fields and nulls are part of what the digest covers.
+        let json = format!(
+            r#"{{ "schemaVersion":2, "mediaType":"{kind}", "manifests":[{}], "x":null }}"#,
+            serde_json::to_string(&entry).expect("JSON")
+        );
+        let index = Content::parse(json.into_bytes(), None).expect("an index");
+        guest.registry.put_manifest("a", tag, &index).expect(tag);
+        let pulled = guest.registry.manifest("a", tag).expect(tag);
+        assert!(matches!(&pulled, Content::Index(index) if index.manifests == [entry.clone()]));
+        assert_eq!(pulled.bytes(), index.bytes());
+        assert_eq!(pulled.descriptor().media_type, kind);
+    }
+}
+
+#[test]
+fn tags_are_listed_in_order() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let guest = Guest::new(&docker.address);
+    for tag in ["b", "latest", "a", "10", "9"] {
+        guest.push("team/app", tag, b"layer").expect(tag);
+    }
+    let tags = guest.registry.tags("team/app").expect("listed");
+    assert_eq!(tags, ["10", "9", "a", "b", "latest"]);
+    let error = guest.registry.tags("team/other").expect_err("not there");
+    assert_eq!(error.kind(), Kind::NotFound);
+}
+
+#[test]
+fn what_is_missing_is_named() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let guest = Guest::new(&docker.address);
+    guest.push("a", "x", b"layer").expect("pushed");
+    let error = guest.registry.manifest("a", "y").expect_err("no such tag");
+    assert_eq!(error.kind(), Kind::NotFound);
+    let text = error.to_string();
+    assert!(text.starts_with(&format!("{}/a:y does not exist", docker.address)), "{text}");
+    let digest = Digest::of(b"nothing").to_string();
+    let error = guest.registry.manifest("a", &digest).expect_err("no such digest");
+    assert!(error.to_string().starts_with(&format!("{}/a@{digest} ", docker.address)), "{error}");
+    assert_eq!(guest.registry.head_manifest("a", "y").expect("asked"), None);
+    let error = guest.registry.blob("a", &Descriptor::of("", b"nothing")).expect_err("no blob");
+    assert_eq!(error.kind(), Kind::NotFound);
+    assert!(error.to_string().contains(&digest), "{error}");
+    assert_eq!(guest.retries(), 0);
+}
+
+#[test]
+fn a_manifest_before_its_blobs_is_refused() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let guest = Guest::new(&docker.address);
+    let manifest = manifest(b"{}", b"never sent");
+    let error = guest.registry.put_manifest("a", "x", &manifest).expect_err("no blobs");
+    assert!(matches!(error, Error::Refused { status: 400, .. }), "{error:?}");
+    assert!(error.to_string().contains("MANIFEST_BLOB_UNKNOWN"), "{error}");
+}
+
+#[test]
+fn content_that_is_not_its_digest_is_refused_by_the_registry() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let guest = Guest::new(&docker.address);
+    let descriptor = Descriptor::of("", b"moss");
+    let other = || {
+        let reader: Box<dyn Read + Send> = Box::new(&b"mess"[..]);
+        Ok(reader)
+    };
+    let error = guest.registry.upload_blob("a", &descriptor, &other, None).expect_err("wrong");
+    assert!(error.to_string().contains("DIGEST_INVALID"), "{error}");
+    let short = || {
+        let reader: Box<dyn Read + Send> = Box::new(&b"mos"[..]);
+        Ok(reader)
+    };
+    let error = guest.registry.upload_blob("a", &descriptor, &short, None).expect_err("short");
+    assert_eq!(error.kind(), Kind::Local);
+    assert!(chain(&error).ends_with("it ends 1 bytes early"), "{}", chain(&error));
+    let broken = || Err(io::Error::other("no disk"));
+    let error = guest.registry.upload_blob("a", &descriptor, &broken, None).expect_err("broken");
+    assert!(chain(&error).ends_with("no disk"), "{}", chain(&error));
+    assert_eq!(guest.retries(), 0, "what is wrong here is not the network");
+}
+
+#[test]
+fn tls_needs_an_authority_or_permission() {
+    let certificates = Certificates::new();
+    let (certificate, key) = (&*certificates.certificate, &*certificates.key);
+    let Some(docker) = Docker::start(&Door::Tls { certificate, key }) else { return };
+    let stranger = Guest::new(&docker.address);
+    let error = stranger.registry.check().expect_err("nobody vouches for it");
+    assert_eq!(error.kind(), Kind::Network);
+    assert!(chain(&error).contains("UnknownIssuer"), "{}", chain(&error));
+    assert!(error.hint().is_some_and(|hint| hint.contains("--cacert")), "{:?}", error.hint());
+
+    let settings =
+        Settings { certificates: vec![certificates.authority.clone()], ..Settings::default() };
+    let friend = Guest::made_of(&docker.address, settings, Access::default());
+    let layer = noise(3, 200_000);
+    friend.push("a", "x", &layer).expect("pushed");
+    assert!(friend.download("a", &layer).expect("downloaded") == layer);
+
+    for insecure in ["*", &docker.address] {
+        let access = Access { insecure: vec![insecure.to_owned()], ..Access::default() };
+        let careless = Guest::made_of(&docker.address, Settings::default(), access);
+        assert!(careless.download("a", &layer).expect(insecure) == layer);
+    }
+    let access = Access { insecure: vec!["other".to_owned()], ..Access::default() };
+    let strict = Guest::made_of(&docker.address, Settings::default(), access);
+    strict.registry.check().expect_err("another host is insecure");
+}
+
+#[test]
+fn files_of_certificates_are_named_when_they_are_none() {
+    let folder = tempfile::tempdir().expect("a directory");
+    for (name, text) in
+        [("missing.pem", None), ("broken.pem", Some("-----BEGIN CERTIFICATE-----\nx"))]
+    {
+        let path = folder.path().join(name);
+        if let Some(text) = text {
+            std::fs::write(&path, text).expect("written");
+        }
+        let settings = Settings { certificates: vec![path], ..Settings::default() };
+        let guest = Guest::made_of("registry.invalid", settings, Access::default());
+        let error = guest.registry.check().expect_err(name);
+        assert_eq!(error.kind(), Kind::Local);
+        assert!(chain(&error).contains(name), "{}", chain(&error));
+    }
+}
+
+#[test]
+fn nobody_there_is_told_soon() {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").expect("a port");
+    let address = listener.local_addr().expect("bound").to_string();
+    drop(listener);
+    let guest = Guest::new(&address);
+    let error = guest.registry.manifest("a", "x").expect_err("nobody there");
+    assert_eq!(error.kind(), Kind::Network);
+    assert_eq!(guest.retries(), 2);
+    let text = chain(&error);
+    assert!(text.contains(&address) && text.contains("after 3 tries"), "{text}");
+    assert!(text.to_lowercase().contains("connection refused"), "{text}");
+}
