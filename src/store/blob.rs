@@ -3,17 +3,22 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use tempfile::NamedTempFile;
-
-use super::{Error, Store};
-use crate::image::{Config, Content, Descriptor, Digest, Hasher, Manifest, Mismatch, Verified};
+use super::workspace::Scratch;
+use super::{Durability, Error, Result, Store};
+use crate::image::{
+    Algorithm, Config, Content, Descriptor, Digest, Hasher, Manifest, Mismatch, Verified,
+};
 
 /// A blob in the making: hashed while it is written, and seen by nobody until it is committed.
+/// Dropped before that, it leaves nothing.
 #[derive(Debug)]
 pub struct BlobWriter<'a> {
     store: &'a Store,
-    file: NamedTempFile,
+    path: PathBuf,
+    _scratch: Arc<Scratch>,
+    file: File,
     hasher: Hasher,
     size: u64,
 }
@@ -27,28 +32,38 @@ impl Write for BlobWriter<'_> {
     }
 
     fn flush(&mut self) -> io::Result<()> {
-        self.file.flush()
+        Ok(())
+    }
+}
+
+impl Drop for BlobWriter<'_> {
+    fn drop(&mut self) {
+        // After a commit there is nothing any more.
+        let _ = fs::remove_file(&self.path);
     }
 }
 
 impl BlobWriter<'_> {
+    /// How many bytes were written.
+    pub fn size(&self) -> u64 {
+        self.size
+    }
+
     /// Puts the blob in its place; returns its digest and its size in bytes.
     ///
     /// # Errors
     ///
     /// [`Error::Damaged`] when the content is not what was `expected`.
-    pub fn commit(self, expected: Option<&Digest>) -> Result<(Digest, u64), Error> {
-        let digest = self.hasher.finish();
+    pub fn commit(self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
+        let digest = self.hasher.clone().finish();
         if let Some(expected) = expected.filter(|expected| **expected != digest) {
             let mismatch = Mismatch::Digest { expected: expected.clone(), actual: digest };
             let source = io::Error::new(io::ErrorKind::InvalidData, mismatch);
-            return Err(Error::Damaged { path: self.file.path().to_owned(), source });
+            return Err(Error::Damaged { path: self.path.clone(), source });
         }
+        // What is there already has the same bytes, or is damaged and repaired by this.
         let path = self.store.blob_path(&digest);
-        self.file
-            .persist(&path)
-            .map_err(|error| error.error)
-            .map_err(Error::io("writing", &path))?;
+        fs::rename(&self.path, &path).map_err(Error::io("writing", &path))?;
         Ok((digest, self.size))
     }
 }
@@ -58,16 +73,21 @@ impl Store {
         self.root.join("blobs").join(digest.algorithm().name()).join(digest.hex())
     }
 
+    /// Whether the blob is here. An empty file is none, unless its digest says so: a crash of the
+    /// machine can leave such.
     pub fn has_blob(&self, digest: &Digest) -> bool {
-        self.blob_path(digest).exists()
+        self.blob_size(digest).is_some()
     }
 
-    /// The size in bytes; None when it is not there.
+    /// The size in bytes; `None` when it is not there.
     pub fn blob_size(&self, digest: &Digest) -> Option<u64> {
-        fs::metadata(self.blob_path(digest)).ok().map(|metadata| metadata.len())
+        let size = fs::metadata(self.blob_path(digest)).ok()?.len();
+        let empty = || Hasher::new(digest.algorithm()).finish() == *digest;
+        (size > 0 || empty()).then_some(size)
     }
 
-    pub fn open_blob(&self, digest: &Digest) -> Result<File, Error> {
+    /// Opens a blob; its content is not verified. Who sends it has a receiver that does.
+    pub fn open_blob(&self, digest: &Digest) -> Result<File> {
         let path = self.blob_path(digest);
         File::open(&path).map_err(|source| match source.kind() {
             io::ErrorKind::NotFound => Error::Missing(digest.clone()),
@@ -77,50 +97,59 @@ impl Store {
 
     /// Begins a blob whose digest will be known at its end. It is hashed with the algorithm of
     /// everything that we make, sha256.
-    pub fn blob_writer(&self) -> Result<BlobWriter<'_>, Error> {
-        self.blob_writer_for(crate::image::Algorithm::Sha256)
+    pub fn blob_writer(&self) -> Result<BlobWriter<'_>> {
+        self.blob_writer_for(Algorithm::Sha256)
     }
 
     /// The same for content that somebody else named with another algorithm.
-    pub fn blob_writer_for(
-        &self,
-        algorithm: crate::image::Algorithm,
-    ) -> Result<BlobWriter<'_>, Error> {
-        let tmp = self.root.join("tmp");
-        let file = tempfile::Builder::new()
-            .prefix("blob-")
-            .tempfile_in(&tmp)
-            .map_err(Error::io("writing", tmp))?;
-        Ok(BlobWriter { store: self, file, hasher: Hasher::new(algorithm), size: 0 })
+    pub fn blob_writer_for(&self, algorithm: Algorithm) -> Result<BlobWriter<'_>> {
+        let scratch = self.scratch()?;
+        let path = scratch.path();
+        let file = File::create_new(&path).map_err(Error::io("writing", &path))?;
+        let hasher = Hasher::new(algorithm);
+        Ok(BlobWriter { store: self, path, _scratch: scratch, file, hasher, size: 0 })
     }
 
     /// Stores `bytes`; nothing is written when they are there already.
-    pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest, Error> {
+    pub fn put_blob(&self, bytes: &[u8]) -> Result<Digest> {
         let digest = Digest::of(bytes);
         if !self.has_blob(&digest) {
-            self.replace(&self.blob_path(&digest), bytes)?;
+            self.replace(&self.blob_path(&digest), bytes, Durability::InMemory)?;
         }
         Ok(digest)
     }
 
     /// A small blob, verified. For manifests and configurations.
-    pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>, Error> {
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Missing`]; [`Error::Damaged`] when it is not what its name says. It is gone then, so
+    /// that the next pull fetches it again.
+    pub fn read_blob(&self, digest: &Digest) -> Result<Vec<u8>> {
         let file = self.open_blob(digest)?;
         let mut bytes = Vec::new();
-        Verified::new(file, digest.clone(), None)
-            .read_to_end(&mut bytes)
-            .map_err(|source| Error::Damaged { path: self.blob_path(digest), source })?;
-        Ok(bytes)
+        match Verified::new(file, digest.clone(), None).read_to_end(&mut bytes) {
+            Ok(_) => Ok(bytes),
+            Err(source) if source.kind() == io::ErrorKind::InvalidData => {
+                let path = self.blob_path(digest);
+                // Reported in any case.
+                let _ = fs::remove_file(&path);
+                Err(Error::Damaged { path, source })
+            }
+            Err(source) => {
+                Err(Error::Io { action: "reading", path: self.blob_path(digest), source })
+            }
+        }
     }
 
     /// A manifest or an index.
-    pub fn content(&self, descriptor: &Descriptor) -> Result<Content, Error> {
+    pub fn content(&self, descriptor: &Descriptor) -> Result<Content> {
         let bytes = self.read_blob(&descriptor.digest)?;
         Ok(Content::parse(bytes, Some(&descriptor.media_type))?)
     }
 
     /// The configuration of an image.
-    pub fn config(&self, manifest: &Manifest) -> Result<Config, Error> {
+    pub fn config(&self, manifest: &Manifest) -> Result<Config> {
         Ok(Config::parse(&self.read_blob(&manifest.config.digest)?)?)
     }
 }

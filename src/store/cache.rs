@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Store};
+use super::{Durability, Error, Result, Store};
 use crate::image::{Descriptor, Digest};
 
 /// What a step made. Unless all that it names is still in the store, it is no hit.
@@ -34,7 +34,7 @@ impl Store {
     }
 
     /// What the step with this key made; None when nobody did it yet, or when its layer is gone.
-    pub fn cache_get(&self, key: &Digest) -> Result<Option<CacheEntry>, Error> {
+    pub fn cache_get(&self, key: &Digest) -> Result<Option<CacheEntry>> {
         let path = self.cache_path(key);
         let bytes = match fs::read(&path) {
             Ok(bytes) => bytes,
@@ -48,17 +48,15 @@ impl Store {
         Ok(there.then_some(entry))
     }
 
-    pub fn cache_put(&self, key: &Digest, entry: &CacheEntry) -> Result<(), Error> {
+    pub fn cache_put(&self, key: &Digest, entry: &CacheEntry) -> Result<()> {
         let bytes = serde_json::to_vec(entry).expect("an entry has string keys");
-        self.replace(&self.cache_path(key), &bytes)
+        self.replace(&self.cache_path(key), &bytes, Durability::InMemory)
     }
 
     /// All entries, with their keys' file names. Damaged ones are left out.
-    pub(super) fn cache_entries(&self) -> Result<Vec<(PathBuf, CacheEntry)>, Error> {
-        let folder = self.root.join("cache");
+    pub(super) fn cache_entries(&self) -> Result<Vec<(PathBuf, CacheEntry)>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(Error::io("reading", &folder))? {
-            let path = entry.map_err(Error::io("reading", &folder))?.path();
+        for path in self.entries("cache")? {
             let Ok(bytes) = fs::read(&path) else { continue };
             if let Ok(entry) = serde_json::from_slice(&bytes) {
                 found.push((path, entry));

@@ -2,11 +2,11 @@
 
 use std::collections::HashSet;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use super::{CacheEntry, Error, Name, Store, TreeKey};
+use super::{CacheEntry, Error, Name, RefEntry, Result, Store, TreeKey};
 use crate::image::{Config, Content, Descriptor, Digest};
-use crate::rootfs;
+use crate::rootfs::{self, FileType, Root, SideTable, Walk};
 
 /// What a removal did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -15,6 +15,8 @@ pub struct Removed {
     pub blobs: u64,
     /// Unpacked layers that were deleted.
     pub trees: usize,
+    /// Bytes that their files took on the disk.
+    pub tree_bytes: u64,
     /// Another process works in the storage directory: what the names held stays until the next
     /// removal.
     pub deferred: bool,
@@ -31,113 +33,135 @@ struct Reached {
 impl Store {
     /// Forgets names, and deletes what nothing else holds: blobs and trees that no other name and
     /// no step's cached result points to. Cached results that point to what the removed images
-    /// alone had go with them.
-    pub fn remove(&self, names: &[Name]) -> Result<Removed, Error> {
-        let mut gone = Reached::default();
+    /// alone had go with them. What earlier removals could not delete is deleted now.
+    pub fn remove(&self, names: &[Name]) -> Result<Removed> {
         for name in names {
-            if let Some(entry) = self.get_ref(name)? {
-                self.reach(&entry.descriptor, &mut gone);
-                if let Some(index) = &entry.index {
-                    gone.blobs.insert(index.digest.clone());
-                }
-            }
             self.forget_ref(name)?;
         }
-        match self.lock.alone(|| self.sweep(&gone)) {
-            Some(removed) => removed,
-            None => Ok(Removed { deferred: true, ..Removed::default() }),
-        }
+        let deferred = Removed { deferred: true, ..Removed::default() };
+        Ok(self.alone(|| self.sweep())?.unwrap_or(deferred))
     }
 
-    fn sweep(&self, gone: &Reached) -> Result<Removed, Error> {
+    fn sweep(&self) -> Result<Removed> {
         let mut held = Reached::default();
         for entry in self.list_refs()? {
-            self.reach(&entry.descriptor, &mut held);
-            if let Some(index) = &entry.index {
-                held.blobs.insert(index.digest.clone());
-            }
+            self.reach_entry(&entry, &mut held)?;
         }
-        for (path, CacheEntry { layer, .. }) in self.cache_entries()? {
+        let mut gone = Reached::default();
+        let forgotten = self.forgotten_refs()?;
+        for (_, entry) in &forgotten {
+            self.reach_entry(entry, &mut gone)?;
+        }
+        // Cached results first: without the manifests nobody knows any more which are to go.
+        for (path, CacheEntry { layer, content, .. }) in self.cache_entries()? {
+            held.blobs.extend(content);
             let Some(layer) = layer else { continue };
             let digest = &layer.descriptor.digest;
             if gone.blobs.contains(digest) && !held.blobs.contains(digest) {
-                fs::remove_file(&path).map_err(Error::io("removing", &path))?;
+                self.delete_file(&path)?;
             } else {
                 held.blobs.insert(digest.clone());
                 held.diff_ids.insert(layer.diff_id);
             }
         }
+        for (path, _) in &forgotten {
+            self.delete_file(path)?;
+        }
         let mut removed = Removed::default();
         for algorithm in ["sha256", "sha512"] {
             self.sweep_blobs(algorithm, &held, &mut removed)?;
         }
-        let keep: HashSet<_> = held
-            .diff_ids
-            .iter()
-            .map(|digest| self.tree_path(&TreeKey::Diff(digest.clone())))
-            .chain(
-                held.chain_ids.iter().map(|digest| self.tree_path(&TreeKey::Chain(digest.clone()))),
-            )
-            .collect();
-        let folder = self.root.join("trees");
-        for path in entries(&folder)? {
+        // Merged trees are never kept: they are made again when they are needed again.
+        let keep: HashSet<PathBuf> = held.trees().map(|key| self.tree_path(&key)).collect();
+        for path in self.entries("trees")? {
             if !keep.contains(&path) {
-                self.delete_tree(&path)?;
+                removed.tree_bytes += self.delete_tree(&path)?;
                 removed.trees += 1;
             }
         }
         Ok(removed)
     }
 
-    fn sweep_blobs(
-        &self,
-        algorithm: &str,
-        held: &Reached,
-        removed: &mut Removed,
-    ) -> Result<(), Error> {
-        for path in entries(&self.root.join("blobs").join(algorithm))? {
+    fn sweep_blobs(&self, algorithm: &str, held: &Reached, removed: &mut Removed) -> Result<()> {
+        for path in self.entries(&format!("blobs/{algorithm}"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let digest = format!("{algorithm}:{name}").parse::<Digest>();
             if digest.is_ok_and(|digest| held.blobs.contains(&digest)) {
                 continue;
             }
             removed.blobs += fs::metadata(&path).map_or(0, |metadata| metadata.len());
-            fs::remove_file(&path).map_err(Error::io("removing", &path))?;
+            self.delete_file(&path)?;
         }
         Ok(())
     }
 
     /// Out of its place at once, then piece by piece: whoever is killed here leaves no half tree.
-    fn delete_tree(&self, path: &Path) -> Result<(), Error> {
+    /// Returns what its files took on the disk.
+    fn delete_tree(&self, path: &Path) -> Result<u64> {
         let workspace = self.workspace()?;
         let doomed = workspace.path().join("tree");
         fs::rename(path, &doomed).map_err(Error::io("removing", path))?;
+        let bytes = size_on_disk(&doomed).unwrap_or(0);
         rootfs::remove_tree(&doomed)?;
+        Ok(bytes)
+    }
+
+    fn reach_entry(&self, entry: &RefEntry, reached: &mut Reached) -> Result<()> {
+        self.reach(&entry.descriptor, reached)?;
+        reached.blobs.extend(entry.index.as_ref().map(|index| index.digest.clone()));
         Ok(())
     }
 
-    /// Adds all that a manifest or an index needs. What is not there, or is damaged, holds nothing.
-    fn reach(&self, descriptor: &Descriptor, reached: &mut Reached) {
+    /// Adds all that a manifest or an index needs. What is not there, or is damaged, holds nothing;
+    /// what cannot be read now may hold anything, and is an error.
+    fn reach(&self, descriptor: &Descriptor, reached: &mut Reached) -> Result<()> {
         if !reached.blobs.insert(descriptor.digest.clone()) {
-            return;
+            return Ok(());
         }
         match self.content(descriptor) {
             Ok(Content::Index(index)) => {
-                index.manifests.iter().for_each(|manifest| self.reach(manifest, reached));
+                index.manifests.iter().try_for_each(|manifest| self.reach(manifest, reached))?;
             }
             Ok(Content::Image(manifest) | Content::Artifact(manifest)) => {
                 reached.blobs.insert(manifest.config.digest.clone());
                 reached.blobs.extend(manifest.layers.iter().map(|layer| layer.digest.clone()));
-                if let Ok(config) = self.config(&manifest) {
-                    reached.add_layers(&config);
+                match self.config(&manifest) {
+                    Ok(config) => reached.add_layers(&config),
+                    Err(error) => holds_nothing(error)?,
                 }
             }
-            Err(_) => {}
+            Err(error) => holds_nothing(error)?,
         }
+        Ok(())
     }
 }
 
+fn holds_nothing(error: Error) -> Result<()> {
+    match error {
+        Error::Missing(_) | Error::Damaged { .. } | Error::Image(_) => Ok(()),
+        other => Err(other),
+    }
+}
+
+/// Files with several names, which other trees may share, count as nothing.
+fn size_on_disk(path: &Path) -> Result<u64> {
+    let root = Root::open(path)?;
+    let mut blocks = 0;
+    for found in Walk::new(&root, Path::new(""), &SideTable::default()) {
+        let meta = found?.meta;
+        if meta.nlink == 1 || meta.kind == FileType::Dir {
+            blocks += meta.blocks;
+        }
+    }
+    Ok(blocks * 512)
+}
+
 impl Reached {
+    fn trees(&self) -> impl Iterator<Item = TreeKey> {
+        let diffs = self.diff_ids.iter().cloned().map(TreeKey::Diff);
+        diffs.chain(self.chain_ids.iter().cloned().map(TreeKey::Chain))
+    }
+
     fn add_layers(&mut self, config: &Config) {
         let mut below: Option<Digest> = None;
         for diff_id in &config.rootfs.diff_ids {
@@ -147,12 +171,4 @@ impl Reached {
             below = Some(chain_id);
         }
     }
-}
-
-fn entries(folder: &Path) -> Result<Vec<std::path::PathBuf>, Error> {
-    let failed = || Error::io("reading", folder);
-    fs::read_dir(folder)
-        .map_err(failed())?
-        .map(|entry| entry.map(|entry| entry.path()).map_err(failed()))
-        .collect()
 }

@@ -1,133 +1,175 @@
-//! Shared and exclusive locks, and directories of work in progress.
+//! Shared and exclusive locks on a file's name, on network file systems too.
 //!
-//! Locks are flock(2)'s: the kernel drops them when a process dies, however it dies. Some network
-//! file systems (Lustre without `-o flock`) have none; there nothing is ever deleted that another
-//! process might use, and leftovers are known by the host and process in their names.
+//! `flock(2)` does the work, and the kernel releases what a killed process held. Where the file
+//! system has no locks (Lustre without `-o flock`, NFS without its daemon), [`Marker`] files stand
+//! in for them: they name their holder, and one whose holder is dead counts for nothing.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
+use std::fs::{self, File, TryLockError};
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
 
-use super::{Error, Store};
-use crate::rootfs;
+use super::marker::Marker;
+use crate::sys::storage::cannot_lock;
 
-/// Held by every process that works in the storage directory.
-#[derive(Debug)]
-pub(super) struct StoreLock {
-    /// None where the file system has no locks.
-    file: Option<File>,
+/// How often a marker in the way is looked at again.
+const PAUSE: Duration = Duration::from_millis(50);
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Mode {
+    Shared,
+    Exclusive,
 }
 
-impl StoreLock {
-    pub(super) fn shared(path: &Path) -> io::Result<Self> {
-        let file =
-            OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
-        let file = match file {
-            Ok(file) => file,
-            // A storage directory that may only be read serves those who only read.
-            Err(error) if error.kind() == io::ErrorKind::ReadOnlyFilesystem => {
-                return Ok(Self { file: None });
-            }
-            Err(error) => return Err(error),
-        };
-        match file.lock_shared() {
-            Ok(()) => Ok(Self { file: Some(file) }),
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => Ok(Self { file: None }),
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Runs `work` while no other process holds the lock; None when another one does, or when that
-    /// cannot be known. Never waits.
-    pub(super) fn alone<T>(&self, work: impl FnOnce() -> T) -> Option<T> {
-        let file = self.file.as_ref()?;
-        // flock converts a lock by dropping it first: whoever slips in between makes this fail,
-        // and then the shared lock is taken again.
-        let result = match file.try_lock() {
-            Ok(()) => Some(work()),
-            Err(TryLockError::WouldBlock | TryLockError::Error(_)) => None,
-        };
-        let _ = file.lock_shared();
-        result
-    }
-}
-
-/// A directory of work in progress, removed when dropped and recognised as a leftover when its
-/// process died.
+/// Held until dropped.
 #[derive(Debug)]
-pub struct Workspace {
+pub(super) struct Lock {
     path: PathBuf,
-    _lock: Option<File>,
+    held: Held,
 }
 
-impl Workspace {
-    pub fn path(&self) -> &Path {
-        &self.path
-    }
+#[derive(Debug)]
+enum Held {
+    Kernel(File),
+    Marker(Marker),
 }
 
-impl Drop for Workspace {
-    fn drop(&mut self) {
-        // Nobody can be told, and the next process tries again.
-        let _ = rootfs::remove_tree(&self.path);
-    }
-}
-
-impl Store {
-    /// A fresh directory on the storage directory's file system.
-    pub fn workspace(&self) -> Result<Workspace, Error> {
-        static NEXT: AtomicU64 = AtomicU64::new(0);
-        let tmp = self.root.join("tmp");
-        let number = NEXT.fetch_add(1, Ordering::Relaxed);
-        let name = format!("{}-{}-{number}", host(), std::process::id());
-        let path = tmp.join(&name);
-        // In a pid namespace of its own, another process can have our number: its leftover, or its
-        // work, has this name then.
-        let path = if path.exists() { tmp.join(format!("{name}-{}", nanoseconds())) } else { path };
-        fs::create_dir(&path).map_err(Error::io("making", &path))?;
-        let lock = File::open(&path).and_then(|file| {
-            file.lock()?;
-            Ok(file)
-        });
-        Ok(Workspace { path, _lock: lock.ok() })
-    }
-
-    /// Removes what killed processes left behind. Never fails: what cannot be removed now is tried
-    /// again by the next process.
-    pub(super) fn remove_leftovers(&self) {
-        let Ok(entries) = fs::read_dir(self.root.join("tmp")) else { return };
-        for entry in entries.flatten() {
-            let path = entry.path();
-            if !path.is_dir() {
-                continue; // a file lives for a moment only, and may be another process's
-            }
-            let Ok(file) = File::open(&path) else { continue };
-            let dead = match file.try_lock() {
-                Ok(()) => true,
-                Err(TryLockError::WouldBlock) => false,
-                Err(TryLockError::Error(_)) => is_dead(&entry.file_name().to_string_lossy()),
+impl Lock {
+    /// Waits for the lock on `path`, a file that is made if need be.
+    pub(super) fn wait(path: &Path, mode: Mode) -> io::Result<Self> {
+        loop {
+            let file = open(path)?;
+            let locked = match mode {
+                Mode::Shared => file.lock_shared(),
+                Mode::Exclusive => file.lock(),
             };
-            if dead {
-                let _ = rootfs::remove_tree(&path);
+            match locked {
+                // A holder that was done may have removed the file while we waited.
+                Ok(()) if is_named(&file, path) => return Ok(Self::kernel(path, file)),
+                Ok(()) => {}
+                Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
+                Err(e) if cannot_lock(&e) => loop {
+                    if let Some(marker) = Marker::take(path, mode)? {
+                        return Ok(Self::marker(path, marker));
+                    }
+                    thread::sleep(PAUSE);
+                },
+                Err(e) => return Err(e),
             }
         }
     }
+
+    /// The exclusive lock on `path`, or `None` while somebody else has any lock on it.
+    pub(super) fn exclusive_now(path: &Path) -> io::Result<Option<Self>> {
+        let file = open(path)?;
+        match file.try_lock() {
+            Ok(()) if is_named(&file, path) => Ok(Some(Self::kernel(path, file))),
+            Ok(()) | Err(TryLockError::WouldBlock) => Ok(None),
+            Err(TryLockError::Error(e)) if cannot_lock(&e) => {
+                Ok(Marker::take(path, Mode::Exclusive)?.map(|marker| Self::marker(path, marker)))
+            }
+            Err(TryLockError::Error(e)) => Err(e),
+        }
+    }
+
+    /// Makes a shared lock exclusive, if nobody else holds it; whether that is the case. `flock(2)`
+    /// lets go of the old lock before it asks for the new one, so whoever calls this must not rely
+    /// on anything that the shared lock protected.
+    pub(super) fn upgrade(&mut self) -> io::Result<bool> {
+        match &mut self.held {
+            Held::Kernel(file) => match file.try_lock() {
+                Ok(()) => Ok(true),
+                Err(TryLockError::WouldBlock) => file.lock_shared().map(|()| false),
+                Err(TryLockError::Error(e)) => Err(e),
+            },
+            Held::Marker(marker) => marker.upgrade(&self.path),
+        }
+    }
+
+    /// Makes an exclusive lock shared again.
+    pub(super) fn downgrade(&mut self) -> io::Result<()> {
+        match &mut self.held {
+            Held::Kernel(file) => file.lock_shared(),
+            Held::Marker(marker) => {
+                while !marker.downgrade(&self.path)? {
+                    thread::sleep(PAUSE);
+                }
+                Ok(())
+            }
+        }
+    }
+
+    /// Releases an exclusive lock for good: the file goes too. Who waits for it notices and makes
+    /// a new one.
+    pub(super) fn remove(self) -> io::Result<()> {
+        fs::remove_file(&self.path)
+    }
+
+    fn kernel(path: &Path, file: File) -> Self {
+        Self { path: path.to_owned(), held: Held::Kernel(file) }
+    }
+
+    fn marker(path: &Path, marker: Marker) -> Self {
+        Self { path: path.to_owned(), held: Held::Marker(marker) }
+    }
 }
 
-/// Whether the process in a workspace's name ran on this host and is gone.
-fn is_dead(name: &str) -> bool {
-    let Some(rest) = name.strip_prefix(&format!("{}-", host())) else { return false };
-    let pid = rest.split('-').next().unwrap_or_default();
-    !pid.is_empty() && !Path::new("/proc").join(pid).exists()
+/// Opens for writing, which NFS asks of who wants an exclusive lock; only for reading where the
+/// file system allows no more, which does for a shared one.
+fn open(path: &Path) -> io::Result<File> {
+    match File::options().read(true).write(true).create(true).truncate(false).open(path) {
+        Err(e) if is_forbidden(&e) => File::open(path).map_err(|_| e),
+        opened => opened,
+    }
 }
 
-/// This host and boot, as a word for file names.
-fn host() -> String {
-    let boot = fs::read_to_string("/proc/sys/kernel/random/boot_id").unwrap_or_default();
-    boot.chars().filter(char::is_ascii_hexdigit).take(12).collect()
+/// Whether we may not write there.
+pub(super) fn is_forbidden(error: &io::Error) -> bool {
+    matches!(error.kind(), io::ErrorKind::ReadOnlyFilesystem | io::ErrorKind::PermissionDenied)
 }
 
-fn nanoseconds() -> u128 {
-    std::time::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_nanos())
+/// Whether `path` still names the file that is open.
+fn is_named(file: &File, path: &Path) -> bool {
+    let identity = |meta: fs::Metadata| (meta.dev(), meta.ino());
+    let named = fs::metadata(path).map(identity);
+    matches!((named, file.metadata().map(identity)), (Ok(a), Ok(b)) if a == b)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn exclusive_means_alone() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lock");
+        let mut first = Lock::wait(&path, Mode::Shared).expect("free");
+        let second = Lock::wait(&path, Mode::Shared).expect("shared");
+        assert!(Lock::exclusive_now(&path).expect("asked").is_none());
+        assert!(!first.upgrade().expect("asked"));
+        drop(second);
+        assert!(first.upgrade().expect("asked"));
+        assert!(Lock::exclusive_now(&path).expect("asked").is_none());
+        first.downgrade().expect("possible");
+        let third = Lock::wait(&path, Mode::Shared).expect("shared again");
+        drop((first, third));
+        assert!(Lock::exclusive_now(&path).expect("asked").is_some());
+    }
+
+    #[test]
+    fn a_lock_on_a_removed_file_is_none() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join("lock");
+        let first = Lock::wait(&path, Mode::Exclusive).expect("free");
+        thread::scope(|scope| {
+            let waiting = scope.spawn(|| Lock::wait(&path, Mode::Exclusive).expect("later"));
+            first.remove().expect("ours");
+            let second = waiting.join().expect("no panic");
+            assert!(path.exists(), "the lock that was got is on a file without a name");
+            assert!(Lock::exclusive_now(&path).expect("asked").is_none());
+            drop(second);
+        });
+    }
 }

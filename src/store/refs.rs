@@ -1,13 +1,14 @@
 //! Names to manifests, changed atomically.
 
+use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::{Error, Store};
+use super::{Durability, Error, Result, Store};
 use crate::image::{Content, Descriptor, Digest, Reference};
 
 /// What an image is called here.
@@ -68,64 +69,117 @@ impl Store {
         self.root.join("refs").join(file)
     }
 
-    pub fn get_ref(&self, name: &Name) -> Result<Option<RefEntry>, Error> {
-        let path = self.ref_path(name);
-        match fs::read(&path) {
-            Ok(bytes) => read(&path, &bytes).map(Some),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
-            Err(source) => Err(Error::Io { action: "reading", path, source }),
-        }
+    pub fn get_ref(&self, name: &Name) -> Result<Option<RefEntry>> {
+        read(&self.ref_path(name))
     }
 
-    /// Makes the name stand for something, whatever it stood for before.
-    pub fn set_ref(&self, entry: &RefEntry) -> Result<(), Error> {
+    /// Makes the name stand for something, whatever it stood for before. An image that had this
+    /// name and has no other now stays as an anonymous one. An anonymous name for an image that has
+    /// a proper one is not kept.
+    pub fn set_ref(&self, entry: &RefEntry) -> Result<()> {
+        let digest = &entry.descriptor.digest;
+        let nobody = Name::Anonymous(digest.clone());
+        if entry.name == nobody && self.is_named(digest, &nobody)? {
+            return Ok(());
+        }
+        let displaced = match &entry.name {
+            Name::Tagged(_) => self.get_ref(&entry.name)?,
+            Name::Anonymous(_) => None,
+        };
+        if let Some(old) = displaced.filter(|old| old.descriptor.digest != *digest)
+            && !self.is_named(&old.descriptor.digest, &old.name)?
+        {
+            // First, so that who is killed in between leaves a name too many and not one too few.
+            let name = Name::Anonymous(old.descriptor.digest.clone());
+            self.write_ref(&RefEntry { name, ..old })?;
+        }
+        self.write_ref(entry)?;
+        if entry.name != nobody {
+            self.delete_file(&self.ref_path(&nobody))?;
+        }
+        Ok(())
+    }
+
+    /// Whether the image has a name of its own besides `except`.
+    fn is_named(&self, digest: &Digest, except: &Name) -> Result<bool> {
+        let others = self.all_refs("refs")?.into_iter();
+        Ok(others.filter(|other| other.name != *except).any(|other| {
+            matches!(other.name, Name::Tagged(_)) && other.descriptor.digest == *digest
+        }))
+    }
+
+    fn write_ref(&self, entry: &RefEntry) -> Result<()> {
         let stored = Stored {
             name: entry.name.to_string(),
             descriptor: entry.descriptor.clone(),
             index: entry.index.clone(),
         };
         let bytes = serde_json::to_vec(&stored).expect("a reference has string keys");
-        self.replace(&self.ref_path(&entry.name), &bytes)
+        self.replace(&self.ref_path(&entry.name), &bytes, Durability::OnDisk)
     }
 
-    /// Forgets a name; says whether it was there. Content is deleted by
-    /// [`Store::remove`](Self::remove) only.
-    pub(super) fn forget_ref(&self, name: &Name) -> Result<bool, Error> {
+    /// Forgets a name; says whether it was there. What it stood for is remembered until
+    /// [`Store::remove`](Self::remove) could delete it.
+    pub(super) fn forget_ref(&self, name: &Name) -> Result<bool> {
         let path = self.ref_path(name);
-        match fs::remove_file(&path) {
+        let file = path.file_name().expect("made of a name");
+        match fs::rename(&path, self.root.join("removed").join(file)) {
             Ok(()) => Ok(true),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
             Err(source) => Err(Error::Io { action: "removing", path, source }),
         }
     }
 
-    /// All names, sorted.
-    pub fn list_refs(&self) -> Result<Vec<RefEntry>, Error> {
-        let folder = self.root.join("refs");
+    /// What names that were forgotten stood for, and where that is noted.
+    pub(super) fn forgotten_refs(&self) -> Result<Vec<(PathBuf, RefEntry)>> {
         let mut found = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(Error::io("reading", &folder))? {
-            let path = entry.map_err(Error::io("reading", &folder))?.path();
-            match fs::read(&path) {
-                Ok(bytes) => found.push(read(&path, &bytes)?),
-                // Another process removed it meanwhile.
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(source) => return Err(Error::Io { action: "reading", path, source }),
+        for path in self.entries("removed")? {
+            if let Some(entry) = read(&path)? {
+                found.push((path, entry));
             }
         }
+        Ok(found)
+    }
+
+    /// All names, sorted.
+    pub fn list_refs(&self) -> Result<Vec<RefEntry>> {
+        let mut found = self.all_refs("refs")?;
+        // A process that was killed in `set_ref` can leave an anonymous name beside a proper one.
+        let named: HashSet<Digest> = found
+            .iter()
+            .filter(|entry| matches!(entry.name, Name::Tagged(_)))
+            .map(|entry| entry.descriptor.digest.clone())
+            .collect();
+        found.retain(|entry| match &entry.name {
+            Name::Tagged(_) => true,
+            Name::Anonymous(digest) => !named.contains(digest),
+        });
         found.sort_by(|a, b| a.name.cmp(&b.name));
+        Ok(found)
+    }
+
+    fn all_refs(&self, folder: &str) -> Result<Vec<RefEntry>> {
+        let mut found = Vec::new();
+        for path in self.entries(folder)? {
+            // Another process may have removed it meanwhile.
+            found.extend(read(&path)?);
+        }
         Ok(found)
     }
 
     /// What a person means: a name, a name with a digest, or the beginning (at least four digits)
     /// of a manifest's or a configuration's digest.
-    pub fn find(&self, text: &str) -> Result<RefEntry, Error> {
+    pub fn find(&self, text: &str) -> Result<RefEntry> {
         if let Ok(reference) = text.parse::<Reference>() {
             if let Some(entry) = self.get_ref(&Name::Tagged(reference.clone()))? {
                 return Ok(entry);
             }
             if let Some(digest) = reference.digest() {
                 let same = |entry: &RefEntry| match &entry.name {
-                    Name::Tagged(name) => name.repository() == reference.repository(),
+                    Name::Tagged(name) => {
+                        name.registry() == reference.registry()
+                            && name.repository() == reference.repository()
+                    }
                     Name::Anonymous(_) => false,
                 };
                 let wanted = |entry: &RefEntry| {
@@ -170,13 +224,19 @@ impl Store {
     }
 }
 
-fn read(path: &std::path::Path, bytes: &[u8]) -> Result<RefEntry, Error> {
-    let damaged =
-        |source: serde_json::Error| Error::Damaged { path: path.to_owned(), source: source.into() };
-    let Stored { name, descriptor, index } = serde_json::from_slice(bytes).map_err(damaged)?;
-    let name = match name.strip_prefix('@') {
-        Some(digest) => Name::Anonymous(digest.parse()?),
-        None => Name::Tagged(name.parse()?),
+/// `None` when there is no such file.
+fn read(path: &Path) -> Result<Option<RefEntry>> {
+    let bytes = match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        bytes => bytes.map_err(Error::io("reading", path))?,
     };
-    Ok(RefEntry { name, descriptor, index })
+    let damaged = |source: io::Error| Error::Damaged { path: path.to_owned(), source };
+    let Stored { name, descriptor, index } =
+        serde_json::from_slice(&bytes).map_err(|error| damaged(error.into()))?;
+    let name = match name.strip_prefix('@') {
+        Some(digest) => digest.parse().map(Name::Anonymous),
+        None => name.parse().map(Name::Tagged),
+    };
+    let name = name.map_err(|error| damaged(io::Error::new(io::ErrorKind::InvalidData, error)))?;
+    Ok(Some(RefEntry { name, descriptor, index }))
 }

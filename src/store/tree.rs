@@ -4,11 +4,12 @@
 //! it. One that leaves out the entries of its parent directories, or that hard-links to a file of
 //! a layer below, is finished with what those have, and kept under its chain ID.
 
-use std::fs;
+use std::fs::{self, Permissions};
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::{Error, Store, Workspace};
+use super::{Error, Result, Store, Workspace};
 use crate::image::{Config, Digest};
 use crate::rootfs::{Root, SideTable};
 
@@ -44,12 +45,12 @@ impl Tree {
         self.path.join("fs")
     }
 
-    pub fn root(&self) -> Result<Root, Error> {
+    pub fn root(&self) -> Result<Root> {
         Ok(Root::open(&self.files())?)
     }
 
     /// Owners and devices that the files themselves cannot carry.
-    pub fn records(&self) -> Result<SideTable, Error> {
+    pub fn records(&self) -> Result<SideTable> {
         let path = self.path.join("records.json");
         match fs::read(&path) {
             Ok(bytes) => Ok(SideTable::from_json(&bytes)?),
@@ -76,12 +77,12 @@ impl NewTree<'_> {
         self.workspace.path().join("tree/fs")
     }
 
-    pub fn root(&self) -> Result<Root, Error> {
+    pub fn root(&self) -> Result<Root> {
         Ok(Root::open(&self.files())?)
     }
 
     /// Puts the tree in its place. When another process was first, its tree is taken.
-    pub fn commit(self, key: &TreeKey, records: &SideTable) -> Result<Tree, Error> {
+    pub fn commit(self, key: &TreeKey, records: &SideTable) -> Result<Tree> {
         self.store.commit_tree(&self.workspace.path().join("tree"), key, records)
     }
 }
@@ -113,10 +114,13 @@ impl Store {
         Some(trees)
     }
 
-    pub fn new_tree(&self) -> Result<NewTree<'_>, Error> {
+    pub fn new_tree(&self) -> Result<NewTree<'_>> {
         let workspace = self.workspace()?;
         let files = workspace.path().join("tree/fs");
         fs::create_dir_all(&files).map_err(Error::io("making", &files))?;
+        // Whatever the umask is: it is the mode of `/`, unless the layer says another.
+        fs::set_permissions(&files, Permissions::from_mode(0o755))
+            .map_err(Error::io("making", &files))?;
         Ok(NewTree { store: self, workspace })
     }
 
@@ -126,7 +130,7 @@ impl Store {
         made: &Path,
         key: &TreeKey,
         records: &SideTable,
-    ) -> Result<Tree, Error> {
+    ) -> Result<Tree> {
         if *records != SideTable::default() {
             let path = made.join("records.json");
             fs::write(&path, records.to_json()).map_err(Error::io("writing", &path))?;
@@ -134,7 +138,7 @@ impl Store {
         let path = self.tree_path(key);
         match fs::rename(made, &path) {
             Ok(()) => Ok(Tree { path }),
-            // Somebody else put the same tree there: directories are only replaced when empty.
+            // Somebody else put the same tree there: only an empty directory is replaced.
             Err(_) if path.join("fs").is_dir() => Ok(Tree { path }),
             Err(source) => Err(Error::Io { action: "writing", path, source }),
         }

@@ -12,6 +12,7 @@ pub mod path;
 pub mod probe;
 pub mod process;
 pub mod signal;
+pub mod storage;
 pub mod xattr;
 
 use std::io;
