@@ -39,7 +39,7 @@ impl Write for BlobWriter<'_> {
 impl Drop for BlobWriter<'_> {
     fn drop(&mut self) {
         // After a commit there is nothing any more.
-        let _ = fs::remove_file(&self.path);
+        drop(fs::remove_file(&self.path));
     }
 }
 
@@ -133,7 +133,7 @@ impl Store {
             Err(source) if source.kind() == io::ErrorKind::InvalidData => {
                 let path = self.blob_path(digest);
                 // Reported in any case.
-                let _ = fs::remove_file(&path);
+                drop(fs::remove_file(&path));
                 Err(Error::Damaged { path, source })
             }
             Err(source) => {

@@ -33,7 +33,7 @@ impl Drop for Lease {
     fn drop(&mut self) {
         if let Some(lock) = self.lock.take() {
             // A file that stays is an unlocked one, which harms nobody.
-            let _ = lock.remove();
+            drop(lock.remove());
         }
     }
 }

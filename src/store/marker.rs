@@ -82,7 +82,7 @@ impl Marker {
 impl Drop for Marker {
     fn drop(&mut self) {
         // What cannot be removed counts for nothing once we are dead.
-        let _ = fs::remove_file(&self.path);
+        drop(fs::remove_file(&self.path));
     }
 }
 

@@ -36,7 +36,7 @@ impl Workspace {
 impl Drop for Workspace {
     fn drop(&mut self) {
         // What stays goes with the whole directory of the process.
-        let _ = rootfs::remove_tree(&self.path);
+        drop(rootfs::remove_tree(&self.path));
     }
 }
 
@@ -74,7 +74,7 @@ impl Drop for Scratch {
         if rootfs::remove_tree(&self.path).is_ok()
             && let Some(lock) = self.lock.take()
         {
-            let _ = lock.remove();
+            drop(lock.remove());
         }
     }
 }
@@ -109,10 +109,10 @@ pub(super) fn sweep(tmp: &Path) {
             if let Ok(Some(lock)) = Lock::exclusive_now(&path)
                 && rootfs::remove_tree(&path.with_extension("")).is_ok()
             {
-                let _ = lock.remove();
+                drop(lock.remove());
             }
         } else if path.extension().is_none() && !path.with_extension(LOCK).exists() {
-            let _ = rootfs::remove_tree(&path);
+            drop(rootfs::remove_tree(&path));
         }
     }
 }
