@@ -3,14 +3,15 @@
 //! Started by root it becomes an ordinary user first (the way `sudo bryo` does). The roots are made
 //! of Debian's `busybox-static`.
 
+use std::error::Error as _;
 use std::ffi::OsString;
-use std::io::Write as _;
+use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::Path;
-use std::process::{Command, ExitCode};
+use std::process::{Command, ExitCode, Stdio};
 use std::{env, fs, io, panic};
 
-use bryo::report::{Activity, Event, Recorder, Stream};
+use bryo::report::{Activity, Event, Recorder, Silent, Stream};
 use bryo::rootfs::{Root, SideTable, Walk, remove_tree};
 use bryo::sandbox::{self, Caller, Error, Exit, Mount, Output, Points, Sandbox, What};
 use tempfile::TempDir;
@@ -28,6 +29,30 @@ const TESTS: &[(&str, fn())] = &[
     ("the_image_cannot_lead_a_mount_outside", the_image_cannot_lead_a_mount_outside),
     ("long_output_arrives_whole", long_output_arrives_whole),
     ("mount_points_leave_no_trace", mount_points_leave_no_trace),
+    ("refusals_are_explained", refusals_are_explained),
+    ("a_masked_proc_is_shared", a_masked_proc_is_shared),
+    ("what_bryo_gets_the_process_gets", what_bryo_gets_the_process_gets),
+    ("the_process_dies_with_bryo", the_process_dies_with_bryo),
+];
+
+/// What this program does instead when a test starts it again.
+const TASKS: &[(&str, fn() -> ExitCode)] = &[
+    ("--nothing", || ExitCode::SUCCESS),
+    ("--proc", || {
+        let (image, recorder) = (image(), Recorder::default());
+        let script = sandbox(image.path(), &["sh", "-c", "exec test -e /proc/self/status"]);
+        let exit = script.spawn(Output::Report(Activity::new()), &recorder).expect("a sandbox");
+        let warned = |event: &Event| matches!(event, Event::Warning { .. });
+        writeln!(io::stdout(), "{exit:?} {}", recorder.events().iter().any(warned))
+            .expect("stdout");
+        ExitCode::SUCCESS
+    }),
+    ("--inherit", || {
+        let image = image();
+        let script = env::var("SCRIPT").expect("a script");
+        let exit = sandbox(image.path(), &["sh", "-c", &script]).spawn(Output::Inherit, &Silent);
+        ExitCode::from(exit.expect("a sandbox").code())
+    }),
 ];
 
 fn main() -> ExitCode {
@@ -37,10 +62,21 @@ fn main() -> ExitCode {
     }
     let wanted = args.get(1).cloned().and_then(|word| word.into_string().ok()).unwrap_or_default();
     let marker = env::var_os(sandbox::MARKER);
-    sandbox::enter(&Caller { args, marker, sudo: Some(NOBODY_SPECIAL) }).expect("a namespace");
-
-    let mut failed = 0;
     let mut out = io::stdout();
+    // Root of a user namespace may have nobody else to become.
+    let map = fs::read_to_string("/proc/self/uid_map").expect("procfs");
+    let sudo = map.contains("4294967295").then_some(NOBODY_SPECIAL);
+    if let Err(error) = sandbox::enter(&Caller { args, marker, sudo }) {
+        let cause = error.source().map(ToString::to_string);
+        let hint = error.hint().unwrap_or_default();
+        writeln!(out, "{error}: {}\n{hint}", cause.unwrap_or_default()).expect("stdout");
+        return ExitCode::from(8);
+    }
+
+    if let Some(task) = TASKS.iter().find(|(name, _)| *name == wanted) {
+        return task.1();
+    }
+    let mut failed = 0;
     for (name, test) in TESTS.iter().filter(|(name, _)| name.contains(&wanted)) {
         let result = panic::catch_unwind(test);
         failed += usize::from(result.is_err());
@@ -116,7 +152,9 @@ fn the_process_is_alone_and_root() {
     // All of them, in spite of the lost ones outside.
     let status = succeed(&sandbox(image.path(), &["cat", "/proc/self/status"]));
     let field = |name: &str| status.lines().find_map(|l| l.strip_prefix(name)).map(str::trim);
-    assert_eq!(field("NoNewPrivs:"), Some("0"));
+    let own = fs::read_to_string("/proc/self/status").expect("procfs");
+    let own = own.lines().find_map(|line| line.strip_prefix("NoNewPrivs:")).map(str::trim);
+    assert_eq!(field("NoNewPrivs:"), own);
     assert_eq!(field("CapEff:"), field("CapBnd:"));
     assert_eq!(field("SigIgn:"), Some("0000000000000000"));
     assert_eq!(field("SigBlk:"), Some("0000000000000000"));
@@ -307,4 +345,94 @@ fn mount_points_leave_no_trace() {
             .collect();
         assert_eq!(left.join(" "), trace, "{script}");
     }
+}
+
+/// This program again, for one of [`TASKS`], after some preparation by a shell in a namespace of
+/// its own.
+fn again(preparation: &str, task: &str) -> String {
+    let own = env::current_exe().expect("a program");
+    let output = Command::new("unshare")
+        .args(["-Urm", "sh", "-c", &format!("{preparation} \"$0\" {task}")])
+        .arg(own)
+        .env_remove(sandbox::MARKER)
+        .output()
+        .expect("unshare");
+    String::from_utf8(output.stdout).expect("text")
+}
+
+fn refusals_are_explained() {
+    for (preparation, message, remedy) in [
+        ("", "", ""),
+        (
+            "echo 0 >/proc/sys/user/max_user_namespaces;",
+            "cannot make a user namespace: user.max_user_namespaces is 0: unshare(CLONE_NEWUSER)",
+            "an administrator allows them with `sysctl -w user.max_user_namespaces=15000`",
+        ),
+        (
+            "setpriv --bounding-set=-setfcap",
+            "cannot map the caller to root in a new user namespace: root without CAP_SETFCAP may \
+             not be mapped: write(\"/proc/self/uid_map\", \"0 0 1\")",
+            "run as any user that is not root",
+        ),
+        (
+            "mount --rbind / /mnt; mount -t tmpfs none /mnt/tmp; mkdir /mnt/tmp/root; \
+             mount --rbind / /mnt/tmp/root; mkdir /mnt/tmp/d; cd /mnt/tmp; \
+             for d in usr lib lib64 proc var; do mkdir -p d/$d; mount --rbind /$d d/$d; done; \
+             chroot d",
+            "cannot make a user namespace: the kernel refuses them inside a chroot: \
+             unshare(CLONE_NEWUSER)",
+            "run bryo outside of the chroot",
+        ),
+    ] {
+        let text = again(preparation, "--nothing");
+        let (first, rest) = text.split_once('\n').unwrap_or_default();
+        assert_eq!(first, message);
+        assert!(rest.starts_with(remedy), "{rest}");
+    }
+}
+
+fn a_masked_proc_is_shared() {
+    assert_eq!(again("", "--proc"), "Code(0) false\n");
+    assert_eq!(again("mount --bind /dev/null /proc/cpuinfo;", "--proc"), "Code(0) true\n");
+}
+
+/// This program again, running a script with the streams it has.
+fn inherit(script: &str) -> Command {
+    let mut command = Command::new(env::current_exe().expect("a program"));
+    command.arg("--inherit").env("SCRIPT", script).stdin(Stdio::piped()).stdout(Stdio::piped());
+    command
+}
+
+/// Starts a script, waits for its first line, and sends `signal` to the bryo that runs it.
+fn signalled(script: &str, signal: &str) -> (Option<i32>, String) {
+    let mut child = inherit(script).spawn().expect("started");
+    let mut stdout = BufReader::new(child.stdout.take().expect("a pipe"));
+    let mut line = String::new();
+    stdout.read_line(&mut line).expect("a line");
+    assert_eq!(line, "ready\n");
+    let kill = Command::new("kill").args([signal, &child.id().to_string()]).status();
+    assert!(kill.expect("kill").success());
+    let mut rest = String::new();
+    stdout.read_to_string(&mut rest).expect("text");
+    (child.wait().expect("its end").code(), rest)
+}
+
+fn what_bryo_gets_the_process_gets() {
+    let mut child = inherit("cat; exit 5").spawn().expect("started");
+    child.stdin.take().expect("a pipe").write_all(b"through\n").expect("written");
+    let output = child.wait_with_output().expect("its end");
+    assert_eq!((output.status.code(), &*output.stdout), (Some(5), &b"through\n"[..]));
+    for signal in ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH"] {
+        let script = format!("trap 'echo {signal}; exit 3' {signal}; echo ready; sleep 1000 & wait");
+        assert_eq!(signalled(&script, &format!("-{signal}")), (Some(3), format!("{signal}\n")));
+    }
+    // The first process of a pid namespace would survive it.
+    for (signal, code) in [("-INT", 130), ("-TERM", 143)] {
+        assert_eq!(signalled("echo ready; exec sleep 1000", signal), (Some(code), String::new()));
+    }
+}
+
+fn the_process_dies_with_bryo() {
+    // Its end closes the pipe; nobody else could, since it is in a session of its own.
+    assert_eq!(signalled("echo ready; exec sleep 1000", "-KILL"), (None, String::new()));
 }

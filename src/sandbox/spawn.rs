@@ -107,8 +107,9 @@ fn live(
     drop(command); // It holds the writing ends of the pipes.
     let pid = i32::try_from(child.id()).expect("the kernel's pids are positive ints");
     process.begins(pid);
-    // The receiver waits for this.
+    // The receiver waits for this, or for the sender's end.
     started.send(()).ok();
+    drop(started);
     process::wait_without_reaping(pid)?;
     process.ends();
     child.wait().map_err(failed("wait4()"))

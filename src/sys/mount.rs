@@ -22,7 +22,8 @@ pub fn fresh(kind: &str, target: &Path, options: &str, executable: bool) -> Resu
     let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
     flags.set(MsFlags::MS_NOEXEC, !executable);
     nix::mount::mount(Some(kind), target, Some(kind), flags, Some(options)).map_err(|e| {
-        Error::new(format!("mount({kind:?}, {target:?}, {kind:?}, {flags:?}, {options:?})"), e)
+        let flags = shown(flags);
+        Error::new(format!("mount({kind:?}, {target:?}, {kind:?}, {flags}, {options:?})"), e)
     })
 }
 
@@ -34,8 +35,9 @@ pub fn bind(source: &Path, target: &Path, recursive: bool) -> Result<()> {
     let mut flags = MsFlags::MS_BIND;
     flags.set(MsFlags::MS_REC, recursive);
     let none = None::<&Path>;
-    nix::mount::mount(Some(source), target, none, flags, none)
-        .map_err(|e| Error::new(format!("mount({source:?}, {target:?}, NULL, {flags:?}, NULL)"), e))
+    nix::mount::mount(Some(source), target, none, flags, none).map_err(|e| {
+        Error::new(format!("mount({source:?}, {target:?}, NULL, {}, NULL)", shown(flags)), e)
+    })
 }
 
 /// Takes all mounts of the namespace out of their peer groups, both ways.
@@ -43,7 +45,7 @@ pub fn make_all_private() -> Result<()> {
     let flags = MsFlags::MS_REC | MsFlags::MS_PRIVATE;
     let none = None::<&str>;
     nix::mount::mount(none, "/", none, flags, none)
-        .map_err(|e| Error::new(format!("mount(NULL, \"/\", NULL, {flags:?}, NULL)"), e))
+        .map_err(|e| Error::new(format!("mount(NULL, \"/\", NULL, {}, NULL)", shown(flags)), e))
 }
 
 /// Makes the mount at `target` and those beneath it read-only.
@@ -106,8 +108,9 @@ fn remount_read_only(target: &Path) -> Result<()> {
         flags.set(set, kept.contains(has));
     }
     let none = None::<&str>;
-    nix::mount::mount(none, target, none, flags, none)
-        .map_err(|e| Error::new(format!("mount(NULL, {target:?}, NULL, {flags:?}, NULL)"), e))
+    nix::mount::mount(none, target, none, flags, none).map_err(|e| {
+        Error::new(format!("mount(NULL, {target:?}, NULL, {}, NULL)", shown(flags)), e)
+    })
 }
 
 /// The process stands with one foot in each of two roots: absolute paths mean the new one and
@@ -199,6 +202,11 @@ fn unescape(field: &[u8]) -> Vec<u8> {
         }
     }
     plain
+}
+
+/// Flags as strace shows them.
+fn shown(flags: MsFlags) -> String {
+    flags.iter_names().map(|(name, _)| name).collect::<Vec<_>>().join("|")
 }
 
 fn chroot(directory: &Path) -> Result<()> {
