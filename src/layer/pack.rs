@@ -9,14 +9,13 @@
 //! way between them is bounded ([`Compressor`]).
 
 use std::collections::HashMap;
-use std::ffi::OsString;
 use std::io::{self, Write};
-use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 use std::thread;
 
 use super::archive::{Entry, EntryKind, Writer};
 use super::compress::{Compression, Compressor};
+use super::whiteout::{self, Name};
 use super::{Change, Error, Layer};
 use crate::image::{Descriptor, Digest, Hasher};
 use crate::rootfs::{self, Dirs, FileType, Meta, Place, Root, SideTable, Walk};
@@ -62,14 +61,16 @@ pub fn pack(
     for change in changes {
         match change {
             Change::Put(path) => {
-                if is_reserved(path) {
+                if !matches!(whiteout::read(path), Ok(Name::Plain)) {
                     let problem = "names that begin with .wh. stand for deletions";
                     return Err(Error::Unfit { path: path.clone(), problem });
                 }
                 packer.put(path)?;
             }
-            Change::Delete(path) => packer.mark(whiteout(path))?,
-            Change::Hide(path) => packer.mark(path.join(OPAQUE))?,
+            Change::Delete(path) => packer.mark(
+                path.with_file_name(whiteout::name_of(path.file_name().unwrap_or_default())),
+            )?,
+            Change::Hide(path) => packer.mark(path.join(whiteout::OPAQUE))?,
         }
     }
     packer.finish()
@@ -185,21 +186,6 @@ impl<'a, W: Write> Packer<'a, W> {
         };
         Ok(Layer { descriptor, diff_id })
     }
-}
-
-/// What a name begins with that stands for a deletion (image-spec layer.md, "Whiteouts").
-const WHITEOUT: &str = ".wh.";
-/// The file that hides all that the layers below have in its directory.
-const OPAQUE: &str = ".wh..wh..opq";
-
-fn is_reserved(path: &Path) -> bool {
-    path.file_name().is_some_and(|name| name.as_bytes().starts_with(WHITEOUT.as_bytes()))
-}
-
-fn whiteout(path: &Path) -> PathBuf {
-    let mut name = OsString::from(WHITEOUT);
-    name.push(path.file_name().unwrap_or_default());
-    path.with_file_name(name)
 }
 
 /// Hashes and counts what is written through it.
