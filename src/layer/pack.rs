@@ -232,6 +232,7 @@ mod tests {
     use super::*;
     use crate::layer::archive::Reader;
     use crate::layer::compress::decompress;
+    use crate::layer::unpack;
     use crate::rootfs::{Device, DeviceKind, Record};
 
     const TIME: (i64, u32) = (1_700_000_000, 0);
@@ -401,6 +402,21 @@ mod tests {
         let expected =
             ". dev dev/null dev/sda etc etc/passwd etc/z lib lib/.wh.name lib/old link y z";
         assert_eq!(paths.join(" "), expected);
+    }
+
+    #[test]
+    fn nothing_is_lost_from_tar_to_tar() {
+        let (_dir, root, records, _) = tree(false);
+        let mut first = Vec::new();
+        let none = options(Compression::None);
+        let layer = pack_tree(&root, &records, &none, &mut first).expect("packed");
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = Root::open(dir.path()).expect("a root");
+        let unpacked = unpack(&first[..], &root).expect("unpacked");
+        let mut second = Vec::new();
+        let again = pack_tree(&root, &unpacked.records, &none, &mut second).expect("packed");
+        assert_eq!(list(&first), list(&second));
+        assert_eq!(layer, again);
     }
 
     #[test]

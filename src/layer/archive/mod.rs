@@ -15,7 +15,9 @@ mod sparse;
 mod writer;
 
 #[cfg(test)]
-mod tests;
+mod round_trips;
+#[cfg(test)]
+mod vectors;
 
 pub use reader::Reader;
 pub use writer::Writer;
