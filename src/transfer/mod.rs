@@ -1,1 +1,286 @@
-//! Being built.
+//! Moving images: pull, push, load, save and import are all [`transfer`] from a [`Source`] to a
+//! [`Sink`].
+//!
+//! What moves is bytes: manifests, configurations and layers arrive as they were sent, under the
+//! digests that they had. Manifests and configurations come first and are verified whole; layers
+//! follow side by side, verified while they flow; a name is given at the very end, so that a
+//! transfer that breaks off leaves nothing that anybody could mistake for an image.
+
+mod blob;
+mod chunks;
+pub mod endpoint;
+mod error;
+mod side_by_side;
+pub mod sink;
+pub mod source;
+
+use std::io::Read;
+
+pub use blob::{Blob, Role};
+pub use endpoint::Endpoint;
+pub use error::Error;
+
+use crate::image::{Config, Content, Descriptor, Digest, Index, Manifest, Platform, Reference};
+use crate::report::{Outcome, Reporter, start};
+use crate::store::Store;
+use side_by_side::Cancel;
+
+/// How many layers move at the same time unless somebody says otherwise: more than two connections
+/// are seldom faster, and each costs two threads.
+pub const JOBS: usize = 4;
+/// The largest manifest or configuration that is read, in bytes; registries refuse more than 4 MiB.
+const METADATA: u64 = 16 << 20;
+
+/// Where an image, an index or an artifact comes from.
+pub trait Source: Sync {
+    /// As a person would write it.
+    fn name(&self) -> String;
+
+    /// What the source was asked for.
+    fn root(&self) -> Result<Content, Error>;
+
+    /// A manifest that an index names.
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Content, Error>;
+
+    /// Begins to read a blob: the bytes that the descriptor tells, not decompressed and not yet
+    /// verified.
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error>;
+
+    /// The names that the source knows the image by.
+    fn names(&self) -> Vec<Reference> {
+        Vec::new()
+    }
+}
+
+/// Where it goes.
+pub trait Sink: Sync {
+    /// As a person would write it.
+    fn name(&self) -> String;
+
+    /// Whether it takes one platform's image only; an index is then narrowed to one.
+    fn takes_one_image(&self) -> bool {
+        false
+    }
+
+    /// How many blobs it takes at the same time.
+    fn jobs(&self) -> usize {
+        usize::MAX
+    }
+
+    /// Takes a blob, and says whether it was there already. An image's configuration comes before
+    /// its layers; layers come in any order, side by side.
+    fn put_blob(&self, blob: &Blob<'_>) -> Result<Outcome, Error>;
+
+    /// Takes a manifest that an index names, after its blobs.
+    fn put_manifest(&self, content: &Content) -> Result<(), Error>;
+
+    /// Takes what was asked for, last, and gives it its names.
+    fn put_root(&self, root: &Root<'_>) -> Result<(), Error>;
+
+    /// Ends a file that has room for several images; until then there is none. Every transfer is
+    /// over by now.
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// What was asked for.
+#[derive(Debug)]
+pub struct Root<'a> {
+    pub content: &'a Content,
+    /// The configuration, if it is an image.
+    pub config: Option<&'a Config>,
+    /// The index that it was chosen from.
+    pub index: Option<&'a Index>,
+    pub names: &'a [Reference],
+}
+
+/// How to transfer.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// Takes this platform's image out of an index; None takes the index whole where the sink can.
+    pub platform: Option<Platform>,
+    /// How many layers move at the same time.
+    pub jobs: usize,
+    /// What the image shall be called where it arrives.
+    pub names: Vec<Reference>,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Self { platform: None, jobs: JOBS, names: Vec::new() }
+    }
+}
+
+/// Moves what `source` holds to `sink`. Returns the descriptor of what arrived.
+pub fn transfer(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Descriptor, Error> {
+    let root = source.root()?;
+    let (content, index) = choose(source, root, options, sink.takes_one_image())?;
+    let way = Way { source, sink, options, reporter };
+    let config = way.copy_parts(&content)?;
+    if let (Some(wanted), Some(config)) = (&options.platform, &config) {
+        warn_of_platform(wanted, config, source, reporter);
+    }
+    sink.put_root(&Root {
+        content: &content,
+        config: config.as_ref(),
+        index: index.as_ref(),
+        names: &options.names,
+    })?;
+    Ok(content.descriptor().clone())
+}
+
+/// Unpacks what is in the storage directory, as far as it is not yet.
+pub fn unpack(
+    store: &Store,
+    content: &Content,
+    jobs: usize,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    if let Content::Image(manifest) = content
+        && store.trees(&store.config(manifest)?).is_some()
+    {
+        return Ok(());
+    }
+    let source = source::Store::new(store, content.descriptor().clone());
+    let options = Options { jobs, ..Options::default() };
+    transfer(&source, &sink::Store::nameless(store), &options, reporter).map(drop)
+}
+
+/// Picks one image out of an index where one is wanted.
+fn choose(
+    source: &dyn Source,
+    root: Content,
+    options: &Options,
+    one_image: bool,
+) -> Result<(Content, Option<Index>), Error> {
+    let Content::Index(index) = root else { return Ok((root, None)) };
+    let host = Platform::host();
+    let wanted = match &options.platform {
+        Some(platform) => platform,
+        None if one_image => &host,
+        None => return Ok((Content::Index(index), None)),
+    };
+    let mut content = source.manifest(index.select(wanted)?)?;
+    // Some layouts keep an index of indexes.
+    while let Content::Index(inner) = &content {
+        content = source.manifest(inner.select(wanted)?)?;
+    }
+    Ok((content, Some(index)))
+}
+
+/// An image that says it is for another machine than the one asked for: an index would have been
+/// searched, a lone image is taken as it is.
+fn warn_of_platform(
+    wanted: &Platform,
+    config: &Config,
+    source: &dyn Source,
+    reporter: &dyn Reporter,
+) {
+    let offered = config.platform();
+    if !offered.architecture.is_empty() && wanted.distance(&offered).is_none() {
+        reporter.warn(format!("{} is an image for {offered}, not for {wanted}", source.name()));
+    }
+}
+
+/// One transfer, under way.
+struct Way<'a> {
+    source: &'a dyn Source,
+    sink: &'a dyn Sink,
+    options: &'a Options,
+    reporter: &'a dyn Reporter,
+}
+
+impl Way<'_> {
+    /// Copies all that a manifest or an index points to. Returns an image's configuration.
+    fn copy_parts(&self, content: &Content) -> Result<Option<Config>, Error> {
+        match content {
+            Content::Image(manifest) => self.copy_image(manifest).map(Some),
+            Content::Artifact(manifest) => self.copy_artifact(manifest).map(|()| None),
+            Content::Index(index) => {
+                for descriptor in &index.manifests {
+                    let child = self.source.manifest(descriptor)?;
+                    self.copy_parts(&child)?;
+                    self.sink.put_manifest(&child)?;
+                }
+                Ok(None)
+            }
+        }
+    }
+
+    fn copy_image(&self, manifest: &Manifest) -> Result<Config, Error> {
+        let bytes = read_small(self.source, &manifest.config)?;
+        let config = Config::parse(&bytes)?;
+        let diff_ids = &config.rootfs.diff_ids;
+        if diff_ids.len() != manifest.layers.len() {
+            let (diff_ids, layers) = (diff_ids.len(), manifest.layers.len());
+            return Err(Error::LayerCount { image: self.source.name(), diff_ids, layers });
+        }
+        let cancel = Cancel::default();
+        self.sink.put_blob(&Blob::kept(&manifest.config, Role::Config, &bytes))?;
+
+        let mut below: Option<Digest> = None;
+        let mut seen: Vec<&Descriptor> = Vec::new();
+        let mut blobs = Vec::new();
+        let count = manifest.layers.len();
+        for (at, (descriptor, diff_id)) in manifest.layers.iter().zip(diff_ids).enumerate() {
+            // Many images have the same empty layer several times.
+            if !seen.iter().any(|other| other.digest == descriptor.digest) {
+                let role = Role::Layer { diff_id: diff_id.clone(), below: below.clone() };
+                let title = format!("layer {}/{count} {}", at + 1, short(&descriptor.digest));
+                blobs.push((title, Blob::new(descriptor, role, self.source, &cancel)));
+                seen.push(descriptor);
+            }
+            below = Some(Digest::chain(below.as_ref(), diff_id));
+        }
+        self.copy_blobs(blobs, &cancel)?;
+        Ok(config)
+    }
+
+    fn copy_artifact(&self, manifest: &Manifest) -> Result<(), Error> {
+        let cancel = Cancel::default();
+        let mut seen: Vec<&Digest> = Vec::new();
+        let mut blobs = Vec::new();
+        for descriptor in std::iter::once(&manifest.config).chain(&manifest.layers) {
+            if !seen.contains(&&descriptor.digest) {
+                let title = format!("blob {}", short(&descriptor.digest));
+                blobs.push((title, Blob::new(descriptor, Role::Other, self.source, &cancel)));
+                seen.push(&descriptor.digest);
+            }
+        }
+        self.copy_blobs(blobs, &cancel)
+    }
+
+    fn copy_blobs(&self, blobs: Vec<(String, Blob<'_>)>, cancel: &Cancel) -> Result<(), Error> {
+        let jobs = self.options.jobs.min(self.sink.jobs());
+        side_by_side::each(blobs, jobs, cancel, |(title, blob)| {
+            let running = start(self.reporter, title, Some(blob.descriptor.size));
+            let outcome = self.sink.put_blob(&blob.watched(&running))?;
+            running.finish(outcome);
+            Ok(())
+        })
+    }
+}
+
+/// Reads and verifies a configuration.
+fn read_small(source: &dyn Source, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+    if descriptor.size > METADATA {
+        let (digest, size) = (descriptor.digest.clone(), descriptor.size);
+        return Err(Error::TooLarge { digest, size, limit: METADATA });
+    }
+    let cancel = Cancel::default();
+    let blob = Blob::new(descriptor, Role::Config, source, &cancel);
+    let mut bytes = Vec::new();
+    blob.copy_to(&mut bytes, "memory")?;
+    Ok(bytes)
+}
+
+/// `sha256:` and the first twelve digits.
+fn short(digest: &Digest) -> String {
+    format!("{}:{}", digest.algorithm().name(), digest.short())
+}

@@ -103,6 +103,12 @@ impl<R: Read> Reader<R> {
         }
     }
 
+    /// How many bytes of the archive were taken: after [`Self::next_entry`], where the entry's
+    /// content begins.
+    pub fn offset(&self) -> u64 {
+        self.offset
+    }
+
     /// Reads what is left, behind the end of the archive too, so that whoever hashes the input has
     /// seen all of it.
     pub fn finish(mut self) -> io::Result<R> {

@@ -1,0 +1,99 @@
+//! [`Error`]: what can go wrong on the way.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::image::{self, Digest};
+use crate::{layer, registry, rootfs, store};
+
+/// What can go wrong on the way of an image.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error(transparent)]
+    Image(#[from] image::Error),
+    #[error(transparent)]
+    Layer(#[from] layer::Error),
+    #[error(transparent)]
+    Registry(#[from] registry::Error),
+    #[error(transparent)]
+    Rootfs(#[from] rootfs::Error),
+    #[error(transparent)]
+    Store(#[from] store::Error),
+    #[error("reading {digest} from {from}")]
+    Read {
+        digest: Digest,
+        from: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("unpacking layer {layer} from {from}")]
+    Unpack {
+        layer: Digest,
+        from: String,
+        #[source]
+        source: Box<layer::Error>,
+    },
+    #[error("writing {to}")]
+    Write {
+        to: String,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{}", path.display())]
+    Open {
+        path: PathBuf,
+        #[source]
+        source: io::Error,
+    },
+    #[error("{path} is no image: {problem}")]
+    NoImage { path: String, problem: String },
+    #[error("there is no {what} in {path}")]
+    Missing { path: String, what: String },
+    #[error("{path} holds several images: {names}")]
+    Several { path: String, names: String },
+    #[error(
+        "{digest} has {size} bytes, more than the {limit} that a manifest or configuration may"
+    )]
+    TooLarge { digest: Digest, size: u64, limit: u64 },
+    #[error("the configuration of {image} tells of {diff_ids} layers, its manifest of {layers}")]
+    LayerCount { image: String, diff_ids: usize, layers: usize },
+    #[error("layer {layer} unpacks to {actual}, the image's configuration says {expected}")]
+    DiffId { layer: Digest, expected: Digest, actual: Digest },
+    #[error("{0:?} is no place of an image: {1}")]
+    Endpoint(String, String),
+    #[error("{sink} takes one image, not {what}")]
+    Unsuitable { sink: String, what: &'static str },
+    #[error("there is no program {0:?} in PATH")]
+    NoProgram(String),
+    #[error("{program} needs the library {library}, which this machine does not have")]
+    NoLibrary { program: String, library: String },
+    #[error("{program} cannot be copied: {problem}")]
+    Program { program: String, problem: String },
+    /// Another part of the same transfer failed, and that is the error to tell.
+    #[error("another part failed")]
+    Cancelled,
+}
+
+impl Error {
+    pub(super) fn writing(to: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
+        let to = to.into();
+        move |source| Self::Write { to, source }
+    }
+
+    pub(super) fn opening(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
+        let path = path.into();
+        move |source| Self::Open { path, source }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Image(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Several { .. } => Some("add the name of one, after a colon".into()),
+            Self::NoProgram(_) => Some("give an absolute path, or install it here".into()),
+            _ => None,
+        }
+    }
+}

@@ -1,0 +1,13 @@
+//! Where images go.
+
+mod docker;
+mod oci;
+mod output;
+mod registry;
+mod store;
+
+pub use docker::Docker;
+pub use oci::Oci;
+pub use output::Output;
+pub use registry::Registry;
+pub use store::Store;

@@ -1,0 +1,218 @@
+//! To an OCI image layout (image-spec image-layout.md), a directory or a tar. Several images share
+//! one layout; equal blobs are there once.
+
+use std::collections::{BTreeMap, HashSet};
+use std::fs;
+use std::io;
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, MutexGuard};
+
+use super::output::{self, Opened, Output};
+use crate::image::{Content, Descriptor, Digest, Reference, edit, media_type};
+use crate::layer;
+use crate::layer::archive::{Entry, EntryKind, Writer};
+use crate::report::Outcome;
+use crate::transfer::{Blob, Error, Root, Sink};
+
+/// The tag of an entry of `index.json` (image-spec annotations.md).
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The whole name, where containerd and docker look for it.
+const IMAGE_NAME: &str = "io.containerd.image.name";
+
+/// A layout.
+#[derive(Debug)]
+pub struct Oci {
+    name: String,
+    /// What the images are called in the layout, instead of their own tags.
+    tag: Option<String>,
+    place: Place,
+    /// What `index.json` shall name.
+    entries: Mutex<Vec<Descriptor>>,
+}
+
+#[derive(Debug)]
+enum Place {
+    Directory(PathBuf),
+    Archive(Mutex<Tar>),
+}
+
+#[derive(Debug)]
+struct Tar {
+    writer: Writer<Opened>,
+    written: HashSet<Digest>,
+}
+
+impl Oci {
+    /// A directory, new or with a layout that gets one more image.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::NoImage`] when something else is in it.
+    pub fn directory(dir: &Path, tag: Option<String>) -> Result<Self, Error> {
+        let name = dir.display().to_string();
+        let blobs = dir.join("blobs/sha256");
+        let is_layout = dir.join("oci-layout").exists();
+        let is_empty = match fs::read_dir(dir) {
+            Ok(mut entries) => entries.next().is_none(),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => true,
+            Err(error) => return Err(Error::opening(dir)(error)),
+        };
+        if !is_layout && !is_empty {
+            let problem = "it is a directory with other files".to_owned();
+            return Err(Error::NoImage { path: name, problem });
+        }
+        fs::create_dir_all(&blobs).map_err(Error::writing(blobs.display().to_string()))?;
+        if !is_layout {
+            output::replace(&dir.join("oci-layout"), &edit::layout())?;
+        }
+        let place = Place::Directory(dir.to_owned());
+        Ok(Self { name, tag, place, entries: Mutex::default() })
+    }
+
+    /// A tar. Its bytes depend on the images and their names alone.
+    pub fn archive(output: Output, tag: Option<String>) -> Result<Self, Error> {
+        let name = output.name();
+        let mut writer = Writer::new(output.open()?);
+        for dir in ["blobs", "blobs/sha256"] {
+            let entry = Entry { mode: 0o755, ..Entry::new(dir, EntryKind::Dir) };
+            writer.append(&entry, io::empty()).map_err(|error| from_tar(error, &name))?;
+        }
+        let place = Place::Archive(Mutex::new(Tar { writer, written: HashSet::new() }));
+        Ok(Self { name, tag, place, entries: Mutex::default() })
+    }
+
+    fn put(&self, blob: &Blob<'_>) -> Result<Outcome, Error> {
+        let Descriptor { digest, size, .. } = blob.descriptor;
+        let inside = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
+        match &self.place {
+            Place::Directory(dir) => {
+                let path = dir.join(inside);
+                if fs::metadata(&path).is_ok_and(|found| found.len() == *size) {
+                    return Ok(Outcome::Cached);
+                }
+                let folder = path.parent().unwrap_or(dir);
+                fs::create_dir_all(folder).map_err(Error::writing(folder.display().to_string()))?;
+                let to = path.display().to_string();
+                let mut opened = Output::File(path).open()?;
+                blob.copy_to(&mut opened, &to)?;
+                opened.finish()?;
+            }
+            Place::Archive(tar) => {
+                let mut tar = lock(tar);
+                if !tar.written.insert(digest.clone()) {
+                    return Ok(Outcome::Cached);
+                }
+                let entry =
+                    Entry { mode: 0o644, size: *size, ..Entry::new(inside, EntryKind::File) };
+                tar.writer.append(&entry, blob.open()?).map_err(|error| match error {
+                    layer::Error::Read(source) => blob.unreadable(source),
+                    other => from_tar(other, &self.name),
+                })?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    /// The entry of `index.json` for each name of the image, or one without any.
+    fn entries_of(&self, root: &Root<'_>) -> Vec<Descriptor> {
+        let mut entry = root.content.descriptor().clone();
+        entry.platform = root.config.map(crate::image::Config::platform);
+        let named = |tag: Option<&str>, whole: Option<&Reference>| {
+            let mut annotations = BTreeMap::new();
+            if let Some(whole) = whole {
+                annotations.insert(IMAGE_NAME.to_owned(), whole.to_string());
+            }
+            if let Some(tag) = tag {
+                annotations.insert(REF_NAME.to_owned(), tag.to_owned());
+            }
+            let annotations = (!annotations.is_empty()).then_some(annotations);
+            Descriptor { annotations, ..entry.clone() }
+        };
+        match (&self.tag, root.names) {
+            (Some(tag), names) => vec![named(Some(tag), names.first())],
+            (None, []) => vec![named(None, None)],
+            (None, names) => names.iter().map(|name| named(name.tag(), Some(name))).collect(),
+        }
+    }
+
+    /// Adds entries to a directory's `index.json`, in place of those of the same names.
+    fn add_to_index(&self, dir: &Path, added: Vec<Descriptor>) -> Result<(), Error> {
+        let path = dir.join("index.json");
+        let mut entries = match fs::read(&path) {
+            Ok(bytes) => match Content::parse(bytes, Some(media_type::OCI_INDEX))? {
+                Content::Index(index) => index.manifests,
+                _ => Vec::new(),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(Error::opening(path)(error)),
+        };
+        entries.retain(|old| !added.iter().any(|new| same_name(old, new)));
+        entries.extend(added);
+        output::replace(&path, edit::index(&entries)?.bytes())
+    }
+}
+
+/// Whether two entries have the same tag, or neither has one.
+fn same_name(a: &Descriptor, b: &Descriptor) -> bool {
+    let tag =
+        |entry: &Descriptor, key| entry.annotations.as_ref().and_then(|all| all.get(key)).cloned();
+    tag(a, REF_NAME) == tag(b, REF_NAME) && tag(a, IMAGE_NAME) == tag(b, IMAGE_NAME)
+}
+
+impl Sink for Oci {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn jobs(&self) -> usize {
+        match self.place {
+            Place::Directory(_) => usize::MAX,
+            Place::Archive(_) => 1,
+        }
+    }
+
+    fn put_blob(&self, blob: &Blob<'_>) -> Result<Outcome, Error> {
+        self.put(blob)
+    }
+
+    fn put_manifest(&self, content: &Content) -> Result<(), Error> {
+        self.put(&Blob::of_content(content)).map(drop)
+    }
+
+    fn put_root(&self, root: &Root<'_>) -> Result<(), Error> {
+        self.put_manifest(root.content)?;
+        let added = self.entries_of(root);
+        match &self.place {
+            Place::Directory(dir) => self.add_to_index(dir, added),
+            Place::Archive(_) => {
+                lock(&self.entries).extend(added);
+                Ok(())
+            }
+        }
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        let Self { name, place: Place::Archive(tar), entries, .. } = *self else { return Ok(()) };
+        let failed = |error| from_tar(error, &name);
+        let Tar { mut writer, .. } = tar.into_inner().unwrap_or_else(|error| error.into_inner());
+        let entries = entries.into_inner().unwrap_or_else(|error| error.into_inner());
+        let index = edit::index(&entries)?;
+        for (path, content) in [("index.json", index.bytes()), ("oci-layout", &edit::layout())] {
+            let size = content.len() as u64;
+            let entry = Entry { mode: 0o644, size, ..Entry::new(path, EntryKind::File) };
+            writer.append(&entry, content).map_err(failed)?;
+        }
+        writer.finish().map_err(failed)?.finish()
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().expect("no thread panics while it writes")
+}
+
+fn from_tar(error: layer::Error, to: &str) -> Error {
+    match error {
+        layer::Error::Write(source) => Error::writing(to)(source),
+        other => other.into(),
+    }
+}

@@ -1,0 +1,303 @@
+//! To the storage directory, layers unpacked.
+//!
+//! ```text
+//! source ──┬──> digest, blob file          (this layer's first thread)
+//!          └──> decompress ──┬──> diff ID  (its second one)
+//!                            └──> tar ──> files
+//! ```
+//!
+//! Each layer goes through this once, all of them side by side; what is there already is left out, so
+//! that a layer whose files alone are missing is unpacked from its blob. Layers that lean on those
+//! below them are then finished one after the other, in their order.
+
+use std::collections::HashMap;
+use std::io::{self, Read, Write as _};
+use std::sync::Mutex;
+use std::thread;
+
+use crate::image::{Content, Descriptor, Digest, Hasher, Manifest};
+use crate::layer::compress::decompress;
+use crate::layer::{self, Below, Unpacked};
+use crate::report::Outcome;
+use crate::store::{self, BlobWriter, Name, NewTree, RefEntry, Tree, TreeKey};
+use crate::transfer::chunks::{ChunkReader, ChunkSender, chunks};
+use crate::transfer::{Blob, Error, Role, Root, Sink};
+
+#[derive(Debug)]
+pub struct Store<'a> {
+    store: &'a store::Store,
+    unpack: bool,
+    name_it: bool,
+    /// Layers that wait to be finished, by diff ID.
+    waiting: Mutex<HashMap<Digest, Waiting<'a>>>,
+}
+
+/// A layer that leans on those below.
+#[derive(Debug)]
+struct Waiting<'a> {
+    tree: NewTree<'a>,
+    unpacked: Unpacked,
+}
+
+impl<'a> Store<'a> {
+    pub fn new(store: &'a store::Store) -> Self {
+        Self { store, unpack: true, name_it: true, waiting: Mutex::default() }
+    }
+
+    /// Keeps bytes only: for images that are to be sent on, and for other machines' ones.
+    pub fn packed(store: &'a store::Store) -> Self {
+        Self { unpack: false, ..Self::new(store) }
+    }
+
+    /// Gives no names, not even that of a nameless image.
+    pub(in crate::transfer) fn nameless(store: &'a store::Store) -> Self {
+        Self { name_it: false, ..Self::new(store) }
+    }
+
+    fn put_layer(
+        &self,
+        blob: &Blob<'_>,
+        diff_id: &Digest,
+        below: Option<&Digest>,
+    ) -> Result<Outcome, Error> {
+        let Descriptor { digest, size, .. } = blob.descriptor;
+        let has_blob = self.store.blob_size(digest) == Some(*size);
+        let has_tree = !self.unpack || self.store.layer_tree(below, diff_id).is_some();
+        match (has_blob, has_tree) {
+            (true, true) => return Ok(Outcome::Cached),
+            (false, true) => self.fetch(blob)?,
+            (true, false) => {
+                let from = self.store.open_blob(digest)?;
+                self.fetch_and_unpack(blob, diff_id, from, None)?;
+            }
+            (false, false) => {
+                let to = self.store.blob_writer_for(digest.algorithm())?;
+                self.fetch_and_unpack(blob, diff_id, blob.open_unverified()?, Some(to))?;
+            }
+        }
+        Ok(Outcome::Done)
+    }
+
+    fn fetch(&self, blob: &Blob<'_>) -> Result<(), Error> {
+        let digest = &blob.descriptor.digest;
+        let mut to = self.store.blob_writer_for(digest.algorithm())?;
+        blob.copy_to(&mut to, "a blob to the storage directory")?;
+        to.commit(Some(digest)).map_err(|error| blob.refused(error))?;
+        Ok(())
+    }
+
+    /// Reads `from`, which is the blob; writes it to `to`, and its files to a new tree.
+    fn fetch_and_unpack(
+        &self,
+        blob: &Blob<'_>,
+        diff_id: &Digest,
+        from: impl Read,
+        to: Option<BlobWriter<'_>>,
+    ) -> Result<(), Error> {
+        let (sender, receiver) = chunks();
+        let (passed_on, unpacked) = thread::scope(|scope| {
+            let unpacking = scope.spawn(|| self.unpack(blob, diff_id, receiver));
+            // A blob that is not what it should be is often no archive either: it is read to the
+            // end even if it cannot be unpacked, because the wrong digest is what must be told.
+            let passed_on = pass_on(blob, from, to, sender);
+            (passed_on, unpacking.join().expect("the unpacking thread has no bug"))
+        });
+        passed_on?;
+        let waiting = unpacked?;
+        if waiting.unpacked.is_self_contained() {
+            waiting.tree.commit(&TreeKey::Diff(diff_id.clone()), &waiting.unpacked.records)?;
+        } else {
+            let mut all = self.waiting.lock().expect("keeping a tree cannot panic");
+            all.insert(diff_id.clone(), waiting);
+        }
+        Ok(())
+    }
+
+    fn unpack(
+        &self,
+        blob: &Blob<'_>,
+        diff_id: &Digest,
+        input: ChunkReader,
+    ) -> Result<Waiting<'a>, Error> {
+        let layer = &blob.descriptor.digest;
+        let failed = |source| {
+            let (layer, from) = (layer.clone(), blob.origin());
+            Error::Unpack { layer, from, source: Box::new(source) }
+        };
+        let tree = self.store.new_tree()?;
+        let input = decompress(input).map_err(|source| failed(layer::Error::Read(source)))?;
+        let mut tar = Hashing { inner: input, hasher: Hasher::new(diff_id.algorithm()) };
+        let unpacked = layer::unpack(&mut tar, &tree.root()?).map_err(failed)?;
+        let actual = tar.hasher.finish();
+        if actual != *diff_id {
+            let (layer, expected) = (layer.clone(), diff_id.clone());
+            return Err(Error::DiffId { layer, expected, actual });
+        }
+        Ok(Waiting { tree, unpacked })
+    }
+
+    /// Finishes the layers of an image that lean on those below them, from the lowest up.
+    fn complete(&self, manifest: &Manifest) -> Result<(), Error> {
+        if !self.unpack {
+            return Ok(());
+        }
+        let config = self.store.config(manifest)?;
+        let mut below: Option<Digest> = None;
+        let mut trees: Vec<Tree> = Vec::new();
+        for (descriptor, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {
+            let chain_id = Digest::chain(below.as_ref(), diff_id);
+            let tree = match self.store.layer_tree(below.as_ref(), diff_id) {
+                Some(tree) => tree,
+                None => self.finish_layer(descriptor, diff_id, &chain_id, &trees)?,
+            };
+            trees.push(tree);
+            below = Some(chain_id);
+        }
+        Ok(())
+    }
+
+    fn finish_layer(
+        &self,
+        descriptor: &Descriptor,
+        diff_id: &Digest,
+        chain_id: &Digest,
+        below: &[Tree],
+    ) -> Result<Tree, Error> {
+        let waiting = self.waiting.lock().expect("taking a tree cannot panic").remove(diff_id);
+        let Waiting { tree, mut unpacked } = match waiting {
+            Some(waiting) => waiting,
+            // The same layer stands in the image twice, or its tree was removed just now.
+            None => {
+                let blob = Blob::of_layer(descriptor, diff_id);
+                let from = self.store.open_blob(&descriptor.digest)?;
+                let (sender, receiver) = chunks();
+                let (passed_on, unpacked) = thread::scope(|scope| {
+                    let unpacking = scope.spawn(|| self.unpack(&blob, diff_id, receiver));
+                    let passed_on = pass_on(&blob, from, None, sender);
+                    (passed_on, unpacking.join().expect("the unpacking thread has no bug"))
+                });
+                passed_on?;
+                unpacked?
+            }
+        };
+        if unpacked.is_self_contained() {
+            return Ok(tree.commit(&TreeKey::Diff(diff_id.clone()), &unpacked.records)?);
+        }
+        let mut lower = Vec::new();
+        for tree in below {
+            lower.push((tree.files(), tree.records()?));
+        }
+        unpacked.complete(&tree.root()?, &mut Below::new(lower))?;
+        Ok(tree.commit(&TreeKey::Chain(chain_id.clone()), &unpacked.records)?)
+    }
+}
+
+impl Sink for Store<'_> {
+    fn name(&self) -> String {
+        "the storage directory".to_owned()
+    }
+
+    fn put_blob(&self, blob: &Blob<'_>) -> Result<Outcome, Error> {
+        match &blob.role {
+            Role::Layer { diff_id, below } => self.put_layer(blob, diff_id, below.as_ref()),
+            Role::Config | Role::Other => {
+                if self.store.blob_size(&blob.descriptor.digest) == Some(blob.descriptor.size) {
+                    return Ok(Outcome::Cached);
+                }
+                self.fetch(blob)?;
+                Ok(Outcome::Done)
+            }
+        }
+    }
+
+    fn put_manifest(&self, content: &Content) -> Result<(), Error> {
+        if let Content::Image(manifest) = content {
+            self.complete(manifest)?;
+        }
+        self.put_blob(&Blob::of_content(content)).map(drop)
+    }
+
+    fn put_root(&self, root: &Root<'_>) -> Result<(), Error> {
+        self.put_manifest(root.content)?;
+        if !self.name_it {
+            return Ok(());
+        }
+        let index = match root.index {
+            Some(index) => {
+                self.store.put_blob(&index.bytes)?;
+                Some(index.descriptor.clone())
+            }
+            None => None,
+        };
+        let descriptor = root.content.descriptor();
+        let mut names: Vec<Name> = root.names.iter().cloned().map(Name::from).collect();
+        if names.is_empty() {
+            names.push(Name::Anonymous(descriptor.digest.clone()));
+        }
+        for name in names {
+            let (descriptor, index) = (descriptor.clone(), index.clone());
+            self.store.set_ref(&RefEntry { name, descriptor, index })?;
+        }
+        Ok(())
+    }
+}
+
+/// Reads a blob, once, to those who want it.
+fn pass_on(
+    blob: &Blob<'_>,
+    mut from: impl Read,
+    mut to: Option<BlobWriter<'_>>,
+    sender: ChunkSender,
+) -> Result<(), Error> {
+    let Descriptor { digest, size, .. } = blob.descriptor;
+    let mut seen = 0;
+    let mut wanted = true;
+    loop {
+        let mut chunk = sender.buffer();
+        let count = match from.read(&mut chunk) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(blob.unreadable(error)),
+        };
+        if blob.is_cancelled() {
+            return Err(Error::Cancelled);
+        }
+        chunk.truncate(count);
+        seen += count as u64;
+        if seen > *size {
+            return Err(blob.wrong_size(seen));
+        }
+        if let Some(to) = &mut to {
+            to.write_all(&chunk).map_err(Error::writing("a blob to the storage directory"))?;
+        } else {
+            blob.advance(count as u64);
+        }
+        if wanted {
+            wanted = sender.send(chunk);
+        } else if to.is_none() {
+            return Ok(()); // it was verified when it was written
+        }
+    }
+    if seen != *size {
+        return Err(blob.wrong_size(seen));
+    }
+    if let Some(to) = to {
+        to.commit(Some(digest)).map_err(|error| blob.refused(error))?;
+    }
+    sender.end();
+    Ok(())
+}
+
+struct Hashing<R> {
+    inner: R,
+    hasher: Hasher,
+}
+
+impl<R: Read> Read for Hashing<R> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.inner.read(buffer)?;
+        self.hasher.update(&buffer[..count]);
+        Ok(count)
+    }
+}

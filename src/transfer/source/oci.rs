@@ -1,0 +1,125 @@
+//! From an OCI image layout (image-spec image-layout.md), in a directory or a tar.
+
+use std::io::Read;
+use std::sync::Arc;
+
+use super::Files;
+use crate::image::{Content, Descriptor, Digest, Reference, media_type};
+use crate::transfer::{Error, Source};
+
+/// The tag of an entry of `index.json` (image-spec annotations.md).
+const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// The whole name, as containerd and docker write it there.
+const IMAGE_NAME: &str = "io.containerd.image.name";
+
+/// An image, an index or an artifact of a layout.
+#[derive(Debug)]
+pub struct Oci {
+    files: Arc<Files>,
+    root: Descriptor,
+    name: Option<String>,
+    names: Vec<Reference>,
+}
+
+impl Oci {
+    /// Whether there is a layout here at all.
+    pub fn fits(files: &Files) -> Result<bool, Error> {
+        Ok(files.read("oci-layout")?.is_some() && files.read("index.json")?.is_some())
+    }
+
+    /// All that `index.json` names; entries that differ in their names alone are one image with
+    /// several.
+    pub fn all(files: &Arc<Files>) -> Result<Vec<Self>, Error> {
+        let Some(layout) = files.read("oci-layout")? else {
+            return Err(files.no_image("it has no file oci-layout"));
+        };
+        let layout: serde_json::Value = serde_json::from_slice(&layout).unwrap_or_default();
+        let version = layout["imageLayoutVersion"].as_str().unwrap_or_default();
+        if !version.starts_with("1.") {
+            return Err(files.no_image(format!("its layout has the unknown version {version:?}")));
+        }
+        let Some(index) = files.read("index.json")? else {
+            return Err(files.no_image("it has no file index.json"));
+        };
+        let Content::Index(index) = Content::parse(index, Some(media_type::OCI_INDEX))? else {
+            return Err(files.no_image("its index.json is no index"));
+        };
+        let mut images: Vec<Self> = Vec::new();
+        for entry in index.manifests {
+            let annotation = |key| entry.annotations.as_ref().and_then(|all| all.get(key)).cloned();
+            let (tag, whole) = (annotation(REF_NAME), annotation(IMAGE_NAME));
+            let full = whole.or_else(|| tag.clone().filter(|tag| tag.contains(['/', ':'])));
+            let reference = full.and_then(|name| name.parse::<Reference>().ok());
+            match images.iter_mut().find(|image| image.root.digest == entry.digest) {
+                Some(image) if tag.is_none() || image.name == tag || reference.is_some() => {
+                    image.names.extend(reference);
+                }
+                _ => images.push(Self {
+                    files: Arc::clone(files),
+                    root: Descriptor { annotations: None, ..entry.clone() },
+                    name: tag,
+                    names: reference.into_iter().collect(),
+                }),
+            }
+        }
+        Ok(images)
+    }
+
+    /// The one that `tag` names: an entry's tag, its whole name, or its digest. Without a tag, the
+    /// only one.
+    pub fn find(files: Files, tag: Option<&str>) -> Result<Self, Error> {
+        let files = Arc::new(files);
+        let mut images = Self::all(&files)?;
+        let path = files.label().to_owned();
+        if let Some(tag) = tag {
+            let reference = tag.parse::<Reference>().ok();
+            let digest = tag.parse::<Digest>().ok();
+            let wanted = |image: &Self| {
+                image.name.as_deref() == Some(tag)
+                    || reference.as_ref().is_some_and(|name| image.names.contains(name))
+                    || digest.as_ref() == Some(&image.root.digest)
+            };
+            let found = images.into_iter().find(wanted);
+            return found.ok_or_else(|| Error::Missing { path, what: format!("image {tag}") });
+        }
+        match images.len() {
+            0 => Err(Error::Missing { path, what: "image".to_owned() }),
+            1 => Ok(images.remove(0)),
+            _ => {
+                let name = |image: Self| image.name.unwrap_or(image.root.digest.to_string());
+                let names: Vec<_> = images.into_iter().map(name).collect();
+                Err(Error::Several { path, names: names.join(", ") })
+            }
+        }
+    }
+
+    fn blob(&self, digest: &Digest) -> Result<(Box<dyn Read + Send>, u64), Error> {
+        let name = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
+        let path = self.files.label().to_owned();
+        self.files.open_file(&name)?.ok_or(Error::Missing { path, what: format!("blob {digest}") })
+    }
+}
+
+impl Source for Oci {
+    fn name(&self) -> String {
+        let label = self.files.label();
+        self.name.as_ref().map_or(label.to_owned(), |name| format!("{label}:{name}"))
+    }
+
+    fn root(&self) -> Result<Content, Error> {
+        self.manifest(&self.root)
+    }
+
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Content, Error> {
+        let bytes = crate::transfer::read_small(self, descriptor)?;
+        Ok(Content::parse(bytes, Some(&descriptor.media_type))?)
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        Ok(self.blob(&descriptor.digest)?.0)
+    }
+
+    fn names(&self) -> Vec<Reference> {
+        self.names.clone()
+    }
+}

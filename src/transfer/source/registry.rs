@@ -1,0 +1,42 @@
+//! From a registry.
+
+use std::io::Read;
+
+use crate::image::{Content, Descriptor, Reference};
+use crate::registry;
+use crate::transfer::{Error, Source};
+
+#[derive(Debug)]
+pub struct Registry {
+    registry: registry::Registry,
+    reference: Reference,
+}
+
+impl Registry {
+    pub fn new(registry: registry::Registry, reference: Reference) -> Self {
+        Self { registry, reference }
+    }
+}
+
+impl Source for Registry {
+    fn name(&self) -> String {
+        self.reference.familiar()
+    }
+
+    fn root(&self) -> Result<Content, Error> {
+        Ok(self.registry.manifest(self.reference.repository(), &self.reference.target())?)
+    }
+
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Content, Error> {
+        let target = descriptor.digest.to_string();
+        Ok(self.registry.manifest(self.reference.repository(), &target)?)
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        Ok(Box::new(self.registry.blob(self.reference.repository(), descriptor)?))
+    }
+
+    fn names(&self) -> Vec<Reference> {
+        vec![self.reference.clone()]
+    }
+}

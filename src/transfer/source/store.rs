@@ -1,0 +1,56 @@
+//! From the storage directory.
+
+use std::io::Read;
+
+use crate::image::{Content, Descriptor, Reference};
+use crate::store;
+use crate::transfer::{Error, Source};
+
+#[derive(Debug)]
+pub struct Store<'a> {
+    store: &'a store::Store,
+    root: Descriptor,
+    names: Vec<Reference>,
+}
+
+impl<'a> Store<'a> {
+    /// Of what is there, whether it has a name or not.
+    pub fn new(store: &'a store::Store, root: Descriptor) -> Self {
+        Self { store, root, names: Vec::new() }
+    }
+
+    /// Of what a name, or the beginning of an id, stands for.
+    pub fn find(store: &'a store::Store, text: &str) -> Result<Self, Error> {
+        let entry = store.find(text)?;
+        let names = match entry.name {
+            store::Name::Tagged(name) => vec![name],
+            store::Name::Anonymous(_) => Vec::new(),
+        };
+        Ok(Self { store, root: entry.descriptor, names })
+    }
+}
+
+impl Source for Store<'_> {
+    fn name(&self) -> String {
+        match self.names.first() {
+            Some(name) => name.familiar(),
+            None => self.root.digest.to_string(),
+        }
+    }
+
+    fn root(&self) -> Result<Content, Error> {
+        Ok(self.store.content(&self.root)?)
+    }
+
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Content, Error> {
+        Ok(self.store.content(descriptor)?)
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        Ok(Box::new(self.store.open_blob(&descriptor.digest)?))
+    }
+
+    fn names(&self) -> Vec<Reference> {
+        self.names.clone()
+    }
+}

@@ -1,0 +1,168 @@
+//! From plain files: a directory, or a tar of one, becomes an image of one layer.
+//!
+//! A tar may hold the root directory's content itself (a "tarbomb"), or one directory that is the
+//! root directory; that one's name is then left out.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{Read, Seek as _, Write as _};
+use std::path::{Component, Path, PathBuf};
+
+use super::files::spool;
+use super::make::{self, LayerWriter};
+use crate::image::{Config, History, Manifest, Platform};
+use crate::layer::archive::{Entry, EntryKind, Reader};
+use crate::layer::{self, PackOptions};
+use crate::report::{Outcome, Reporter, start};
+use crate::rootfs::{Root, SideTable};
+use crate::store::Store;
+use crate::transfer::Error;
+
+/// Directories of a root directory: a tar that has one of them at its top and nothing else is that
+/// root directory's content all the same.
+const USUAL: [&str; 21] = [
+    "bin", "boot", "dev", "etc", "home", "lib", "lib32", "lib64", "libx32", "media", "mnt", "opt",
+    "proc", "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var",
+];
+
+/// Makes an image of the files in `path`, a directory or a tar of any compression, in the storage
+/// directory.
+pub fn image(store: &Store, path: &Path, reporter: &dyn Reporter) -> Result<Manifest, Error> {
+    let name = path.display().to_string();
+    let metadata = fs::metadata(path).map_err(Error::opening(path))?;
+    if !metadata.is_dir() {
+        let file = File::open(path).map_err(Error::opening(path))?;
+        return from_stream(store, file, &name, reporter);
+    }
+    let running = start(reporter, format!("import {name}"), None);
+    let options = PackOptions::default();
+    let mut blob = store.blob_writer()?;
+    let packed = layer::pack_tree(&Root::open(path)?, &SideTable::default(), &options, &mut blob)?;
+    blob.flush().map_err(Error::writing("a layer to the storage directory"))?;
+    blob.commit(Some(&packed.descriptor.digest))?;
+    let manifest = make::image(store, packed, config(&name), reporter)?;
+    running.finish(Outcome::Done);
+    Ok(manifest)
+}
+
+/// The same, of a tar that can be read only once. `name` is for messages and for the history.
+pub fn from_stream(
+    store: &Store,
+    input: impl Read + Send,
+    name: &str,
+    reporter: &dyn Reporter,
+) -> Result<Manifest, Error> {
+    let running = start(reporter, format!("import {name}"), None);
+    let mut file = spool(input, name, store)?;
+    let top = one_top(&file)?;
+    file.rewind().map_err(Error::opening(name))?;
+    let mut layer = LayerWriter::new(store)?;
+    let mut reader = Reader::new(&file);
+    while let Some(entry) = reader.next_entry()? {
+        let Some(entry) = without_top(entry, top.as_deref()) else { continue };
+        running.advance(entry.size);
+        layer.append(&entry, &mut reader)?;
+    }
+    let manifest = make::image(store, layer.finish()?, config(name), reporter)?;
+    running.finish(Outcome::Done);
+    Ok(manifest)
+}
+
+fn config(name: &str) -> Config {
+    let mut config = Config::scratch(&Platform::host());
+    let created_by = Some(format!("bryo import {name}"));
+    config.history.push(History { created_by, ..History::default() });
+    config
+}
+
+/// The one directory that all else is in.
+fn one_top(file: &File) -> Result<Option<PathBuf>, Error> {
+    let mut tops = BTreeSet::new();
+    let mut reader = Reader::new(file);
+    while let Some(entry) = reader.next_entry()? {
+        let mut parts = inside(&entry.path);
+        let Some(top) = parts.next() else { continue };
+        if parts.next().is_none() && entry.kind != EntryKind::Dir {
+            return Ok(None);
+        }
+        tops.insert(PathBuf::from(top));
+        if tops.len() > 1 {
+            return Ok(None);
+        }
+    }
+    Ok(tops.pop_first().filter(|top| USUAL.iter().all(|usual| top != Path::new(usual))))
+}
+
+fn inside(path: &Path) -> impl Iterator<Item = &std::ffi::OsStr> {
+    path.components().filter_map(|part| match part {
+        Component::Normal(part) => Some(part),
+        _ => None,
+    })
+}
+
+/// The entry as it is inside `top`; None for what is not.
+fn without_top(mut entry: Entry, top: Option<&Path>) -> Option<Entry> {
+    let Some(top) = top else { return Some(entry) };
+    let strip = |path: &Path| -> Option<PathBuf> {
+        let whole: PathBuf = inside(path).collect();
+        let rest = whole.strip_prefix(top).ok()?;
+        Some(if rest.as_os_str().is_empty() { ".".into() } else { rest.to_owned() })
+    };
+    entry.path = strip(&entry.path)?;
+    if entry.kind == EntryKind::Hardlink {
+        entry.link = entry.link.as_deref().map(strip)?;
+    }
+    Some(entry)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use super::*;
+    use crate::layer::archive::Writer;
+
+    fn tar(paths: &[&str]) -> File {
+        let mut writer = Writer::new(tempfile::tempfile().expect("a file"));
+        for path in paths {
+            let kind = if path.ends_with('/') { EntryKind::Dir } else { EntryKind::File };
+            let entry = Entry::new(path.trim_end_matches('/'), kind);
+            writer.append(&entry, io::empty()).expect("written");
+        }
+        let mut file = writer.finish().expect("written");
+        file.rewind().expect("rewound");
+        file
+    }
+
+    #[test]
+    fn one_directory_at_the_top_is_the_root() {
+        for (paths, top) in [
+            (&["a/", "a/bin/", "a/bin/sh"][..], Some("a")),
+            (&["./", "./a/", "./a/x"], Some("a")),
+            (&["a/x"], Some("a")),
+            (&["a/", "b/"], None),
+            (&["a"], None),
+            (&["usr/", "usr/bin/x"], None),
+            (&["bin/sh", "etc/passwd"], None),
+            (&[], None),
+        ] {
+            let found = one_top(&tar(paths)).expect("a tar");
+            assert_eq!(found.as_deref(), top.map(Path::new), "{paths:?}");
+        }
+    }
+
+    #[test]
+    fn names_lose_the_top() {
+        let entry = |path: &str| Entry::new(path, EntryKind::File);
+        let top = Some(Path::new("a"));
+        let path = |entry: Option<Entry>| entry.map(|entry| entry.path.display().to_string());
+        assert_eq!(path(without_top(entry("./a/b/c"), top)), Some("b/c".into()));
+        assert_eq!(path(without_top(entry("a"), top)), Some(".".into()));
+        assert_eq!(path(without_top(entry("./"), top)), None);
+        assert_eq!(path(without_top(entry("./x"), None)), Some("./x".into()));
+        let mut link = Entry::new("a/l", EntryKind::Hardlink);
+        link.link = Some("a/t".into());
+        let link = without_top(link, top).expect("inside").link;
+        assert_eq!(link.as_deref(), Some(Path::new("t")));
+    }
+}
