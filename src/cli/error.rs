@@ -111,7 +111,7 @@ fn of_store(error: &store::Error) -> Status {
         store::Error::Ambiguous(_) => Status::Usage,
         store::Error::Image(error) => of_image(error),
         store::Error::Layer(_) => Status::Invalid,
-        store::Error::Mount(_) | store::Error::NoBackend(_) => Status::System,
+        store::Error::Mount(_) => Status::System,
         store::Error::Open(..)
         | store::Error::Format { .. }
         | store::Error::Io { .. }

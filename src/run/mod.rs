@@ -27,6 +27,8 @@ pub struct Options {
     /// Replaces the image's WORKDIR.
     pub directory: Option<String>,
     pub volumes: Vec<Volume>,
+    /// Made after all others.
+    pub mounts: Vec<Mount>,
 }
 
 /// Why a command could not be run.
@@ -117,6 +119,7 @@ pub fn prepare(root: &Root, config: &Runtime, options: &Options) -> Result<Sandb
         let (source, read_only) = (volume.source.clone(), volume.read_only);
         Mount::new(&volume.target, What::Bind { source, read_only })
     }));
+    sandbox.mounts.extend(options.mounts.iter().cloned());
     Ok(sandbox)
 }
 

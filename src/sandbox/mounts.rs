@@ -37,8 +37,9 @@ pub enum What {
     },
     /// An empty directory in memory.
     Tmpfs { mode: u32, size: Option<u64> },
-    /// A file with this content; what the process writes to it is lost.
-    File { content: Vec<u8> },
+    /// A file with this content; what the process writes to it is lost. An executable one can be
+    /// run, as a script.
+    File { content: Vec<u8>, executable: bool },
 }
 
 /// Device nodes that the host lends.
@@ -60,7 +61,7 @@ impl Mount {
 
     /// `/proc`, `/sys`, `/dev`, `/etc/resolv.conf` (a copy of the host's) and `/etc/hosts`.
     pub fn usual(host_name: &str) -> Vec<Self> {
-        let file = |target, content| Self::new(target, What::File { content });
+        let file = |target, content| Self::new(target, What::File { content, executable: false });
         vec![
             Self::new("/proc", What::Proc),
             Self::new("/sys", What::Sys),
@@ -113,7 +114,7 @@ impl Mount {
                 mount::fresh("tmpfs", target, &format!("mode={mode:o}{size}"), true)
                     .map_err(refused)?;
             }
-            What::File { content } => make_file(target, content)?,
+            What::File { content, executable } => make_file(target, content, *executable)?,
         }
         Ok(None)
     }
@@ -192,18 +193,19 @@ fn make_devices(target: &Path, console: Option<&Path>) -> Result<(), Failure> {
 
 /// Binds a file of a tmpfs, which itself goes out of sight at once. It is mounted over the host's
 /// `/dev`: some directory that is surely there, and seen so by nobody else.
-fn make_file(target: &Path, content: &[u8]) -> Result<(), Failure> {
+fn make_file(target: &Path, content: &[u8], executable: bool) -> Result<(), Failure> {
+    let mode = if executable { 0o755 } else { 0o644 };
     let scratch = Path::new("dev");
     let refused = |e| Failure::call(About::Mount(target.to_owned()), e);
-    mount::fresh("tmpfs", scratch, "mode=755,size=16m", false).map_err(refused)?;
+    mount::fresh("tmpfs", scratch, "mode=755,size=16m", executable).map_err(refused)?;
     let file = scratch.join("file");
     let written = fs::OpenOptions::new()
         .write(true)
         .create_new(true)
-        .mode(0o644)
+        .mode(mode)
         .open(&file)
         .and_then(|mut open| {
-            open.set_permissions(fs::Permissions::from_mode(0o644))?;
+            open.set_permissions(fs::Permissions::from_mode(mode))?;
             io::Write::write_all(&mut open, content)
         })
         .map_err(|e| Failure::file(About::Mount(target.to_owned()), &e));

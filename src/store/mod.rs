@@ -33,6 +33,7 @@ mod lease;
 mod lock;
 mod marker;
 mod refs;
+pub mod snapshot;
 mod space;
 mod tree;
 mod workspace;
@@ -48,6 +49,7 @@ pub use cache::{CacheEntry, CachedLayer};
 pub use gc::Removed;
 pub use lease::Lease;
 pub use refs::{Name, RefEntry};
+pub use snapshot::Snapshot;
 pub use tree::{NewTree, Tree, TreeKey};
 pub use workspace::Workspace;
 
@@ -107,8 +109,6 @@ pub enum Error {
     Layer(#[from] layer::Error),
     #[error("mounting the layers")]
     Mount(#[source] sys::Error),
-    #[error("no way to show layers as one directory fits here: {0}")]
-    NoBackend(String),
 }
 
 impl Error {

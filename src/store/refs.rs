@@ -167,28 +167,31 @@ impl Store {
         Ok(found)
     }
 
+    /// What a name stands for; one with a digest also through any other name of that repository.
+    pub fn find_reference(&self, reference: &Reference) -> Result<Option<RefEntry>, Error> {
+        if let Some(entry) = self.get_ref(&Name::Tagged(reference.clone()))? {
+            return Ok(Some(entry));
+        }
+        let Some(digest) = reference.digest() else { return Ok(None) };
+        Ok(self.list_refs()?.into_iter().find(|entry| {
+            let same = match &entry.name {
+                Name::Tagged(name) => {
+                    name.registry() == reference.registry()
+                        && name.repository() == reference.repository()
+                }
+                Name::Anonymous(_) => false,
+            };
+            let index = entry.index.as_ref().map(|index| &index.digest);
+            same && (entry.descriptor.digest == *digest || index == Some(digest))
+        }))
+    }
+
     /// What a person means: a name, a name with a digest, or the beginning (at least four digits)
     /// of a manifest's or a configuration's digest.
     pub fn find(&self, text: &str) -> Result<RefEntry> {
         if let Ok(reference) = text.parse::<Reference>() {
-            if let Some(entry) = self.get_ref(&Name::Tagged(reference.clone()))? {
+            if let Some(entry) = self.find_reference(&reference)? {
                 return Ok(entry);
-            }
-            if let Some(digest) = reference.digest() {
-                let same = |entry: &RefEntry| match &entry.name {
-                    Name::Tagged(name) => {
-                        name.registry() == reference.registry()
-                            && name.repository() == reference.repository()
-                    }
-                    Name::Anonymous(_) => false,
-                };
-                let wanted = |entry: &RefEntry| {
-                    let index = entry.index.as_ref().map(|index| &index.digest);
-                    entry.descriptor.digest == *digest || index == Some(digest)
-                };
-                let found =
-                    self.list_refs()?.into_iter().find(|entry| same(entry) && wanted(entry));
-                return found.ok_or_else(|| Error::NotFound(text.to_owned()));
             }
         }
         let hex = text.strip_prefix("sha256:").unwrap_or(text);
