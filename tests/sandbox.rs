@@ -35,8 +35,10 @@ const TESTS: &[(&str, fn())] = &[
     ("the_process_dies_with_bryo", the_process_dies_with_bryo),
 ];
 
+type Task = (&'static str, fn() -> ExitCode);
+
 /// What this program does instead when a test starts it again.
-const TASKS: &[(&str, fn() -> ExitCode)] = &[
+const TASKS: &[Task] = &[
     ("--nothing", || ExitCode::SUCCESS),
     ("--proc", || {
         let (image, recorder) = (image(), Recorder::default());
@@ -158,6 +160,8 @@ fn the_process_is_alone_and_root() {
     assert_eq!(field("CapEff:"), field("CapBnd:"));
     assert_eq!(field("SigIgn:"), Some("0000000000000000"));
     assert_eq!(field("SigBlk:"), Some("0000000000000000"));
+    // As outside, it may make namespaces of its own.
+    shell(image.path(), "busybox unshare -Urm true");
     // No descriptor but the three, and that of the listing itself.
     assert_eq!(shell(image.path(), "ls /proc/self/fd | cat").lines().count(), 4);
 }
@@ -423,7 +427,8 @@ fn what_bryo_gets_the_process_gets() {
     let output = child.wait_with_output().expect("its end");
     assert_eq!((output.status.code(), &*output.stdout), (Some(5), &b"through\n"[..]));
     for signal in ["HUP", "INT", "QUIT", "TERM", "USR1", "USR2", "WINCH"] {
-        let script = format!("trap 'echo {signal}; exit 3' {signal}; echo ready; sleep 1000 & wait");
+        let script =
+            format!("trap 'echo {signal}; exit 3' {signal}; echo ready; sleep 1000 & wait");
         assert_eq!(signalled(&script, &format!("-{signal}")), (Some(3), format!("{signal}\n")));
     }
     // The first process of a pid namespace would survive it.

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use super::cause::{Cause, Step};
+use crate::sys::errno::ENOSPC;
 use crate::{rootfs, sys};
 
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +53,11 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Enter { cause, .. } => cause.remedy(),
+            Self::World { source } if source.errno() == Some(ENOSPC) => Some(
+                "it is not the disk that is full: `sysctl -a | grep max_.*_namespaces` shows how \
+                 many of each kind a user may have"
+                    .to_owned(),
+            ),
             Self::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
                 "the file is there, but the interpreter that it names (after `#!`, or the ELF \
                  loader) is not"
