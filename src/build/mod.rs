@@ -1,1 +1,146 @@
-//! Being built.
+//! Dockerfiles become images: plan, then do.
+//!
+//! [`build`] parses the file, makes a `Plan` of it (pure: stages, what each stands on, which the
+//! target needs) and executes that: for each step a key is made of everything that the result
+//! depends on, and the store is asked for it; only a miss does something. What a step changes in a
+//! [`Snapshot`](crate::store::Snapshot) is packed into a layer and becomes the next step's lower
+//! directory.
+
+mod archive;
+mod base;
+mod config_step;
+mod context;
+mod copy_step;
+mod error;
+mod execute;
+mod history;
+mod key;
+mod place;
+mod plan;
+mod run_step;
+mod scope;
+mod state;
+mod workdir_step;
+
+use std::path::PathBuf;
+
+pub use error::{Error, Fault};
+
+use crate::dockerfile;
+use crate::image::{Descriptor, Platform, Reference};
+use crate::layer::compress::Compression;
+use crate::report::Reporter;
+use crate::store::{Name, RefEntry, Store};
+use crate::transfer;
+use execute::Executor;
+use plan::{Plan, Wishes};
+use scope::Given;
+
+/// What to build, and how.
+#[derive(Debug, Clone)]
+pub struct Options {
+    /// The Dockerfile's text.
+    pub dockerfile: String,
+    /// The directory that COPY and ADD read; None: there is none.
+    pub context: Option<PathBuf>,
+    /// The ignore file that belongs to the Dockerfile, if there is one, replaces the context's.
+    pub ignore_file: Option<PathBuf>,
+    pub tags: Vec<Reference>,
+    /// The stage to build; None: the last one.
+    pub target: Option<String>,
+    pub build_args: Vec<(String, String)>,
+    /// Named contexts (`--build-context`).
+    pub contexts: Vec<(String, NamedContext)>,
+    pub platform: Platform,
+    /// Beat those of LABEL.
+    pub labels: Vec<(String, String)>,
+    /// Ask the registries for newer bases.
+    pub pull: bool,
+    pub no_cache: bool,
+    /// Seconds since 1970 for all times that the build would take from the clock.
+    pub source_date_epoch: Option<i64>,
+    pub compression: Compression,
+    /// How many layers are fetched at the same time.
+    pub jobs: usize,
+}
+
+/// What `--build-context` gives a name to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum NamedContext {
+    Directory(PathBuf),
+    Image(Reference),
+    /// An OCI image layout (`oci-layout://`).
+    Layout {
+        directory: PathBuf,
+        tag: Option<String>,
+    },
+    /// Programs of this machine (`host:`).
+    Host(Vec<String>),
+}
+
+/// What a build needs from outside.
+#[derive(Clone, Copy)]
+pub struct Services<'a> {
+    pub images: &'a dyn Images,
+    /// The search path for programs of this machine (`host:`).
+    pub path: &'a str,
+}
+
+/// Where images come from that the store does not have.
+pub trait Images: Sync {
+    /// An image by its name, most often in a registry.
+    fn source(
+        &self,
+        reference: &Reference,
+    ) -> Result<Box<dyn transfer::Source + '_>, transfer::Error>;
+}
+
+/// Builds an image, and names it.
+///
+/// # Errors
+///
+/// [`Error::span`] tells where in the Dockerfile. What was built until then stays in the cache.
+pub fn build(
+    store: &Store,
+    services: Services<'_>,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Descriptor, Error> {
+    let (dockerfile, diagnostics) = dockerfile::parse(&options.dockerfile);
+    if diagnostics.iter().any(dockerfile::Diagnostic::is_error) {
+        return Err(Error::Dockerfile(diagnostics));
+    }
+    for diagnostic in &diagnostics {
+        reporter.warn(format!("line {}: {}", diagnostic.span.line, diagnostic.message));
+    }
+    let mut given = Given::new(&options.build_args, &Platform::host(), &options.platform);
+    let declared = Plan::declared(&dockerfile);
+    let contexts = options.contexts.iter().map(|(name, _)| name.clone()).collect();
+    let wishes = Wishes {
+        given: &mut given,
+        target: options.target.as_deref(),
+        platform: &options.platform,
+        contexts,
+    };
+    let plan = Plan::new(dockerfile, wishes)?;
+    let unused: Vec<&str> = given.unused(&declared).collect();
+    if !unused.is_empty() {
+        reporter.warn(format!("one or more build-args {unused:?} were not consumed"));
+    }
+    let mut executor = Executor::new(store, services, options, &plan, &given, reporter);
+    for number in plan.order()? {
+        executor.stage(number)?;
+    }
+    let failed = |fault: Fault| Error::Result(Box::new(fault));
+    let state = executor.stage(plan.target)?;
+    let descriptor = executor.finish(state).map_err(failed)?;
+    let names = match &options.tags[..] {
+        [] => vec![Name::Anonymous(descriptor.digest.clone())],
+        tags => tags.iter().cloned().map(Name::Tagged).collect(),
+    };
+    for name in names {
+        let entry = RefEntry { name, descriptor: descriptor.clone(), index: None };
+        store.set_ref(&entry).map_err(|error| failed(error.into()))?;
+    }
+    Ok(descriptor)
+}

@@ -1,0 +1,106 @@
+//! What `FROM` and `--from` name: an image of the store, or one that is fetched into it.
+
+use super::NamedContext;
+use super::error::Fault;
+use super::execute::Executor;
+use super::plan::Origin;
+use crate::image::{Config, Content, Descriptor, Platform, Reference};
+use crate::report::Outcome;
+use crate::store::{Name, RefEntry};
+use crate::transfer::{self, sink, source};
+
+/// An image to build on.
+#[derive(Debug)]
+pub(super) struct Base {
+    pub(super) config: Config,
+    /// The layers' blobs, the lowest first.
+    pub(super) layers: Vec<Descriptor>,
+}
+
+impl Base {
+    /// Finds an image; says whether it was here already.
+    pub(super) fn find(
+        executor: &Executor<'_>,
+        origin: &Origin,
+        platform: &Platform,
+    ) -> Result<(Self, Outcome), Fault> {
+        match origin {
+            Origin::Scratch => {
+                let config = Config::scratch(platform);
+                Ok((Self { config, layers: Vec::new() }, Outcome::Cached))
+            }
+            Origin::Stage(_) => unreachable!("stages are built, not found"),
+            Origin::Image(reference) => Self::image(executor, reference, platform),
+            Origin::Context(name) => Self::context(executor, name, platform),
+        }
+    }
+
+    fn context(
+        executor: &Executor<'_>,
+        name: &str,
+        platform: &Platform,
+    ) -> Result<(Self, Outcome), Fault> {
+        let context = executor.options.contexts.iter().find(|(known, _)| known == name);
+        let (_, context) = context.expect("the plan names contexts that there are");
+        match context {
+            NamedContext::Image(reference) => Self::image(executor, reference, platform),
+            NamedContext::Host(programs) => {
+                let (store, services) = (executor.store, executor.services);
+                let manifest =
+                    source::host::image(store, programs, services.path, executor.reporter)?;
+                let config = store.config(&manifest)?;
+                Ok((Self { config, layers: manifest.layers }, Outcome::Done))
+            }
+            NamedContext::Layout { directory, tag } => {
+                let files = source::Files::open(directory, executor.store)?;
+                let source = source::Oci::find(files, tag.as_deref())?;
+                let sink = sink::Store::new(executor.store);
+                let options = executor.transfer_options(platform, Vec::new());
+                let descriptor = transfer::transfer(&source, &sink, &options, executor.reporter)?;
+                let name = Name::Anonymous(descriptor.digest.clone());
+                let entry = RefEntry { name, descriptor, index: None };
+                Ok((Self::of_store(executor, &entry)?, Outcome::Done))
+            }
+            NamedContext::Directory(path) => Err(Fault::NotAnImage {
+                reference: format!("the named context {name:?} ({})", path.display()),
+            }),
+        }
+    }
+
+    /// An image by its name: the one in the store unless `--pull` asks for the registry's.
+    fn image(
+        executor: &Executor<'_>,
+        reference: &Reference,
+        platform: &Platform,
+    ) -> Result<(Self, Outcome), Fault> {
+        if !executor.options.pull
+            && let Some(entry) = executor.store.find_reference(reference)?
+            && let Ok(base) = Self::of_store(executor, &entry)
+            && base.suits(platform)
+            && executor.store.trees(&base.config).is_some()
+        {
+            return Ok((base, Outcome::Cached));
+        }
+        let source = executor.services.images.source(reference)?;
+        let sink = sink::Store::new(executor.store);
+        let options = executor.transfer_options(platform, vec![reference.clone()]);
+        let descriptor = transfer::transfer(&*source, &sink, &options, executor.reporter)?;
+        let entry = RefEntry { name: Name::Tagged(reference.clone()), descriptor, index: None };
+        Ok((Self::of_store(executor, &entry)?, Outcome::Done))
+    }
+
+    fn of_store(executor: &Executor<'_>, entry: &RefEntry) -> Result<Self, Fault> {
+        match executor.store.content(&entry.descriptor)? {
+            Content::Image(manifest) => {
+                let config = executor.store.config(&manifest)?;
+                Ok(Self { config, layers: manifest.layers })
+            }
+            _ => Err(Fault::NotAnImage { reference: entry.name.to_string() }),
+        }
+    }
+
+    /// Old images say nothing about the machine that they are for.
+    fn suits(&self, platform: &Platform) -> bool {
+        self.config.architecture.is_empty() || platform.distance(&self.config.platform()).is_some()
+    }
+}

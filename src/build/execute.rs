@@ -1,0 +1,308 @@
+//! One stage after the other: for each step a hit, or the deed and its commit.
+
+use std::time::SystemTime;
+
+use super::base::Base;
+use super::config_step;
+use super::context::Contexts;
+use super::error::{Error, Fault};
+use super::key::CacheKey;
+use super::plan::{Origin, Plan};
+use super::scope::Given;
+use super::state::State;
+use super::{Options, Services, copy_step, run_step, workdir_step};
+use crate::dockerfile::{self, Arg, Expander, Instruction, Located, Span, parse_trigger};
+use crate::image::{Descriptor, Digest, Platform, Reference, Timestamp, media_type};
+use crate::layer::{self, PackOptions};
+use crate::report::{self, Activity, Outcome, Reporter};
+use crate::store::{CacheEntry, CachedLayer, Snapshot, Store, Tree};
+use crate::transfer;
+
+/// All that the steps of a build share.
+pub(super) struct Executor<'a> {
+    pub(super) store: &'a Store,
+    pub(super) services: Services<'a>,
+    pub(super) options: &'a Options,
+    pub(super) plan: &'a Plan,
+    pub(super) given: &'a Given,
+    pub(super) reporter: &'a dyn Reporter,
+    pub(super) contexts: Contexts<'a>,
+    /// The stages that are built.
+    done: Vec<Option<State>>,
+}
+
+/// A step of a stage while it runs.
+pub(super) struct Step<'s> {
+    /// The number of its stage.
+    pub(super) stage: usize,
+    pub(super) span: Span,
+    pub(super) activity: Activity,
+    pub(super) state: &'s mut State,
+}
+
+/// Changes files in a snapshot.
+type Act<'d> = Box<dyn FnOnce(&mut Snapshot<'_>) -> Result<(), Fault> + 'd>;
+
+/// What a step that changes files has to say before it does anything.
+pub(super) struct Deed<'d> {
+    pub(super) key: CacheKey,
+    /// For the history.
+    pub(super) said: String,
+    /// Does it, in the snapshot.
+    pub(super) act: Act<'d>,
+}
+
+impl<'a> Executor<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        services: Services<'a>,
+        options: &'a Options,
+        plan: &'a Plan,
+        given: &'a Given,
+        reporter: &'a dyn Reporter,
+    ) -> Self {
+        let contexts = Contexts::new(options);
+        let done = vec![None; plan.stages.len()];
+        Self { store, services, options, plan, given, reporter, contexts, done }
+    }
+
+    /// Builds a stage unless it is built, and those that it needs before.
+    pub(super) fn stage(&mut self, number: usize) -> Result<State, Error> {
+        if let Some(state) = &self.done[number] {
+            return Ok(state.clone());
+        }
+        let stage = &self.plan.stages[number];
+        let total = stage.steps.len() + 1;
+        let mut state = self.from(number, total)?;
+        let triggers = std::mem::take(&mut state.config.runtime.on_build);
+        for trigger in &triggers {
+            let located = parse_trigger(trigger)
+                .map_err(|found| Error::at(stage.from.span, Fault::Trigger(found.message)))?;
+            let located = Located { span: stage.from.span, ..located };
+            let title = format!("{} ONBUILD {}", self.prefix(number, 1, total), located.original);
+            self.step(number, &title, &located, &mut state)?;
+        }
+        for (at, located) in stage.steps.iter().enumerate() {
+            let title = format!("{} {}", self.prefix(number, at + 2, total), located.original);
+            self.step(number, &title, located, &mut state)?;
+        }
+        self.done[number] = Some(state.clone());
+        Ok(state)
+    }
+
+    /// `[2/5]`, or `[name 2/5]` when there are several stages.
+    fn prefix(&self, stage: usize, step: usize, total: usize) -> String {
+        match self.plan.stages.len() {
+            1 => format!("[{step}/{total}]"),
+            _ => format!("[{} {step}/{total}]", self.plan.title(stage)),
+        }
+    }
+
+    /// What a stage begins with.
+    fn from(&mut self, number: usize, total: usize) -> Result<State, Error> {
+        let plan = self.plan;
+        let stage = &plan.stages[number];
+        let span = stage.from.span;
+        // The stage's base first: its own steps come before this one's line.
+        if let Origin::Stage(base) = stage.base {
+            let state = self.stage(base)?.inherit();
+            let title = format!("{} {}", self.prefix(number, 1, total), stage.from.original);
+            report::start(self.reporter, title, None).finish(Outcome::Cached);
+            return Ok(state);
+        }
+        let title = format!("{} {}", self.prefix(number, 1, total), stage.from.original);
+        let running = report::start(self.reporter, title, None);
+        let (base, outcome) = Base::find(self, &stage.base, &stage.platform)
+            .map_err(|fault| Error::at(span, fault))?;
+        running.finish(outcome);
+        Ok(State::new(base.config, &base.layers))
+    }
+
+    fn step(
+        &mut self,
+        stage: usize,
+        title: &str,
+        located: &Located<Instruction>,
+        state: &mut State,
+    ) -> Result<(), Error> {
+        let span = located.span;
+        // A trigger may copy from a stage that nothing else needs.
+        if let Instruction::Copy(copy) = &located.value
+            && let Some(from) = &copy.from
+        {
+            let origin = self.plan.origin(stage, from).map_err(|fault| Error::at(span, fault))?;
+            if let Origin::Stage(needed) = origin {
+                self.stage(needed)?;
+            }
+        }
+        let running = report::start(self.reporter, title, None);
+        let step = Step { stage, span, activity: running.activity(), state };
+        let outcome = self.perform(&located.value, step).map_err(|fault| Error::at(span, fault))?;
+        running.finish(outcome);
+        Ok(())
+    }
+
+    fn perform(&mut self, instruction: &Instruction, step: Step<'_>) -> Result<Outcome, Fault> {
+        match instruction {
+            Instruction::Arg(arg) => self.declare(arg, step.state).map(|()| Outcome::Done),
+            Instruction::Run(run) => {
+                let deed = run_step::plan(self, run, &step)?;
+                self.layer(deed, step.state)
+            }
+            Instruction::Copy(_) | Instruction::Add(_) => {
+                let deed = copy_step::plan(self, instruction, &step)?;
+                self.layer(deed, step.state)
+            }
+            Instruction::Workdir(workdir) => match workdir_step::plan(self, workdir, step.state)? {
+                Some(deed) => self.layer(deed, step.state),
+                None => self.change(format!("WORKDIR {}", step.state.directory()), step.state),
+            },
+            other => match config_step::apply(other, step.state, self.plan.escape)? {
+                Some(said) => self.change(said, step.state),
+                None => Ok(Outcome::Done),
+            },
+        }
+    }
+
+    fn declare(&self, arg: &Arg, state: &mut State) -> Result<(), Fault> {
+        let mut said = Vec::new();
+        for argument in &arg.arguments {
+            let expand = |scope: &super::scope::Scope, word: &dockerfile::Word| {
+                let get = |name: &str| scope.get(name).map(str::to_owned);
+                Expander::new(self.plan.escape, &get).word(word)
+            };
+            let name = expand(&state.scope, &argument.name)?;
+            let default =
+                argument.default.as_ref().map(|word| move |scope: &_| expand(scope, word));
+            state.scope.declare(self.given, &self.plan.globals, &name, default)?;
+            said.push(match state.scope.arguments().find(|(declared, _)| *declared == name) {
+                Some((_, value)) => format!("{name}={value}"),
+                None => name,
+            });
+        }
+        let created = state.created.clone().unwrap_or_else(|| Timestamp::EPOCH.to_string());
+        let before = state.created.clone();
+        state.push_change(format!("ARG {}", said.join(" ")), &created);
+        state.created = before;
+        Ok(())
+    }
+
+    /// A step that changes the configuration alone. Its time is remembered like a layer's, so that
+    /// an unchanged build gives an unchanged image.
+    fn change(&self, said: String, state: &mut State) -> Result<Outcome, Fault> {
+        let mut config = state.config.clone();
+        config.history.clear();
+        config.created = None;
+        let key = super::key::KeyMaker::new("configuration", None)
+            .field("config", config.to_bytes())
+            .field("instruction", &said)
+            .finish();
+        if let Some(entry) = self.hit(&key)? {
+            state.push_change(said, &self.time(&entry.created));
+            return Ok(Outcome::Cached);
+        }
+        let created = self.now();
+        let entry = CacheEntry { layer: None, created: created.clone(), content: None };
+        self.store.cache_put(key.digest(), &entry)?;
+        state.push_change(said, &self.time(&created));
+        Ok(Outcome::Done)
+    }
+
+    /// A step that makes a layer.
+    fn layer(&self, deed: Deed<'_>, state: &mut State) -> Result<Outcome, Fault> {
+        let Deed { key, said, act } = deed;
+        if let Some(entry) = self.hit(&key)?
+            && let Some(CachedLayer { descriptor, diff_id }) = entry.layer
+            && self.store.layer_tree(state.chain_id().as_ref(), &diff_id).is_some()
+        {
+            state.push_layer(descriptor, diff_id, said, &self.time(&entry.created));
+            return Ok(Outcome::Cached);
+        }
+        let trees = self.trees(state)?;
+        let mut snapshot = self.store.snapshot(&trees)?;
+        act(&mut snapshot)?;
+        let (descriptor, diff_id) = self.commit(snapshot)?;
+        let created = self.now();
+        let layer = CachedLayer { descriptor: descriptor.clone(), diff_id: diff_id.clone() };
+        let entry = CacheEntry { layer: Some(layer), created: created.clone(), content: None };
+        self.store.cache_put(key.digest(), &entry)?;
+        state.push_layer(descriptor, diff_id, said, &self.time(&created));
+        Ok(Outcome::Done)
+    }
+
+    fn hit(&self, key: &CacheKey) -> Result<Option<CacheEntry>, Fault> {
+        if self.options.no_cache {
+            return Ok(None);
+        }
+        Ok(self.store.cache_get(key.digest())?)
+    }
+
+    /// Packs what was written in a snapshot, and keeps both forms: the blob and the tree.
+    fn commit(&self, mut snapshot: Snapshot<'_>) -> Result<(Descriptor, Digest), Fault> {
+        let (changes, records) = snapshot.changes()?;
+        let mut blob = self.store.blob_writer()?;
+        let options =
+            PackOptions { compression: self.options.compression, ..PackOptions::default() };
+        let layer::Layer { descriptor, diff_id } =
+            layer::pack(snapshot.upper(), &changes, &records, &options, &mut blob)?;
+        blob.commit(Some(&descriptor.digest))?;
+        snapshot.commit(&diff_id, &records)?;
+        Ok((descriptor, diff_id))
+    }
+
+    pub(super) fn transfer_options(
+        &self,
+        platform: &Platform,
+        names: Vec<Reference>,
+    ) -> transfer::Options {
+        transfer::Options { platform: Some(platform.clone()), jobs: self.options.jobs, names }
+    }
+
+    /// A stage that a step before this one built.
+    pub(super) fn built(&self, stage: usize) -> &State {
+        self.done[stage].as_ref().expect("stages that a step needs are built before it")
+    }
+
+    /// The unpacked layers below the next step.
+    pub(super) fn trees(&self, state: &State) -> Result<Vec<Tree>, Fault> {
+        self.store.trees(&state.config).ok_or_else(|| Fault::NotUnpacked)
+    }
+
+    /// The time, in seconds, of what a COPY makes without a source for it: the clock must not reach
+    /// a layer.
+    pub(super) fn time_of_made(&self) -> i64 {
+        self.options.source_date_epoch.unwrap_or(0)
+    }
+
+    /// The moment, or what `SOURCE_DATE_EPOCH` says.
+    fn now(&self) -> String {
+        match self.options.source_date_epoch {
+            Some(seconds) => Timestamp::from_seconds(seconds).to_string(),
+            None => Timestamp::from(SystemTime::now()).to_string(),
+        }
+    }
+
+    /// The time of a cached step, unless `SOURCE_DATE_EPOCH` sets all times.
+    fn time(&self, cached: &str) -> String {
+        match self.options.source_date_epoch {
+            Some(_) => self.now(),
+            None => cached.to_owned(),
+        }
+    }
+
+    /// Writes the configuration and the manifest of the finished image.
+    pub(super) fn finish(&self, mut state: State) -> Result<Descriptor, Fault> {
+        for (name, value) in &self.options.labels {
+            state.config.runtime.labels.insert(name.clone(), value.clone());
+        }
+        state.config.created =
+            Some(state.created.clone().map_or_else(|| self.now(), |time| self.time(&time)));
+        let config = state.config.to_bytes();
+        self.store.put_blob(&config)?;
+        let config = Descriptor::of(media_type::OCI_CONFIG, &config);
+        let manifest =
+            crate::image::edit::manifest(&config, &state.layers).map_err(Fault::Image)?;
+        self.store.put_blob(&manifest.bytes)?;
+        Ok(manifest.descriptor)
+    }
+}

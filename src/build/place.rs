@@ -1,0 +1,131 @@
+//! [`Destination`]: where COPY, ADD and WORKDIR put things, by the reference's rules.
+
+use std::ffi::OsStr;
+use std::path::{Path, PathBuf};
+
+use super::error::Fault;
+use crate::dockerfile::Mode;
+use crate::rootfs::{Root, SideTable, clean};
+use crate::store::Snapshot;
+
+/// A directory's mode where nothing says another one.
+const DIRECTORY: u32 = 0o755;
+
+/// The last word of a COPY.
+#[derive(Debug)]
+pub(super) struct Destination {
+    /// As written, absolute.
+    path: PathBuf,
+    is_directory: bool,
+    owner: (u32, u32),
+    mode: Option<Mode>,
+    seconds: i64,
+    /// Directories that had to be made, outermost first.
+    made: Vec<PathBuf>,
+}
+
+impl Destination {
+    /// `several` things go to `text`, which means a directory then.
+    pub(super) fn new(text: &str, several: bool, root: &Root) -> Result<Self, Fault> {
+        let wanted = text.ends_with('/') || text.ends_with("/.");
+        let path = clean(Path::new(text));
+        let there = root.stat(&path)?;
+        let is_directory = there.is_some_and(|meta| meta.is_dir());
+        if wanted && there.is_some() && !is_directory {
+            return Err(Fault::NotADirectory(Path::new("/").join(path)));
+        }
+        if several && !wanted && !is_directory {
+            return Err(Fault::SeveralSources { destination: text.to_owned() });
+        }
+        let is_directory = wanted || is_directory;
+        let (owner, mode, seconds, made) = ((0, 0), None, 0, Vec::new());
+        Ok(Self { path, is_directory, owner, mode, seconds, made })
+    }
+
+    /// What the directories that have to be made get, and files that have no source.
+    pub(super) fn set_attributes(&mut self, owner: (u32, u32), mode: Option<&Mode>, seconds: i64) {
+        (self.owner, self.mode, self.seconds) = (owner, mode.cloned(), seconds);
+    }
+
+    /// COPY --link replaces links on the way to its destination where COPY follows them. Without
+    /// links it is the same; with links we do not have it yet.
+    pub(super) fn refuse_links(&self, root: &Root) -> Result<(), Fault> {
+        if root.resolve(&self.path)? == self.path {
+            return Ok(());
+        }
+        Err(Fault::Unsupported(format!(
+            "--link through the symbolic links of /{}",
+            self.path.display()
+        )))
+    }
+
+    /// Where a directory's contents go: the destination itself, made if it is not there.
+    pub(super) fn folder(&mut self, snapshot: &mut Snapshot<'_>) -> Result<PathBuf, Fault> {
+        let path = snapshot.root().resolve(&self.path)?;
+        self.make(&path, snapshot.root())?;
+        Ok(path)
+    }
+
+    /// Where a file goes: into the destination by its own name, or in its place. A link there is
+    /// followed, as in the reference.
+    pub(super) fn file(
+        &mut self,
+        name: &OsStr,
+        snapshot: &mut Snapshot<'_>,
+    ) -> Result<PathBuf, Fault> {
+        let root = snapshot.root();
+        let path = if self.is_directory { self.path.join(name) } else { self.path.clone() };
+        let path = root.resolve(&path)?;
+        let folder = path.parent().unwrap_or(Path::new("")).to_owned();
+        self.make(&folder, root)?;
+        if root.stat(&path)?.is_some_and(|meta| meta.is_dir()) {
+            return Err(Fault::IsADirectory(Path::new("/").join(path)));
+        }
+        Ok(path)
+    }
+
+    fn make(&mut self, path: &Path, root: &Root) -> Result<(), Fault> {
+        let made = root.create_dir_all(path, DIRECTORY).map_err(|error| match error {
+            crate::rootfs::Error::NotADirectory { .. } => {
+                Fault::NotADirectory(Path::new("/").join(path))
+            }
+            other => other.into(),
+        })?;
+        self.made.extend(made);
+        Ok(())
+    }
+
+    /// Writes a file that has no source.
+    pub(super) fn write(
+        &self,
+        path: &Path,
+        content: &[u8],
+        snapshot: &mut Snapshot<'_>,
+    ) -> Result<(), Fault> {
+        let mode = self.mode.as_ref().map_or(0o644, |mode| mode.apply(0o644, false));
+        snapshot.root().write_file(path, mode, content)?;
+        self.describe(path, snapshot)?;
+        Ok(snapshot.root().set_time(path, (self.seconds, 0))?)
+    }
+
+    fn describe(&self, path: &Path, snapshot: &mut Snapshot<'_>) -> Result<(), Fault> {
+        let (uid, gid) = self.owner;
+        let mut records: SideTable = std::mem::take(snapshot.new_records());
+        let done = snapshot.root().set_owner(path, uid, gid, &mut records);
+        *snapshot.new_records() = records;
+        Ok(done?)
+    }
+
+    /// Gives the directories that were made what they are to have; their times last, from the
+    /// inside out.
+    pub(super) fn finish(self, snapshot: &mut Snapshot<'_>) -> Result<(), Fault> {
+        for path in self.made.iter().rev() {
+            self.describe(path, snapshot)?;
+            if let Some(mode) = &self.mode {
+                snapshot.root().set_mode(path, mode.apply(DIRECTORY, true))?;
+            }
+            snapshot.root().set_time(path, (self.seconds, 0))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,100 @@
+//! [`State`]: an image in the making, as it stands between two instructions of a stage.
+
+use super::history;
+use super::scope::Scope;
+use crate::image::{Config, Descriptor, Digest, media_type};
+
+/// What `RUN` and other shell forms use when no `SHELL` was set.
+const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+
+/// The search path that every stage has which does not set its own.
+pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+
+/// Configuration, layers and variables so far.
+#[derive(Debug, Clone)]
+pub(super) struct State {
+    pub(super) config: Config,
+    /// The layers' blobs, the lowest first; as many as the configuration has diff IDs.
+    pub(super) layers: Vec<Descriptor>,
+    pub(super) scope: Scope,
+    /// A `CMD` stands in this stage: an `ENTRYPOINT` does not clear it then.
+    pub(super) own_command: bool,
+    /// When the latest step that had a time was made.
+    pub(super) created: Option<String>,
+}
+
+impl State {
+    /// What a stage begins with: a base image's configuration and layers, or nothing.
+    pub(super) fn new(mut config: Config, layers: &[Descriptor]) -> Self {
+        if config.runtime.env("PATH").is_none() {
+            config.runtime.set_env("PATH", PATH);
+        }
+        if config.runtime.working_dir.is_empty() {
+            "/".clone_into(&mut config.runtime.working_dir);
+        }
+        Self {
+            scope: Scope::of_environment(&config.runtime.env),
+            layers: layers.iter().map(as_oci).collect(),
+            own_command: false,
+            created: config.created.clone(),
+            config,
+        }
+    }
+
+    /// What `FROM` of this stage begins with: arguments and environment are inherited.
+    pub(super) fn inherit(&self) -> Self {
+        Self { own_command: false, ..self.clone() }
+    }
+
+    /// The chain ID of the layers so far.
+    pub(super) fn chain_id(&self) -> Option<Digest> {
+        self.config.chain_id()
+    }
+
+    pub(super) fn shell(&self) -> Vec<String> {
+        match &self.config.runtime.shell {
+            Some(shell) => shell.clone(),
+            None => SHELL.map(str::to_owned).to_vec(),
+        }
+    }
+
+    /// The working directory, absolute; as it was written otherwise.
+    pub(super) fn directory(&self) -> &str {
+        &self.config.runtime.working_dir
+    }
+
+    /// Adds a layer on top and its step to the history.
+    pub(super) fn push_layer(
+        &mut self,
+        layer: Descriptor,
+        diff_id: Digest,
+        by: String,
+        created: &str,
+    ) {
+        self.config.rootfs.diff_ids.push(diff_id);
+        self.layers.push(layer);
+        self.created = Some(created.to_owned());
+        self.remember(by, false, created);
+    }
+
+    /// Adds a step that made no layer to the history.
+    pub(super) fn push_change(&mut self, by: String, created: &str) {
+        self.created = Some(created.to_owned());
+        self.remember(by, true, created);
+    }
+
+    fn remember(&mut self, by: String, empty: bool, created: &str) {
+        let author = self.config.author.as_deref();
+        let entry = history::entry(by, empty, Some(created), author);
+        self.config.history.push(entry);
+    }
+}
+
+/// The manifest that we write is OCI's, so Docker's names for the same bytes are translated.
+fn as_oci(layer: &Descriptor) -> Descriptor {
+    let mut layer = layer.clone();
+    if layer.media_type == media_type::DOCKER_LAYER_GZIP {
+        media_type::OCI_LAYER_GZIP.clone_into(&mut layer.media_type);
+    }
+    layer
+}

@@ -1,0 +1,49 @@
+//! WORKDIR: a directory that is made if it is not there.
+
+use std::path::Path;
+
+use super::copy_step::absolute;
+use super::error::Fault;
+use super::execute::{Deed, Executor};
+use super::key::KeyMaker;
+use super::place::Destination;
+use super::state::State;
+use crate::dockerfile::{Expander, Workdir};
+use crate::rootfs::{Accounts, clean};
+use crate::store::Snapshot;
+
+/// Changes the configuration; None when the directory is `/`, which makes no layer.
+pub(super) fn plan<'d>(
+    executor: &Executor<'_>,
+    workdir: &Workdir,
+    state: &mut State,
+) -> Result<Option<Deed<'d>>, Fault> {
+    let get = |name: &str| state.scope.get(name).map(str::to_owned);
+    let path = Expander::new(executor.plan.escape, &get).word(&workdir.path)?;
+    let path = match absolute(state.directory(), &path).as_str() {
+        "/" => "/".to_owned(),
+        longer => longer.trim_end_matches('/').to_owned(),
+    };
+    state.config.runtime.working_dir.clone_from(&path);
+    if clean(Path::new(&path)).as_os_str().is_empty() {
+        return Ok(None);
+    }
+    let user = state.config.runtime.user.clone();
+    let seconds = executor.time_of_made();
+    let key = KeyMaker::new("workdir", state.chain_id().as_ref())
+        .field("path", &path)
+        .field("user", &user)
+        .field("time", seconds.to_string())
+        .finish();
+    let said = format!("WORKDIR {path}");
+    let act = move |snapshot: &mut Snapshot<'_>| {
+        let accounts = Accounts::read(snapshot.root())?;
+        // A name that the image does not know yet is no error before the next RUN.
+        let owner = accounts.file_owner(&user).map_or((0, 0), |owner| (owner.uid, owner.gid));
+        let mut destination = Destination::new(&format!("{path}/"), false, snapshot.root())?;
+        destination.set_attributes(owner, None, seconds);
+        destination.folder(snapshot)?;
+        destination.finish(snapshot)
+    };
+    Ok(Some(Deed { key, said, act: Box::new(act) }))
+}
