@@ -252,10 +252,15 @@ impl Connection {
             let trust = self.trust;
             self.http.send(&Request { trust, ..Request::new(Method::Get, url) })
         };
-        let Err(error) = ask(&https) else { return Ok(https) };
+        // Whatever else happens, somebody at the other end understood us.
+        let mute = |outcome: Result<Response, http::Error>| match outcome {
+            Err(error @ http::Error::Connect { .. }) => Some(error),
+            _ => None,
+        };
+        let Some(error) = mute(ask(&https)) else { return Ok(https) };
         // With a port the same listener was asked; without one, http has another port.
         let maybe = error.is_no_tls() || error.is_unreachable() && https.port().is_none();
-        if maybe && ask(&http).is_ok() {
+        if maybe && mute(ask(&http)).is_none() {
             return Ok(http);
         }
         Err(Error::Exchange { what: self.host.clone(), tries: 1, source: error })

@@ -15,7 +15,8 @@ use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
 use base64::engine::{DecodePaddingMode, GeneralPurposeConfig};
 use serde::Deserialize;
 
-use super::{Error, keeper};
+use super::Error;
+use super::keeper::Keeper;
 use crate::report::Reporter;
 
 /// The user name that stands for "the secret is an identity token".
@@ -158,9 +159,10 @@ impl File {
         reporter: &dyn Reporter,
     ) -> Result<Option<Found>, Error> {
         if let Some(name) = self.helper(host) {
-            match keeper::get(name, host) {
+            let keeper = Keeper::named(name)?;
+            match keeper.get(host) {
                 Ok(Some(credential)) => {
-                    return Ok(Some(Found { credential, place: keeper::program(name) }));
+                    return Ok(Some(Found { credential, place: keeper.shown() }));
                 }
                 Ok(None) => {}
                 Err(error) => {
@@ -346,6 +348,21 @@ mod tests {
         keyring.given = Some(Credential::new("me", "p"));
         let found = keyring.find("h", "x", &Silent).expect("given").expect("given");
         assert_eq!(found.credential, Credential::new("me", "p"));
+    }
+
+    #[test]
+    fn a_missing_helper_is_told_and_passed_over() {
+        let recorder = crate::report::Recorder::default();
+        for json in [
+            r#"{"credsStore":"bryo-test-missing","auths":{"h":{"username":"a"}}}"#,
+            r#"{"credHelpers":{"https://h/v1/":"bryo-test-missing"},"auths":{"h":{"username":"a"}}}"#,
+        ] {
+            let file: File = serde_json::from_str(json).expect(json);
+            let found = file.find(Path::new("auth.json"), "h", "x", &recorder).expect(json);
+            assert_eq!(found.expect("in the file").credential, Credential::new("a", ""));
+        }
+        let text = format!("{:?}", recorder.events());
+        assert_eq!(text.matches("docker-credential-bryo-test-missing: ").count(), 2, "{text}");
     }
 
     #[test]

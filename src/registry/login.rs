@@ -9,8 +9,9 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
+use super::Error;
 use super::credentials::{Credential, File, absent, canonical};
-use super::{Error, keeper};
+use super::keeper::Keeper;
 
 /// Where credentials are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -25,21 +26,23 @@ pub enum Place {
 /// `file`, or with the helper that `file` names for it. All else in the file stays as it is.
 pub fn remember(file: &Path, host: &str, credential: &Credential) -> Result<Place, Error> {
     let settings = File::read(file)?.unwrap_or_default();
-    let helper = settings.helper(host);
-    let entry = match (helper, credential) {
-        (Some(name), _) => {
-            keeper::store(name, host, credential)?;
-            json!({})
+    let keeper = settings.helper(host).map(Keeper::named).transpose()?;
+    let (entry, place) = match (keeper, credential) {
+        // An empty entry says that there is a secret elsewhere.
+        (Some(keeper), _) => {
+            keeper.store(host, credential)?;
+            (json!({}), Place::Helper(keeper.shown()))
         }
         (None, Credential::Basic { user, secret }) => {
-            json!({ "auth": STANDARD.encode(format!("{user}:{secret}")) })
+            let auth = STANDARD.encode(format!("{user}:{secret}"));
+            (json!({ "auth": auth }), Place::File(file.to_owned()))
         }
-        (None, Credential::IdentityToken(token)) => json!({ "identitytoken": token }),
-        (None, Credential::RegistryToken(token)) => json!({ "registrytoken": token }),
-    };
-    let place = match helper {
-        Some(name) => Place::Helper(keeper::program(name)),
-        None => Place::File(file.to_owned()),
+        (None, Credential::IdentityToken(token)) => {
+            (json!({ "identitytoken": token }), Place::File(file.to_owned()))
+        }
+        (None, Credential::RegistryToken(token)) => {
+            (json!({ "registrytoken": token }), Place::File(file.to_owned()))
+        }
     };
     edit(file, |auths| {
         auths.retain(|key, _| canonical(key) != canonical(host));
@@ -54,10 +57,10 @@ pub fn forget(files: &[PathBuf], host: &str) -> Result<Vec<Place>, Error> {
     let mut places = Vec::new();
     for file in files {
         let Some(settings) = File::read(file)? else { continue };
-        if let Some(name) = settings.helper(host)
-            && keeper::erase(name, host)?
+        if let Some(keeper) = settings.helper(host).map(Keeper::named).transpose()?
+            && keeper.erase(host)?
         {
-            places.push(Place::Helper(keeper::program(name)));
+            places.push(Place::Helper(keeper.shown()));
         }
         let changed = edit(file, |auths| {
             let before = auths.len();
