@@ -62,7 +62,8 @@ fn main() -> ExitCode {
     if let Some(code) = sandbox::second_stage(&args) {
         return code;
     }
-    let wanted = args.get(1).cloned().and_then(|word| word.into_string().ok()).unwrap_or_default();
+    let words: Vec<_> =
+        args.iter().skip(1).filter_map(|word| word.clone().into_string().ok()).collect();
     let marker = env::var_os(sandbox::MARKER);
     let mut out = io::stdout();
     // Root of a user namespace may have nobody else to become.
@@ -75,11 +76,14 @@ fn main() -> ExitCode {
         return ExitCode::from(8);
     }
 
-    if let Some(task) = TASKS.iter().find(|(name, _)| *name == wanted) {
+    if let Some(task) = TASKS.iter().find(|(name, _)| words.iter().any(|word| word == name)) {
         return task.1();
     }
     let mut failed = 0;
-    for (name, test) in TESTS.iter().filter(|(name, _)| name.contains(&wanted)) {
+    // Options are meant for the usual harness.
+    let filters: Vec<_> = words.iter().filter(|word| !word.starts_with('-')).collect();
+    let wanted = |name: &str| filters.is_empty() || filters.iter().any(|word| name.contains(*word));
+    for (name, test) in TESTS.iter().filter(|(name, _)| wanted(name)) {
         let result = panic::catch_unwind(test);
         failed += usize::from(result.is_err());
         let word = if result.is_ok() { "ok" } else { "FAILED" };
