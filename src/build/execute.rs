@@ -11,7 +11,7 @@ use super::plan::{Origin, Plan};
 use super::scope::Given;
 use super::state::State;
 use super::{Options, Services, copy_step, run_step, workdir_step};
-use crate::dockerfile::{self, Arg, Expander, Instruction, Located, Span, parse_trigger};
+use crate::dockerfile::{self, Arg, Expander, Instruction, Located, parse_trigger};
 use crate::image::{Descriptor, Digest, Platform, Reference, Timestamp, media_type};
 use crate::layer::{self, PackOptions};
 use crate::report::{self, Activity, Outcome, Reporter};
@@ -35,7 +35,6 @@ pub(super) struct Executor<'a> {
 pub(super) struct Step<'s> {
     /// The number of its stage.
     pub(super) stage: usize,
-    pub(super) span: Span,
     pub(super) activity: Activity,
     pub(super) state: &'s mut State,
 }
@@ -136,21 +135,26 @@ impl<'a> Executor<'a> {
             }
         }
         let running = report::start(self.reporter, title, None);
-        let step = Step { stage, span, activity: running.activity(), state };
-        let outcome = self.perform(&located.value, step).map_err(|fault| Error::at(span, fault))?;
+        let mut step = Step { stage, activity: running.activity(), state };
+        let outcome =
+            self.perform(&located.value, &mut step).map_err(|fault| Error::at(span, fault))?;
         running.finish(outcome);
         Ok(())
     }
 
-    fn perform(&mut self, instruction: &Instruction, step: Step<'_>) -> Result<Outcome, Fault> {
+    fn perform(
+        &mut self,
+        instruction: &Instruction,
+        step: &mut Step<'_>,
+    ) -> Result<Outcome, Fault> {
         match instruction {
             Instruction::Arg(arg) => self.declare(arg, step.state).map(|()| Outcome::Done),
             Instruction::Run(run) => {
-                let deed = run_step::plan(self, run, &step)?;
+                let deed = run_step::plan(self, run, step)?;
                 self.layer(deed, step.state)
             }
             Instruction::Copy(_) | Instruction::Add(_) => {
-                let deed = copy_step::plan(self, instruction, &step)?;
+                let deed = copy_step::plan(self, instruction, step)?;
                 self.layer(deed, step.state)
             }
             Instruction::Workdir(workdir) => match workdir_step::plan(self, workdir, step.state)? {
@@ -265,7 +269,7 @@ impl<'a> Executor<'a> {
 
     /// The unpacked layers below the next step.
     pub(super) fn trees(&self, state: &State) -> Result<Vec<Tree>, Fault> {
-        self.store.trees(&state.config).ok_or_else(|| Fault::NotUnpacked)
+        self.store.trees(&state.config).ok_or(Fault::NotUnpacked)
     }
 
     /// The time, in seconds, of what a COPY makes without a source for it: the clock must not reach

@@ -22,6 +22,7 @@ mod scope;
 mod state;
 mod workdir_step;
 
+use std::fmt;
 use std::path::PathBuf;
 
 pub use error::{Error, Fault};
@@ -84,6 +85,12 @@ pub struct Services<'a> {
     pub images: &'a dyn Images,
     /// The search path for programs of this machine (`host:`).
     pub path: &'a str,
+}
+
+impl fmt::Debug for Services<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Services").field("path", &self.path).finish_non_exhaustive()
+    }
 }
 
 /// Where images come from that the store does not have.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::error::{Error, Fault};
 use super::scope::{Given, Globals};
-use crate::dockerfile::{self, Dockerfile, Expander, Instruction, Located, Source};
+use crate::dockerfile::{self, Dockerfile, Expander, Instruction, Located};
 use crate::image::{Platform, Reference};
 
 /// A Dockerfile's stages with everything resolved that needs neither disk nor network.
@@ -196,16 +196,6 @@ impl Plan {
             _ => None,
         });
         heads.chain(inner.flatten()).map(|argument| argument.name.raw().to_owned()).collect()
-    }
-
-    /// Whether any needed step reads the build context.
-    pub(super) fn reads_context(&self, order: &[usize]) -> bool {
-        let path = |source: &Source| matches!(source, Source::Path(_));
-        order.iter().flat_map(|number| &self.stages[*number].steps).any(|step| match &step.value {
-            Instruction::Copy(copy) => copy.from.is_none() && copy.sources.iter().any(path),
-            Instruction::Add(add) => add.sources.iter().any(path),
-            _ => false,
-        })
     }
 }
 

@@ -81,7 +81,7 @@ impl Mounted {
 impl Drop for Mounted {
     fn drop(&mut self) {
         // The mount namespace ends with the process, if this fails.
-        let _ = self.unmount();
+        drop(self.unmount());
     }
 }
 
