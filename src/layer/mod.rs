@@ -7,6 +7,8 @@ pub mod compress;
 mod diff;
 mod merge;
 mod pack;
+#[cfg(test)]
+mod text;
 mod unpack;
 mod whiteout;
 

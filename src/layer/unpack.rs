@@ -10,6 +10,7 @@ use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use super::Error;
 use super::archive::{Entry, EntryKind, Reader};
@@ -159,7 +160,7 @@ impl<'r> Unpacker<'r> {
                 return self.delete(&place);
             }
             (Name::Hide, Purpose::Layer) => {
-                let dir = Place::of(std::rc::Rc::clone(self.place(&path)?.dir()));
+                let dir = Place::of(Rc::clone(self.place(&path)?.dir()));
                 return Ok(whiteout::set_opaque(&dir)?);
             }
             (Name::Nothing, Purpose::Layer) => return Ok(()),
@@ -236,9 +237,12 @@ impl<'r> Unpacker<'r> {
             self.state.done.records.root_implied = false;
         } else if !place.make_dir()? {
             let there = place.meta(&self.state.done.records)?;
-            if there.is_none_or(|meta| meta.real_kind != FileType::Dir) {
-                self.replacing(place, || place.make_dir())?;
-                self.state.hide(place)?;
+            match there {
+                Some(meta) if meta.is_dir() => place.unlock(meta.mode)?,
+                _ => {
+                    self.replacing(place, || place.make_dir())?;
+                    self.state.hide(place)?;
+                }
             }
         }
         self.state.done.implied.remove(&path);
@@ -428,11 +432,14 @@ impl State {
 
     /// Remembers mode and time of a directory that was there before and is about to change.
     fn keep_time(&mut self, place: &Place) -> Result<(), Error> {
-        if matches!(self.purpose, Purpose::Archive { .. })
-            && !self.unfinished.contains_key(place.dir().path())
-            && let Some(meta) =
-                Place::of(std::rc::Rc::clone(place.dir())).meta(&SideTable::default())?
+        if matches!(self.purpose, Purpose::Layer)
+            || self.unfinished.contains_key(place.dir().path())
         {
+            return Ok(());
+        }
+        let dir = Place::of(Rc::clone(place.dir()));
+        if let Some(meta) = dir.meta(&SideTable::default())? {
+            dir.unlock(meta.mode)?;
             self.unfinished.insert(place.dir().path().to_owned(), (meta.mode, meta.mtime));
         }
         Ok(())
@@ -508,3 +515,6 @@ fn write_without_holes(file: &File, bytes: &[u8], offset: u64) -> io::Result<Opt
     }
     Ok(written)
 }
+
+#[cfg(test)]
+mod tests;

@@ -15,6 +15,7 @@
 use std::ffi::{OsStr, OsString};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::Path;
+use std::rc::Rc;
 
 use super::Error;
 use crate::rootfs::{self, FileType, Meta, Place};
@@ -99,7 +100,7 @@ pub(super) fn put(place: &Place) -> Result<(), rootfs::Error> {
     let file = place.create()?.ok_or_else(exists)?;
     mark(place, WHITEOUT_MARK, b"y")?;
     place.finish(&file, 0, (0, 0))?;
-    let dir = Place::of(std::rc::Rc::clone(place.dir()));
+    let dir = Place::of(Rc::clone(place.dir()));
     if is_opaque(&dir)? { Ok(()) } else { mark(&dir, OPAQUE_MARK, b"x") }
 }
 

@@ -213,8 +213,11 @@ impl<'c> Copier<'c> {
     }
 
     fn take_dir(&mut self, source: &Path, meta: &Meta, place: &Place) -> Result<()> {
-        if !place.make_dir()? && place.stat()?.is_none_or(|stat| stat.kind != FileType::Dir) {
-            return Err(Error::NotADirectory { path: place.shown() });
+        if !place.make_dir()? {
+            match place.stat()? {
+                Some(stat) if stat.kind == FileType::Dir => place.unlock(stat.mode)?,
+                _ => return Err(Error::NotADirectory { path: place.shown() }),
+            }
         }
         self.copied.paths += 1;
         let original = self.source(source)?;
@@ -310,3 +313,6 @@ impl<'c> Copier<'c> {
         self.options.time.unwrap_or(meta.mtime)
     }
 }
+
+#[cfg(test)]
+mod tests;

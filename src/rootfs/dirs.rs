@@ -20,7 +20,7 @@ use crate::sys::path::{self as kernel, FileType, Stat, Want};
 const CAPACITY: usize = 256;
 
 /// The limit of the kernel's own resolution (`MAXSYMLINKS`).
-const MAX_LINKS: usize = 40;
+pub(super) const MAX_LINKS: usize = 40;
 
 /// An open directory of a root.
 #[derive(Debug)]
@@ -218,7 +218,7 @@ fn open(place: &Place, path: &Path) -> Result<Option<Dir>> {
 
 const ELOOP: i32 = 40;
 
-fn too_many_links(path: &Path) -> crate::sys::Error {
+pub(super) fn too_many_links(path: &Path) -> crate::sys::Error {
     crate::sys::Error {
         call: format!("following {}", path.display()),
         source: io::Error::from_raw_os_error(ELOOP),
@@ -227,7 +227,7 @@ fn too_many_links(path: &Path) -> crate::sys::Error {
 
 /// Directory and last name. A path that ends in `..`, or is the root, is a directory whose name is
 /// `.`.
-pub(super) fn split(path: &Path) -> (&Path, &OsStr) {
+fn split(path: &Path) -> (&Path, &OsStr) {
     match (path.parent(), path.file_name()) {
         (Some(parent), Some(name)) => (parent, name),
         _ => (path, OsStr::new(".")),
@@ -235,7 +235,7 @@ pub(super) fn split(path: &Path) -> (&Path, &OsStr) {
 }
 
 /// The names in a path that lead anywhere, the first one on top.
-fn names_reversed(path: &Path) -> Vec<OsString> {
+pub(super) fn names_reversed(path: &Path) -> Vec<OsString> {
     let component = |component| match component {
         Component::Normal(name) => Some(name.to_owned()),
         Component::ParentDir => Some("..".into()),

@@ -419,7 +419,7 @@ mod tests {
         let json = table.to_json();
         assert_eq!(SideTable::from_json(&json).expect("our own JSON"), table);
         assert_eq!(table.iter().count(), 2);
-        assert!(SideTable::from_json(b"[]").is_err());
+        assert!(SideTable::from_json(b"{\"records\": 1}").is_err());
     }
 
     #[test]

@@ -303,6 +303,11 @@ impl Place {
             .map_err(|source| Error::Attributes { path: self.shown(), source })
     }
 
+    /// Lets its owner change a directory of that mode, which is to get its final one later.
+    pub fn unlock(&self, mode: u32) -> Result<()> {
+        if mode & 0o700 == 0o700 { Ok(()) } else { self.set_mode(mode | 0o700) }
+    }
+
     /// Sets the times of access and of modification; of a symbolic link, its own.
     pub fn set_time(&self, time: Time) -> Result<()> {
         kernel::set_times_at(self.dir.fd(), &self.name, time)

@@ -128,3 +128,61 @@ fn taken(error: &sys::Error) -> bool {
             | io::ErrorKind::NotADirectory
     )
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs::{self, Permissions};
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    fn lock(path: &Path, mode: u32) {
+        fs::set_permissions(path, Permissions::from_mode(mode)).expect("permissions");
+    }
+
+    #[test]
+    fn trees_go_whatever_their_modes_are() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let tree = dir.path().join("tree");
+        let kept = dir.path().join("kept");
+        fs::create_dir_all(tree.join("a/b/c")).expect("directories");
+        fs::create_dir_all(tree.join("work/work")).expect("directories");
+        fs::write(tree.join("a/b/c/f"), "f").expect("a file");
+        fs::write(tree.join("a/f"), "f").expect("a file");
+        fs::create_dir(&kept).expect("a directory");
+        fs::write(kept.join("f"), "f").expect("a file");
+        symlink(&kept, tree.join("a/link")).expect("a link");
+        lock(&tree.join("a/b/c/f"), 0);
+        lock(&tree.join("work/work"), 0);
+        for (path, mode) in [("a/b/c", 0o500), ("a/b", 0), ("a", 0o400), ("", 0o100)] {
+            lock(&tree.join(path), mode);
+        }
+        assert!(remove_tree(&tree).expect("it goes"));
+        assert!(!tree.exists());
+        assert!(kept.join("f").exists());
+        assert!(!remove_tree(&tree).expect("nothing is there"));
+        assert!(!remove_tree(&tree.join("x/y")).expect("nothing is there"));
+        assert!(remove_tree(&kept.join("f")).expect("a file goes too"));
+        assert!(remove_tree(Path::new("/")).is_err());
+    }
+
+    #[test]
+    fn no_tree_is_too_deep() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let mut here: OwnedFd = kernel::open_root(dir.path()).expect("a directory");
+        for depth in 0..3000 {
+            kernel::make_dir_at(&here, OsStr::new("deep"), 0o700).expect("a directory");
+            if depth % 100 == 0 {
+                kernel::create_at(&here, OsStr::new("f"), 0o600).expect("a file");
+            }
+            here =
+                kernel::open_at(&here, OsStr::new("deep"), Want::Directory).expect("a directory");
+        }
+        assert!(remove_tree(&dir.path().join("deep")).expect("it goes"));
+        assert_eq!(
+            fs::read_dir(dir.path()).expect("a directory").count(),
+            1,
+            "only the topmost file is left"
+        );
+    }
+}
