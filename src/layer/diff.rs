@@ -54,3 +54,98 @@ pub fn changes_of_upper(upper: &Root, below: &mut Below) -> Result<Vec<Change>, 
     }
     Ok(changes)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::text::{archive, draw, lines};
+    use crate::layer::unpack;
+
+    /// A tree as the kernel would leave it in an upper directory: a layer's own tree looks the same.
+    fn tree(text: &str) -> (tempfile::TempDir, Root, SideTable) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = Root::open(dir.path()).expect("a root");
+        let done = unpack(archive(text).as_slice(), &root).expect(text);
+        (dir, root, done.records)
+    }
+
+    fn shown(changes: &[Change]) -> Vec<String> {
+        changes
+            .iter()
+            .map(|change| match change {
+                Change::Put(path) => format!("+{}", path.display()),
+                Change::Delete(path) => format!("-{}", path.display()),
+                Change::Hide(path) => format!("!{}", path.display()),
+            })
+            .collect()
+    }
+
+    #[test]
+    fn an_upper_directory_is_told_as_changes() {
+        let lowest = tree("d . 711 @1:1\nd a\nf a/x 1\nd a/d\nf a/d/y 2\nf b 1\nd c\nf c/z 1");
+        let middle = tree("d a\nf a/.wh.x\nf c 2\nd e\nf e/f 1");
+        let trees = [lowest, middle];
+        let rows = [
+            ("d . 711 @1:1", ""),
+            ("d . 700 @1:1", "+"),
+            ("d . 711", "+"),
+            ("d . 711 @1:1\nf a-b 1\nd a\nf a/new 1\nf aa 1", "+a +a/new +a-b +aa"),
+            ("d . 711 @1:1\nf .wh.b\nf .wh.nothing", "-b"),
+            // Deleted by the middle layer, or hidden by it.
+            ("d . 711 @1:1\nf a/.wh.x\nf a/.wh.d", "+a -a/d"),
+            ("d . 711 @1:1\nf c/.wh.z", "+c"),
+            // Opaque, with something and with nothing below.
+            ("d . 711 @1:1\nd a\nf a/.wh..wh..opq\nf a/n 1", "+a !a +a/n"),
+            ("d . 711 @1:1\nd a/d\nf a/d/.wh..wh..opq", "+a +a/d !a/d"),
+            ("d . 711 @1:1\nd new\nf new/.wh..wh..opq", "+new"),
+            ("d . 711 @1:1\nd c\nf c/.wh..wh..opq", "+c"),
+            ("d . 711 @1:1\ns b -> x\np p\nc dev 0:0", "+b +dev +p"),
+        ];
+        for (upper, changes) in rows {
+            let (_dir, upper_root, _) = tree(upper);
+            let mut below = Below::new(
+                trees.iter().map(|(_, root, table)| (root.path().to_owned(), table.clone())),
+            );
+            let found = changes_of_upper(&upper_root, &mut below).expect(upper);
+            let changes: Vec<_> = changes.split(' ').filter(|word| !word.is_empty()).collect();
+            // A change of the root directory alone is shown as nothing but its sign.
+            assert_eq!(shown(&found), changes, "{upper}");
+            assert!(found.is_sorted_by_key(|change| change.path()));
+        }
+    }
+
+    #[test]
+    fn sockets_count_as_gone() {
+        let lower = tree("f s 1");
+        let (_dir, upper, _) = tree("d t");
+        let _sockets = ["s", "new"].map(|name| {
+            std::os::unix::net::UnixListener::bind(upper.path().join(name)).expect("a socket")
+        });
+        let mut below = Below::new([(lower.1.path().to_owned(), lower.2)]);
+        let changes = changes_of_upper(&upper, &mut below).expect("changes");
+        assert_eq!(shown(&changes), ["-s", "+t"]);
+    }
+
+    #[test]
+    fn records_are_those_of_the_highest_tree_that_has_the_path() {
+        let trees = [
+            tree(
+                "d . 700\ns a -> x @1:1\ns b -> x @2:2\nd d\ns d/c -> x @3:3\nd e\ns e/c -> x @4:4\ns f -> x @5:5",
+            ),
+            tree("s a -> y\nf .wh.b\nf d 1\nd e\nf e/.wh..wh..opq\ns g -> x @6:6"),
+        ];
+        let mut below = Below::new(
+            trees.iter().map(|(_, root, table)| (root.path().to_owned(), table.clone())),
+        );
+        let records = below.records().expect("records");
+        let found: Vec<_> = records
+            .iter()
+            .map(|(path, record)| (path.to_str().expect("text"), record.uid))
+            .collect();
+        assert_eq!(found, [("f", 5), ("g", 6)]);
+        assert!(!records.root_implied);
+        let (_dir, root, _) = tree("");
+        below.apply_root(&root).expect("attributes");
+        assert_eq!(draw(&root, &SideTable::default()), lines("d . m=700"));
+    }
+}

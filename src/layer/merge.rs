@@ -22,10 +22,7 @@ pub fn merge(trees: &[(&Root, &SideTable)], into: &Root, lowest: bool) -> Result
     for (tree, records) in trees {
         let mut from = tree.dirs()?;
         for found in Walk::new(tree, Path::new(""), records) {
-            let found = found?;
-            if !(found.path.as_os_str().is_empty() && records.root_implied) {
-                merge.add(tree, records, &mut from, &found)?;
-            }
+            merge.add(tree, records, &mut from, &found?)?;
         }
     }
     for (path, (mode, time)) in merge.unfinished.into_iter().rev() {
@@ -109,6 +106,7 @@ impl Merge<'_> {
                     }
                 }
             }
+            Some(_) if place.is_root() && records.root_implied => {}
             Some(meta) if meta.is_dir() && !opaque => {
                 for name in place.xattrs()?.into_keys() {
                     if let Some(name) = name.to_str() {
@@ -116,8 +114,9 @@ impl Merge<'_> {
                     }
                 }
             }
-            Some(meta) => {
-                hides |= whiteout::is_whiteout(place, &meta)?;
+            // A whiteout or a file of a lower tree: it hid what is further below.
+            Some(_) => {
+                hides = true;
                 self.clear(place)?;
                 place.make_dir()?;
             }
@@ -127,6 +126,9 @@ impl Merge<'_> {
         }
         if hides && !self.lowest {
             whiteout::set_opaque(place)?;
+        }
+        if place.is_root() && records.root_implied {
+            return Ok(());
         }
         let mut record = source.record(records)?.unwrap_or_default();
         let mut xattrs = std::mem::take(&mut record.xattrs);
@@ -157,5 +159,88 @@ pub(super) fn forget_below<T>(map: &mut BTreeMap<PathBuf, T>, path: &Path) {
         map.range(path.to_path_buf()..).take_while(below).map(|(key, _)| key.clone()).collect();
     for key in keys {
         map.remove(&key);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::text::{archive, draw, lines};
+    use crate::layer::unpack;
+
+    fn tree(text: &str) -> (tempfile::TempDir, Root, SideTable) {
+        let dir = tempfile::tempdir().expect("a directory");
+        let root = Root::open(dir.path()).expect("a root");
+        let records = unpack(archive(text).as_slice(), &root).expect(text).records;
+        (dir, root, records)
+    }
+
+    #[test]
+    fn trees_become_one() {
+        let lowest = "d . 711 t=1\nd a 700 t=2 x.user.a=1 x.user.b=1\nf a/x 1 @1:1\nd a/d\nf a/d/y 2\nf b 1\nd c\nf c/z 1\ns l -> q @5:5";
+        // Layers above, the merger with nothing below, and the one with something below.
+        let rows: [(&[&str], &str, &str); 9] = [
+            (
+                &[],
+                "d . m=711 t=1\nd a m=700 t=2 x.user.a=1 x.user.b=1\nd a/d\nf a/d/y 2\nf a/x 1 @1:1\nf b 1\nd c\nf c/z 1\ns l -> q @5:5",
+                "",
+            ),
+            (
+                &["f .wh.a\nf .wh.l\nf .wh.nothing", "f b 2\nh b2 -> b"],
+                "d . m=711 t=1\nf b 2\nh b2 -> b\nd c\nf c/z 1",
+                "d . m=711 t=1\nw a\nf b 2\nh b2 -> b\nd c\nf c/z 1\nw l\nw nothing",
+            ),
+            (
+                &["d . 700 t=9\nd a 755 t=3 x.user.b=2\nf a/n 1\nf .wh.b\nf .wh.c\nf .wh.l"],
+                "d . m=700 t=9\nd a t=3 x.user.b=2\nd a/d\nf a/d/y 2\nf a/n 1\nf a/x 1 @1:1",
+                "d . m=700 t=9\nd a t=3 x.user.b=2\nd a/d\nf a/d/y 2\nf a/n 1\nf a/x 1 @1:1\nw b\nw c\nw l",
+            ),
+            (
+                &["d a\nf a/.wh..wh..opq\nf a/n 1\nf .wh.b\nf .wh.c\ns l -> r"],
+                "d . m=711 t=1\nd a\nf a/n 1\ns l -> r",
+                "d . m=711 t=1\nd a !\nf a/n 1\nw b\nw c\ns l -> r",
+            ),
+            (
+                &["f .wh.a\nf .wh.b\nf .wh.c\nf .wh.l", "d a\nf a/n 1"],
+                "d . m=711 t=1\nd a\nf a/n 1",
+                "d . m=711 t=1\nd a !\nf a/n 1\nw b\nw c\nw l",
+            ),
+            (
+                &["f a 1\nd b\nf b/n 1\ns c -> b\nd l"],
+                "d . m=711 t=1\nf a 1\nd b\nf b/n 1\ns c -> b\nd l",
+                "d . m=711 t=1\nf a 1\nd b !\nf b/n 1\ns c -> b\nd l !",
+            ),
+            (&["d .\nf .wh..wh..opq\nf n 1"], "d .\nf n 1", "d . !\nf n 1"),
+            (&["f .wh..wh..opq\nf n 1"], "d . m=711 t=1\nf n 1", "d . m=711 t=1 !\nf n 1"),
+            (
+                &["f a/d/y 3", "f a/d/.wh.y\nf .wh.b\nf .wh.c\nf .wh.l"],
+                "d . m=711 t=1\nd a\nd a/d\nf a/x 1 @1:1",
+                "d . m=711 t=1\nd a\nd a/d\nw a/d/y\nf a/x 1 @1:1\nw b\nw c\nw l",
+            ),
+        ];
+        for (above, alone, upon) in rows {
+            let mut trees = vec![tree(lowest)];
+            trees.extend(above.iter().map(|text| tree(text)));
+            let trees: Vec<_> = trees.iter().map(|(_, root, records)| (root, records)).collect();
+            for (lowest, expected) in [(true, alone), (false, upon)] {
+                let dir = tempfile::tempdir().expect("a directory");
+                let into = Root::open(dir.path()).expect("a root");
+                let records = merge(&trees, &into, lowest).expect("a tree");
+                let expected = if expected.is_empty() { alone } else { expected };
+                assert_eq!(draw(&into, &records), lines(expected), "{above:?}, {lowest}");
+            }
+        }
+    }
+
+    #[test]
+    fn files_are_not_copied() {
+        let (_dir, root, records) = tree("f a 1\ns l -> a");
+        let dir = tempfile::tempdir().expect("a directory");
+        let into = Root::open(dir.path()).expect("a root");
+        merge(&[(&root, &records)], &into, true).expect("a tree");
+        for path in ["a", "l"] {
+            let meta = |root: &Root| root.lstat(Path::new(path)).expect(path).expect(path);
+            assert_eq!(meta(&root).identity(), meta(&into).identity(), "{path}");
+        }
     }
 }

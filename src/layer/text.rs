@@ -117,7 +117,7 @@ pub(super) fn draw(root: &Root, records: &SideTable) -> String {
                 word(format!("-> {}", root.read_link(&path).expect("a link").display()));
             }
             (None, FileType::Char | FileType::Block) => {
-                word(format!("{}:{}", meta.rdev.0, meta.rdev.1))
+                word(format!("{}:{}", meta.rdev.0, meta.rdev.1));
             }
             _ => {}
         }

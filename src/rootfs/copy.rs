@@ -24,6 +24,9 @@ pub enum Choice {
     Search,
 }
 
+/// Decides about a file by its path in the source.
+pub type Chooser<'o> = dyn Fn(&Path, &Meta) -> Choice + 'o;
+
 /// What a copy changes on the way. By default nothing: owners, modes, times, attributes and hard
 /// links among the copied files stay.
 #[derive(Clone, Copy, Default)]
@@ -38,7 +41,7 @@ pub struct CopyOptions<'o> {
     /// file are not meant for an image.
     pub no_xattrs: bool,
     /// Which files come along, by path in the source.
-    pub choose: Option<&'o dyn Fn(&Path, &Meta) -> Choice>,
+    pub choose: Option<&'o Chooser<'o>>,
 }
 
 impl fmt::Debug for CopyOptions<'_> {

@@ -25,7 +25,7 @@ mod root;
 mod walk;
 
 pub use accounts::{Accounts, Group, Owner, User};
-pub use copy::{Choice, Copied, Copier, CopyOptions};
+pub use copy::{Choice, Chooser, Copied, Copier, CopyOptions};
 pub use dirs::{Dir, Dirs};
 pub use meta::{FileType, Meta, Time, Xattrs, is_portable};
 pub use owner::{Device, DeviceKind, Record, SideTable};

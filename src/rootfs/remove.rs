@@ -2,12 +2,12 @@
 
 use std::ffi::{OsStr, OsString};
 use std::io;
-use std::os::fd::{AsFd, BorrowedFd, OwnedFd};
+use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
 use std::path::{Path, PathBuf};
 
 use super::{Error, Result};
+use crate::sys;
 use crate::sys::path::{self as kernel, FileType, Want};
-use crate::sys::{self};
 
 /// A directory deeper than this is moved up before it is emptied, so that no tree needs more
 /// descriptors than we may have.

@@ -3,9 +3,12 @@
 use std::fs;
 use std::os::unix::fs::MetadataExt as _;
 
+use proptest::prelude::*;
+
 use super::*;
-use crate::layer::Below;
+use crate::layer::compress::Compression;
 use crate::layer::text::{archive, draw, lines};
+use crate::layer::{Below, PackOptions, pack_tree};
 
 fn empty() -> (tempfile::TempDir, Root) {
     let dir = tempfile::tempdir().expect("a directory");
@@ -317,4 +320,155 @@ fn the_whole_input_is_read_and_what_is_cut_is_an_error() {
     assert!(input.is_empty());
     let (_dir, root) = empty();
     assert!(unpack(&tar[..700], &root).is_err());
+}
+
+/// A tree of a few files of all kinds, drawn.
+fn any_tree() -> impl Strategy<Value = String> {
+    let attributes =
+        (0..3_u32, 0..3_u32, 0..0o10000_u32, -5..5_i64, proptest::option::of("[a-z]{1,3}"));
+    let file = (0..7_u8, "[a-zA-Z0-9]{0,9}", attributes);
+    let name = prop_oneof!["[abc]{1,2}", "[a-c]\\.[wh]{1,2}", "é{1,70}", "[a-z]{90,120}"];
+    proptest::collection::btree_map(proptest::collection::vec(name, 1..4), file, 0..25).prop_map(
+        |files| {
+            let mut text = BTreeMap::from([(PathBuf::new(), "d .".to_owned())]);
+            let mut names = Vec::new();
+            for (path, (kind, word, (uid, gid, mode, time, xattr))) in files {
+                let path: PathBuf = path.iter().collect();
+                // What is not a directory has nothing in it.
+                if path
+                    .ancestors()
+                    .any(|above| text.get(above).is_some_and(|line| !line.starts_with('d')))
+                {
+                    continue;
+                }
+                for above in
+                    path.ancestors().skip(1).filter(|above| above.components().next().is_some())
+                {
+                    text.entry(above.to_owned())
+                        .or_insert_with(|| format!("d {}", above.display()));
+                }
+                let (shown, usual) = (path.display(), if kind == 0 { 0o755 } else { 0o644 });
+                let mut line = match kind {
+                    0 => format!("d {shown}"),
+                    1 => format!("s {shown} -> /{word}"),
+                    2 => format!("p {shown}"),
+                    3 => format!("c {shown} {uid}:{}", mode * 77),
+                    4 if !names.is_empty() => {
+                        let mut all = [names.swap_remove(0), path];
+                        all.sort();
+                        let [first, second] = all;
+                        let line =
+                            text.remove(&first).or_else(|| text.remove(&second)).expect("a file");
+                        let words = line
+                            .splitn(3, ' ')
+                            .nth(2)
+                            .map_or(String::new(), |rest| format!(" {rest}"));
+                        text.insert(first.clone(), format!("f {}{words}", first.display()));
+                        text.insert(
+                            second.clone(),
+                            format!("h {} -> {}", second.display(), first.display()),
+                        );
+                        continue;
+                    }
+                    _ => {
+                        names.push(path.clone());
+                        format!("f {shown}{}{word}", if word.is_empty() { "" } else { " " })
+                    }
+                };
+                // The owner must be able to look at it all, outside of a user namespace too.
+                let mode = mode | if kind == 0 { 0o700 } else { 0o600 };
+                if mode != usual && kind != 1 {
+                    line += &format!(" m={mode:o}");
+                }
+                if (uid, gid) != (0, 0) {
+                    line += &format!(" @{uid}:{gid}");
+                }
+                if time != 0 {
+                    line += &format!(" t={time}");
+                }
+                if let Some(value) = xattr {
+                    line += &format!(" x.user.k={value}");
+                }
+                text.insert(path, line);
+            }
+            text.into_values().fold(String::new(), |all, line| all + &line + "\n")
+        },
+    )
+}
+
+/// Entries that contradict each other, lead everywhere and delete anything.
+fn any_attack() -> impl Strategy<Value = String> {
+    let name = prop_oneof![
+        "a",
+        "b",
+        "c",
+        Just("..".into()),
+        Just(".wh.a".into()),
+        Just(".wh..wh..opq".into())
+    ];
+    let path = proptest::collection::vec(name, 1..5).prop_map(|names| names.join("/"));
+    let kind = proptest::sample::select(vec!["d", "f", "s", "h", "p", "c"]);
+    let entry = (kind, path.clone(), path, proptest::bool::ANY).prop_map(
+        |(kind, path, target, absolute)| {
+            let slash = if absolute { "/" } else { "" };
+            match kind {
+                "s" => format!("s {path} -> {slash}{target}"),
+                "h" => format!("h {path} -> {slash}{target}"),
+                "c" => format!("c {path} 1:2"),
+                "d" => format!("d {path}"),
+                _ => format!("{kind} {slash}{path}"),
+            }
+        },
+    );
+    proptest::collection::vec(entry, 1..40).prop_map(|entries| entries.join("\n"))
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn a_tree_survives_being_packed_and_unpacked(text in any_tree()) {
+        let (_dir, root, done) = unpacked(&text);
+        prop_assert_eq!(&draw(&root, &done.records), &text);
+        let options = PackOptions { compression: Compression::None, ..PackOptions::default() };
+        let mut tar = Vec::new();
+        let layer = pack_tree(&root, &done.records, &options, &mut tar).expect("a layer");
+        let (_dir, again) = empty();
+        let done = unpack(tar.as_slice(), &again).expect("a tree");
+        prop_assert!(done.is_self_contained() && !done.records.root_implied);
+        prop_assert_eq!(&draw(&again, &done.records), &text);
+        let mut same = Vec::new();
+        let once_more = pack_tree(&again, &done.records, &options, &mut same).expect("a layer");
+        prop_assert_eq!(layer, once_more);
+    }
+
+    #[test]
+    fn no_archive_leaves_the_root(text in any_attack()) {
+        let outside = tempfile::tempdir().expect("a directory");
+        for (name, inside) in [("a", "x"), ("b", "y"), ("c", "z")] {
+            fs::create_dir(outside.path().join(name)).expect("a directory");
+            fs::write(outside.path().join(name).join(inside), "kept").expect("a file");
+        }
+        let outer = Root::open(outside.path()).expect("a root");
+        let before = draw(&outer, &SideTable::default());
+        let inside = tempfile::tempdir_in(outside.path()).expect("a directory");
+        let hidden = inside.path().file_name().expect("a name").to_owned();
+        let root = Root::open(inside.path()).expect("a root");
+        let top = outer.stat(Path::new("")).expect("it").expect("it").mtime;
+        if let Ok(mut done) = unpack(archive(&text).as_slice(), &root) {
+            drop(done.complete(&root, &mut Below::default()));
+            draw(&root, &done.records);
+        }
+        prop_assert_eq!(outer.stat(Path::new("")).expect("it").expect("it").mtime, top);
+        outer.remove(Path::new(&hidden)).expect("a tree");
+        outer.set_time(Path::new(""), before_time(&before)).expect("it");
+        prop_assert_eq!(draw(&outer, &SideTable::default()), before);
+    }
+}
+
+/// The time of the root directory in a drawing.
+fn before_time(drawn: &str) -> Time {
+    let line = drawn.lines().next().expect("the root");
+    let time = line.split(" t=").nth(1).and_then(|rest| rest.split(' ').next());
+    (time.expect("a time").parse().expect("a number"), 0)
 }
