@@ -3,11 +3,16 @@
 
 use std::ffi::{OsStr, OsString};
 use std::fs;
+use std::io;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
+use super::error::Error;
 use crate::http::Proxies;
 use crate::sandbox;
+
+/// Where programs are when nobody says so.
+const DEFAULT_PATH: &str = "/usr/local/bin:/usr/bin:/bin:/usr/local/sbin:/usr/sbin:/sbin";
 
 /// The program's name and its arguments.
 pub(crate) fn words() -> Vec<OsString> {
@@ -17,10 +22,10 @@ pub(crate) fn words() -> Vec<OsString> {
 /// What files and environment say, as plain values.
 #[derive(Debug, Clone)]
 pub(crate) struct Config {
-    /// The storage directory that `--storage` overrides.
-    pub(crate) storage: Option<PathBuf>,
-    /// Whose images these are, as the system around us counts.
-    pub(crate) uid: u32,
+    /// The storage directory, unless `--storage` names another one.
+    pub(crate) storage: PathBuf,
+    /// It lies where everybody may write, for want of a home directory.
+    pub(crate) storage_is_public: bool,
     /// uid and gid of who called `sudo`.
     pub(crate) sudo: Option<(u32, u32)>,
     /// What a first stage of bryo left for this one.
@@ -34,8 +39,8 @@ pub(crate) struct Config {
     pub(crate) certificates: Vec<PathBuf>,
     /// `NO_COLOR`, or a terminal that cannot.
     pub(crate) no_color: bool,
-    /// `SOURCE_DATE_EPOCH`, as it stands there.
-    pub(crate) source_date_epoch: Option<String>,
+    /// The search path for programs of this machine.
+    pub(crate) path: String,
     environment: Environment,
 }
 
@@ -92,6 +97,8 @@ impl Config {
         let data =
             personal("XDG_DATA_HOME").or_else(|| Some(home.as_deref()?.join(".local/share")));
         let storage = environment.path("BRYO_STORAGE").or_else(|| Some(data?.join("bryo")));
+        let storage_is_public = storage.is_none();
+        let storage = storage.unwrap_or_else(|| format!("/var/tmp/bryo-{uid}").into());
         let settings =
             personal("XDG_CONFIG_HOME").or_else(|| Some(home.as_deref()?.join(".config")));
         let docker = environment.path("DOCKER_CONFIG").or_else(|| Some(home?.join(".docker")));
@@ -104,7 +111,7 @@ impl Config {
         ];
         Self {
             storage,
-            uid,
+            storage_is_public,
             sudo,
             marker: environment.get(sandbox::MARKER).map(OsStr::to_owned),
             auth_files: auth_files.into_iter().flatten().collect(),
@@ -117,9 +124,18 @@ impl Config {
             certificates: environment.path("SSL_CERT_FILE").into_iter().collect(),
             no_color: environment.get("NO_COLOR").is_some()
                 || environment.get("TERM").is_some_and(|term| term == "dumb"),
-            source_date_epoch: environment.text("SOURCE_DATE_EPOCH"),
+            path: environment.text("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned()),
             environment,
         }
+    }
+
+    /// `SOURCE_DATE_EPOCH`: seconds since 1970 (reproducible-builds.org/specs).
+    pub(crate) fn source_date_epoch(&self) -> Result<Option<i64>, Error> {
+        let Some(text) = self.environment.text("SOURCE_DATE_EPOCH") else { return Ok(None) };
+        text.parse().map(Some).map_err(|_| Error::Usage {
+            text: format!("SOURCE_DATE_EPOCH is {text:?}, and not a number of seconds"),
+            hint: None,
+        })
     }
 
     /// A variable of the environment, for `--build-arg NAME` and `--env NAME`.
@@ -143,6 +159,15 @@ impl Caller {
         let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
         let passwd = fs::read("/etc/passwd").unwrap_or_default();
         Self { uid: outside(&map, seen), passwd: String::from_utf8_lossy(&passwd).into_owned() }
+    }
+}
+
+/// Whether a path belongs to us, or nothing is there yet.
+pub(crate) fn is_ours(path: &Path) -> bool {
+    let owner = |path: &Path| fs::symlink_metadata(path).map(|found| (found.uid(), found.is_dir()));
+    match (owner(path), owner(Path::new("/proc/self/task"))) {
+        (Ok((owner, is_dir)), Ok((own, _))) => is_dir && owner == own,
+        (found, _) => found.is_err_and(|error| error.kind() == io::ErrorKind::NotFound),
     }
 }
 
@@ -180,34 +205,35 @@ mod tests {
     #[test]
     fn storage_is_the_callers() {
         for (uid, variables, storage) in [
-            (1000, &[("HOME", "/h")][..], Some("/h/.local/share/bryo")),
-            (1000, &[("HOME", "/h"), ("XDG_DATA_HOME", "/d")], Some("/d/bryo")),
-            (1000, &[("HOME", "/h"), ("BRYO_STORAGE", "/s")], Some("/s")),
-            (1000, &[("HOME", "/h"), ("BRYO_STORAGE", "")], Some("/h/.local/share/bryo")),
-            (1000, &[], Some("/home/ann/.local/share/bryo")),
-            (4711, &[], None),
-            (4711, &[("HOME", "/")], None),
-            (0, &[("HOME", "/root")], Some("/root/.local/share/bryo")),
+            (1000, &[("HOME", "/h")][..], "/h/.local/share/bryo"),
+            (1000, &[("HOME", "/h"), ("XDG_DATA_HOME", "/d")], "/d/bryo"),
+            (1000, &[("HOME", "/h"), ("BRYO_STORAGE", "/s")], "/s"),
+            (1000, &[("HOME", "/h"), ("BRYO_STORAGE", "")], "/h/.local/share/bryo"),
+            (1000, &[], "/home/ann/.local/share/bryo"),
+            (4711, &[], "/var/tmp/bryo-4711"),
+            (4711, &[("HOME", "/")], "/var/tmp/bryo-4711"),
+            (0, &[("HOME", "/root")], "/root/.local/share/bryo"),
             // sudo keeps root's home, or ours; both stages must agree.
             (
                 0,
                 &[("HOME", "/root"), ("SUDO_UID", "1000"), ("SUDO_GID", "1000")],
-                Some("/home/ann/.local/share/bryo"),
+                "/home/ann/.local/share/bryo",
             ),
             (
                 1000,
                 &[("HOME", "/root"), ("SUDO_UID", "1000"), ("SUDO_GID", "1000")],
-                Some("/home/ann/.local/share/bryo"),
+                "/home/ann/.local/share/bryo",
             ),
             // `sudo -u bob`: bob's.
             (
                 2000,
                 &[("HOME", "/home/bob"), ("SUDO_UID", "1000"), ("SUDO_GID", "1000")],
-                Some("/home/bob/.local/share/bryo"),
+                "/home/bob/.local/share/bryo",
             ),
         ] {
-            let found = config(uid, variables).storage;
-            assert_eq!(found.as_deref(), storage.map(Path::new), "{uid} {variables:?}");
+            let found = config(uid, variables);
+            assert_eq!(found.storage, Path::new(storage), "{uid} {variables:?}");
+            assert_eq!(found.storage_is_public, storage.starts_with("/var/tmp"));
         }
     }
 

@@ -1,37 +1,14 @@
-//! [`Error`]: an error chain as a message, a hint and an exit code.
+//! [`Error`]: what went wrong in a command, as a message, hints and an exit status.
 
 use std::error::Error as StdError;
 use std::io;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use super::ui::Ui;
-use crate::{image, sandbox, store};
-
-/// How bryo ends (`bryo(1)`, "Exit status").
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Status {
-    /// The caller's own command or build failed.
-    Failed = 1,
-    /// The command line or the Dockerfile is wrong.
-    Usage = 2,
-    NotFound = 3,
-    Denied = 4,
-    /// Data did not match its digest or its format.
-    Invalid = 5,
-    Network = 6,
-    /// This system cannot do it.
-    System = 8,
-    /// Storage: full, damaged, not writable.
-    Storage = 9,
-    /// A mistake of ours.
-    Bug = 70,
-}
-
-impl From<Status> for ExitCode {
-    fn from(status: Status) -> Self {
-        Self::from(status as u8)
-    }
-}
+use super::excerpt::Source;
+use super::status::{Ends, Status, causes};
+use super::ui::{Progress, Ui, say};
+use crate::{build, image, registry, run, sandbox, store, transfer};
 
 /// What went wrong in a command.
 #[derive(Debug, thiserror::Error)]
@@ -39,9 +16,25 @@ pub(crate) enum Error {
     #[error(transparent)]
     Image(#[from] image::Error),
     #[error(transparent)]
+    Registry(#[from] registry::Error),
+    #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
     #[error(transparent)]
     Store(#[from] store::Error),
+    #[error(transparent)]
+    Transfer(#[from] transfer::Error),
+    #[error(transparent)]
+    Run(#[from] run::Error),
+    #[error("{error}")]
+    Build {
+        error: Box<build::Error>,
+        /// The Dockerfile's name and text.
+        name: String,
+        text: String,
+    },
+    /// `bryo run` ended before the command began: it has statuses of its own.
+    #[error(transparent)]
+    NotRun(Box<Self>),
     /// The words were understood, but make no sense together.
     #[error("{text}")]
     Usage { text: String, hint: Option<String> },
@@ -49,94 +42,123 @@ pub(crate) enum Error {
     NotAnImage(String),
     #[error("no image here matches {0:?}")]
     NothingMatches(String),
+    #[error("{}", path.display())]
+    Read { path: PathBuf, source: io::Error },
+    #[error("{}", path.display())]
+    Write { path: PathBuf, source: io::Error },
+    #[error("reading from stdin")]
+    Stdin(#[source] io::Error),
     #[error("writing to stdout")]
     Stdout(#[source] io::Error),
-    #[error("there is no home directory to keep images in")]
-    NoStorage,
+    #[error("{} is not yours, and there is no home directory to keep images in", .0.display())]
+    NotOurs(PathBuf),
+    #[error("there is no home directory to keep credentials in")]
+    NoPlaceForCredentials,
 }
 
 impl Error {
+    pub(crate) fn reading(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Read { path, source }
+    }
+
+    pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::Write { path, source }
+    }
+
     /// Tells a person, and says how to end.
     pub(crate) fn tell(&self, ui: Ui) -> ExitCode {
         let status = self.status();
-        ui.fail(&chain(self), &self.hints(), status as u8);
+        let hints: Vec<String> = self.hint().into_iter().collect();
+        match self {
+            Self::Build { error, name, text } if ui.progress != Progress::Json => {
+                drawn(error, Source { name, text }, ui);
+                ui.hint(&hints);
+            }
+            _ => ui.fail(&self.message(), &hints, status.0),
+        }
         status.into()
     }
 
-    fn hints(&self) -> Vec<String> {
-        let hint = match self {
+    /// The error whose causes tell the story.
+    fn told(&self) -> &(dyn StdError + 'static) {
+        match self {
+            Self::Build { error, .. } => &**error,
+            error => error,
+        }
+    }
+
+    /// The whole story in one line, and where it happened.
+    fn message(&self) -> String {
+        let story = chain(self.told());
+        let Self::Build { error, name, .. } = self else { return story };
+        let first = match &**error {
+            build::Error::Dockerfile(all) => all.iter().find(|diagnostic| diagnostic.is_error()),
+            _ => None,
+        };
+        let span = error.span().or_else(|| first.map(|diagnostic| diagnostic.span));
+        let story = first.map_or(story, |diagnostic| diagnostic.message.clone());
+        span.map_or_else(|| story.clone(), |span| format!("{name}:{}: {story}", span.line))
+    }
+
+    fn hint(&self) -> Option<String> {
+        match self {
             Self::Image(error) => error.hint(),
+            Self::Registry(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
             Self::Store(error) => error.hint(),
+            Self::Transfer(error) => error.hint(),
+            Self::Run(error) => error.hint(),
+            Self::Build { error, .. } => error.hint(),
+            Self::NotRun(error) => error.hint(),
             Self::Usage { hint, .. } => hint.clone(),
-            Self::NoStorage => Some("name a directory with --storage or $BRYO_STORAGE".to_owned()),
-            Self::NotAnImage(_) | Self::NothingMatches(_) | Self::Stdout(_) => None,
-        };
-        hint.into_iter().collect()
+            Self::NotOurs(_) => Some("name a directory with --storage or $BRYO_STORAGE".to_owned()),
+            Self::NoPlaceForCredentials => Some("name a file with --authfile".to_owned()),
+            _ => None,
+        }
     }
 
     fn status(&self) -> Status {
-        // Whatever was being done: it ended because there was no room.
-        if causes(self).any(is_full) {
-            return Status::Storage;
-        }
         match self {
-            Self::Image(error) => of_image(error),
-            Self::Sandbox(_) => Status::System,
-            Self::Store(error) => of_store(error),
-            Self::Usage { .. } | Self::NotAnImage(_) => Status::Usage,
-            Self::NothingMatches(_) => Status::NotFound,
-            Self::Stdout(_) | Self::NoStorage => Status::Storage,
+            Self::NotRun(error) => match &**error {
+                Self::Run(error) => Status(error.exit_code()),
+                _ => Status::NOT_RUN,
+            },
+            // Whatever was being done: it ended because there was no room.
+            error if store::is_full(error.told()) => Status::STORAGE,
+            Self::Image(error) => error.status(),
+            Self::Registry(error) => error.status(),
+            Self::Sandbox(error) => error.status(),
+            Self::Store(error) => error.status(),
+            Self::Transfer(error) => error.status(),
+            Self::Run(error) => error.status(),
+            Self::Build { error, .. } => error.status(),
+            Self::Usage { .. } | Self::NotAnImage(_) | Self::NoPlaceForCredentials => Status::USAGE,
+            Self::NothingMatches(_) | Self::Read { .. } => Status::NOT_FOUND,
+            Self::Write { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::NotOurs(_) => {
+                Status::STORAGE
+            }
         }
     }
 }
 
-fn of_image(error: &image::Error) -> Status {
-    match error {
-        image::Error::Reference(..)
-        | image::Error::Platform(..)
-        | image::Error::Digest(..)
-        | image::Error::Time(..) => Status::Usage,
-        image::Error::NoPlatform { .. } => Status::NotFound,
-        image::Error::Json { .. }
-        | image::Error::MediaType(_)
-        | image::Error::SchemaOne(_)
-        | image::Error::Invalid(_) => Status::Invalid,
+/// What is wrong with a build, with the lines that it is wrong in.
+fn drawn(error: &build::Error, source: Source<'_>, ui: Ui) {
+    match (error, error.span()) {
+        (build::Error::Dockerfile(diagnostics), _) => {
+            diagnostics.iter().for_each(|diagnostic| say(&source.diagnostic(diagnostic, ui)));
+        }
+        (_, Some(span)) => say(&source.error(&chain(error), span, ui)),
+        (_, None) => ui.fail(&chain(error), &[], Status::FAILED.0),
     }
-}
-
-fn of_store(error: &store::Error) -> Status {
-    match error {
-        store::Error::NotFound(_) => Status::NotFound,
-        store::Error::Ambiguous(_) => Status::Usage,
-        store::Error::Image(error) => of_image(error),
-        store::Error::Layer(_) => Status::Invalid,
-        store::Error::Mount(_) => Status::System,
-        store::Error::Open(..)
-        | store::Error::Format { .. }
-        | store::Error::Io { .. }
-        | store::Error::Missing(_)
-        | store::Error::Damaged { .. }
-        | store::Error::Rootfs(_) => Status::Storage,
-    }
-}
-
-/// The error and its causes.
-fn causes<'a>(
-    error: &'a (dyn StdError + 'static),
-) -> impl Iterator<Item = &'a (dyn StdError + 'static)> {
-    std::iter::successors(Some(error), |error| <dyn StdError>::source(*error))
-}
-
-fn is_full(error: &(dyn StdError + 'static)) -> bool {
-    use io::ErrorKind::{QuotaExceeded, ReadOnlyFilesystem, StorageFull};
-    let kind = error.downcast_ref::<io::Error>().map(io::Error::kind);
-    matches!(kind, Some(StorageFull | QuotaExceeded | ReadOnlyFilesystem))
 }
 
 /// The error and its causes in one line, as `a: b: c`.
 fn chain(error: &(dyn StdError + 'static)) -> String {
-    causes(error).map(ToString::to_string).collect::<Vec<_>>().join(": ")
+    let mut parts: Vec<String> = causes(error).map(ToString::to_string).collect();
+    parts.dedup();
+    parts.join(": ")
 }
 
 #[cfg(test)]
@@ -150,11 +172,15 @@ mod tests {
             path: "/x".into(),
             source: kind.into(),
         };
+        let not_found = || store::Error::NotFound("x".into());
         for (error, status) in [
-            (Error::from(io(io::ErrorKind::StorageFull)), Status::Storage),
-            (Error::Stdout(io::ErrorKind::StorageFull.into()), Status::Storage),
-            (store::Error::NotFound("x".into()).into(), Status::NotFound),
-            ("a b".parse::<image::Reference>().expect_err("a space").into(), Status::Usage),
+            (Error::from(io(io::ErrorKind::StorageFull)), Status::STORAGE),
+            (transfer::Error::from(io(io::ErrorKind::QuotaExceeded)).into(), Status::STORAGE),
+            (not_found().into(), Status::NOT_FOUND),
+            (transfer::Error::from(not_found()).into(), Status::NOT_FOUND),
+            (Error::NotRun(Box::new(not_found().into())), Status::NOT_RUN),
+            (Error::NotRun(Box::new(run::Error::NoCommand.into())), Status(125)),
+            ("a b".parse::<image::Reference>().expect_err("a space").into(), Status::USAGE),
         ] {
             assert_eq!(error.status(), status, "{error:?}");
         }

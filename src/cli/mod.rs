@@ -10,7 +10,10 @@ mod error;
 mod excerpt;
 #[cfg(test)]
 mod manual;
+mod network;
+mod output;
 mod session;
+mod status;
 mod table;
 mod ui;
 
@@ -23,8 +26,9 @@ use clap::Parser as _;
 use args::{Args, Global};
 use command::Command;
 use config::Config;
-use error::{Error, Status};
+use error::Error;
 use session::Session;
+use status::Status;
 use ui::{Progress, Ui};
 
 use crate::sandbox::{self, Caller};
@@ -38,7 +42,7 @@ pub fn main() -> ExitCode {
     let Args { global, command } = match Args::try_parse_from(&words) {
         Ok(args) => args,
         Err(error) => {
-            let status = if error.use_stderr() { Status::Usage.into() } else { ExitCode::SUCCESS };
+            let status = if error.use_stderr() { Status::USAGE.into() } else { ExitCode::SUCCESS };
             // Nobody is left to be told that stderr is closed.
             drop(error.print());
             return status;
@@ -55,28 +59,38 @@ pub fn main() -> ExitCode {
                 session.ui.paint(ui::Style::Error, "error"),
                 env!("CARGO_PKG_VERSION"),
             ));
-            Status::Bug.into()
+            Status::BUG.into()
         }
     }
 }
 
 fn perform(command: Command, session: &Session, words: Vec<OsString>) -> Result<ExitCode, Error> {
     let config = &session.config;
+    let runs_a_program = matches!(command, Command::Run(_));
     // Under sudo, whatever is written must be its caller's: entering takes over that identity.
-    if command.needs_namespace() || (config.sudo.is_some() && command.keeps_anything()) {
-        let caller = Caller { args: words, marker: config.marker.clone(), sudo: config.sudo };
-        sandbox::enter(&caller)?;
-    }
-    command.run(session)
+    let entered = match command.needs_namespace()
+        || (config.sudo.is_some() && command.keeps_anything())
+    {
+        true => {
+            let caller = Caller { args: words, marker: config.marker.clone(), sudo: config.sudo };
+            sandbox::enter(&caller).map_err(Error::from)
+        }
+        false => Ok(()),
+    };
+    entered.and_then(|()| command.run(session)).map_err(|error| match runs_a_program {
+        true => Error::NotRun(Box::new(error)),
+        false => error,
+    })
 }
 
 fn session(global: Global) -> Session {
     let Global { storage, progress, color, quiet, verbose } = global;
     let mut config = Config::read();
     if let Some(storage) = storage {
-        config.storage = Some(storage);
+        config.storage = storage;
+        config.storage_is_public = false;
     }
     let progress = if quiet { Progress::None } else { progress };
     let ui = Ui::new(progress, color, verbose, config.no_color);
-    Session { config, ui, quiet }
+    Session { config, ui, reporter: ui.reporter(), quiet }
 }

@@ -1,16 +1,20 @@
 //! [`Session`]: what every command starts from.
 
-use super::config::Config;
+use std::fmt;
+use std::sync::Arc;
+
+use super::config::{self, Config};
 use super::error::Error;
 use super::ui::{self, Ui};
 use crate::report::Reporter;
 use crate::store::Store;
 
 /// The caller's settings, and how to talk to them.
-#[derive(Debug)]
 pub(crate) struct Session {
     pub(crate) config: Config,
     pub(crate) ui: Ui,
+    /// Who is told of what happens.
+    pub(crate) reporter: Arc<dyn Reporter + Send + Sync>,
     /// Say as little as possible.
     pub(crate) quiet: bool,
 }
@@ -18,13 +22,12 @@ pub(crate) struct Session {
 impl Session {
     /// Opens the storage directory.
     pub(crate) fn store(&self) -> Result<Store, Error> {
-        let path = self.config.storage.as_deref().ok_or(Error::NoStorage)?;
-        Ok(Store::open(path)?)
-    }
-
-    /// Who is told of what happens.
-    pub(crate) fn reporter(&self) -> Box<dyn Reporter> {
-        self.ui.reporter()
+        let config = &self.config;
+        // Anybody may make a directory of that name where everybody may write.
+        if config.storage_is_public && !config::is_ours(&config.storage) {
+            return Err(Error::NotOurs(config.storage.clone()));
+        }
+        Ok(Store::open(&config.storage)?)
     }
 
     /// Writes a command's data.
@@ -34,5 +37,11 @@ impl Session {
 
     pub(crate) fn print_bytes(&self, bytes: &[u8]) -> Result<(), Error> {
         ui::data(bytes).map_err(Error::Stdout)
+    }
+}
+
+impl fmt::Debug for Session {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Session").field("config", &self.config).finish_non_exhaustive()
     }
 }

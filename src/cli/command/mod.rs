@@ -1,10 +1,19 @@
 //! The commands, one file for each.
 
+mod build;
 mod completion;
 mod history;
 mod images;
+mod import;
 mod inspect;
+mod load;
+mod login;
+mod logout;
+mod pull;
+mod push;
 mod rm;
+mod run;
+mod save;
 mod tag;
 mod version;
 
@@ -18,6 +27,12 @@ use super::session::Session;
 /// What bryo can be told to do.
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
+    Build(Box<build::Build>),
+    Run(Box<run::Run>),
+    Pull(pull::Pull),
+    Push(push::Push),
+    Login(login::Login),
+    Logout(logout::Logout),
     #[command(visible_aliases = ["ls", "list"])]
     Images(images::Images),
     Inspect(inspect::Inspect),
@@ -25,6 +40,9 @@ pub(crate) enum Command {
     Tag(tag::Tag),
     #[command(visible_alias = "rmi")]
     Rm(rm::Rm),
+    Save(save::Save),
+    Load(load::Load),
+    Import(import::Import),
     Version(version::Version),
     Completion(completion::Completion),
 }
@@ -33,11 +51,16 @@ impl Command {
     /// Whether it touches unpacked files, and so must be root in a namespace of its own.
     pub(crate) fn needs_namespace(&self) -> bool {
         match self {
-            Self::Images(_)
+            Self::Build(_) | Self::Run(_) | Self::Pull(_) | Self::Load(_) | Self::Import(_) => true,
+            Self::Push(_)
+            | Self::Login(_)
+            | Self::Logout(_)
+            | Self::Images(_)
             | Self::Inspect(_)
             | Self::History(_)
             | Self::Tag(_)
             | Self::Rm(_)
+            | Self::Save(_)
             | Self::Version(_)
             | Self::Completion(_) => false,
         }
@@ -50,11 +73,20 @@ impl Command {
 
     pub(crate) fn run(self, session: &Session) -> Result<ExitCode, Error> {
         match self {
+            Self::Build(build) => return build.run(session),
+            Self::Run(run) => return run.run(session),
+            Self::Pull(pull) => pull.run(session)?,
+            Self::Push(push) => push.run(session)?,
+            Self::Login(login) => login.run(session)?,
+            Self::Logout(logout) => logout.run(session)?,
             Self::Images(images) => images.run(session)?,
             Self::Inspect(inspect) => inspect.run(session)?,
             Self::History(history) => history.run(session)?,
             Self::Tag(tag) => tag.run(session)?,
             Self::Rm(rm) => rm.run(session)?,
+            Self::Save(save) => save.run(session)?,
+            Self::Load(load) => load.run(session)?,
+            Self::Import(import) => import.run(session)?,
             Self::Version(version) => version.run(session)?,
             Self::Completion(completion) => completion.run(session)?,
         }

@@ -33,7 +33,7 @@ impl Rm {
         let removed = store.remove(&names)?;
         let lines: Vec<String> = names.iter().map(|name| format!("{}\n", shown(name))).collect();
         session.print(&lines.concat())?;
-        let reporter = session.reporter();
+        let reporter = &session.reporter;
         match removed.deferred {
             true => reporter.note(
                 "another bryo is at work: what the images held is deleted by the next `bryo rm`"

@@ -7,6 +7,7 @@ mod progress;
 mod quiet;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -64,12 +65,12 @@ impl Ui {
     }
 
     /// Draws events as they come. Some ways start threads: only after `sandbox::enter`.
-    pub(crate) fn reporter(self) -> Box<dyn Reporter> {
+    pub(crate) fn reporter(self) -> Arc<dyn Reporter + Send + Sync> {
         match self.progress {
-            Progress::Tty => Box::new(progress::Bars::new(self)),
-            Progress::Auto | Progress::Plain => Box::new(plain::Plain::new(self)),
-            Progress::Json => Box::new(json::Json::new(self)),
-            Progress::None => Box::new(quiet::Quiet::new(self)),
+            Progress::Tty => Arc::new(progress::Bars::new(self)),
+            Progress::Auto | Progress::Plain => Arc::new(plain::Plain::new(self)),
+            Progress::Json => Arc::new(json::Json::new(self)),
+            Progress::None => Arc::new(quiet::Quiet::new(self)),
         }
     }
 
@@ -87,11 +88,15 @@ impl Ui {
             let event = json!({ "event": "error", "text": text, "hints": hints, "status": status });
             return say(&event.to_string());
         }
-        let mut lines = format!("{}: {text}", self.paint(Style::Error, "error"));
+        say(&format!("{}: {text}", self.paint(Style::Error, "error")));
+        self.hint(hints);
+    }
+
+    /// Tells what can be done about it.
+    pub(crate) fn hint(self, hints: &[String]) {
         for hint in hints {
-            lines.push_str(&format!("\n{}: {hint}", self.paint(Style::Hint, "hint")));
+            say(&format!("{}: {hint}", self.paint(Style::Hint, "hint")));
         }
-        say(&lines);
     }
 
     fn warning(self, text: &str) -> String {
@@ -142,4 +147,10 @@ pub(crate) fn data(bytes: &[u8]) -> io::Result<()> {
 /// Writes a whole line to stderr. Nobody is left to be told when that fails.
 pub(crate) fn say(text: &str) {
     drop(io::stderr().lock().write_all(format!("{text}\n").as_bytes()));
+}
+
+/// Asks somebody at the terminal; the answer is theirs to type on the same line.
+pub(crate) fn ask(question: &str) {
+    let mut stderr = io::stderr().lock();
+    drop(stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()));
 }

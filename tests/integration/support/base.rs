@@ -10,7 +10,7 @@ const PROGRAMS: &str = "sh cat chmod chown cp cut dd echo env find grep hostname
     false umask uname wc";
 
 /// Imports an image `base` of a static busybox; false where there is none.
-pub fn busybox(place: &Place) -> bool {
+pub(crate) fn busybox(place: &Place) -> bool {
     if !has("busybox", "busybox-static") {
         return false;
     }
@@ -20,7 +20,7 @@ pub fn busybox(place: &Place) -> bool {
 }
 
 /// A directory with a static busybox and its links.
-pub fn busybox_root(place: &Place) -> PathBuf {
+pub(crate) fn busybox_root(place: &Place) -> PathBuf {
     let script = format!(
         "umask 022; mkdir -p root/bin root/etc root/root root/tmp root/usr && chmod 1777 root/tmp &&
          cp /bin/busybox root/bin/busybox && chmod 755 root/bin/busybox &&
@@ -34,7 +34,7 @@ pub fn busybox_root(place: &Place) -> PathBuf {
 }
 
 /// The tar of a Debian base that `tests/run` made.
-pub fn debian() -> Option<PathBuf> {
+pub(crate) fn debian() -> Option<PathBuf> {
     match std::env::var_os("BRYO_TEST_BASE").map(PathBuf::from) {
         Some(tar) if Path::exists(&tar) => Some(tar),
         _ => {

@@ -9,7 +9,7 @@ use super::{Place, Run, User, skip};
 
 /// Who runs skopeo, umoci and buildah.
 #[derive(Debug)]
-pub struct Judge<'a> {
+pub(crate) struct Judge<'a> {
     place: &'a Place,
     user: User,
     folder: PathBuf,
@@ -17,7 +17,7 @@ pub struct Judge<'a> {
 
 impl<'a> Judge<'a> {
     /// None where only one user is there: `tests/run`, started by root, makes another one.
-    pub fn new(place: &'a Place) -> Option<Self> {
+    pub(crate) fn new(place: &'a Place) -> Option<Self> {
         let Some(name) = std::env::var("BRYO_TEST_JUDGE").ok().filter(|name| !name.is_empty())
         else {
             skip("tests with a second user as judge (sudo tests/run)");
@@ -32,12 +32,7 @@ impl<'a> Judge<'a> {
         Some(Self { place, user, folder })
     }
 
-    /// Where the judge's files lie.
-    pub fn path(&self, name: &str) -> PathBuf {
-        self.folder.join(name)
-    }
-
-    pub fn run(&self, program: impl AsRef<OsStr>) -> Run {
+    pub(crate) fn run(&self, program: impl AsRef<OsStr>) -> Run {
         self.place
             .run_as(Some(self.user), program)
             .env("HOME", &self.folder)

@@ -10,7 +10,7 @@ use super::Place;
 
 /// A registry that runs until it is dropped.
 #[derive(Debug)]
-pub struct Registry {
+pub(crate) struct Registry {
     child: Child,
     port: u16,
     data: PathBuf,
@@ -18,12 +18,12 @@ pub struct Registry {
 
 impl Registry {
     /// Plain http, no password.
-    pub fn start(place: &Place) -> Self {
+    pub(crate) fn start(place: &Place) -> Self {
         Self::with(place, "")
     }
 
     /// Plain http; wants the user `ann` with the password `secret`.
-    pub fn with_password(place: &Place) -> Self {
+    pub(crate) fn with_password(place: &Place) -> Self {
         let file = place.path("htpasswd");
         let said = place.run("htpasswd").args(["-nbB", "ann", "secret"]).succeeds();
         fs::write(&file, said.bytes()).expect("a file");
@@ -34,7 +34,7 @@ impl Registry {
     }
 
     /// https with a certificate that a made-up authority signed; gives the authority's file.
-    pub fn with_tls(place: &Place) -> (Self, PathBuf) {
+    pub(crate) fn with_tls(place: &Place) -> (Self, PathBuf) {
         let folder = place.folder("tls");
         let run = |line: &str| {
             let words = line.split_whitespace();
@@ -98,22 +98,22 @@ impl Registry {
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        let _ = child.kill();
+        drop(child.kill());
         None
     }
 
     /// `127.0.0.1:PORT`
-    pub fn host(&self) -> String {
+    pub(crate) fn host(&self) -> String {
         format!("127.0.0.1:{}", self.port)
     }
 
     /// An image's name there.
-    pub fn name(&self, rest: &str) -> String {
+    pub(crate) fn name(&self, rest: &str) -> String {
         format!("{}/{rest}", self.host())
     }
 
     /// The file that a blob is kept in.
-    pub fn blob(&self, digest: &str) -> PathBuf {
+    pub(crate) fn blob(&self, digest: &str) -> PathBuf {
         let hex = digest.strip_prefix("sha256:").expect("a sha256 digest");
         self.data.join("docker/registry/v2/blobs/sha256").join(&hex[..2]).join(hex).join("data")
     }
@@ -121,13 +121,13 @@ impl Registry {
 
 impl Drop for Registry {
     fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
+        drop(self.child.kill());
+        drop(self.child.wait());
     }
 }
 
 /// A port that nobody listens on.
-pub fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     let listener = TcpListener::bind("127.0.0.1:0").expect("a port");
     listener.local_addr().expect("an address").port()
 }

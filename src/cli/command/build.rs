@@ -1,0 +1,273 @@
+//! `bryo build`.
+
+use std::fs;
+use std::io::{self, Read as _};
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::build::{self, NamedContext, Options, Services};
+use crate::cli::args::{self, Network};
+use crate::cli::error::Error;
+use crate::cli::output::{Form, Output};
+use crate::cli::session::Session;
+use crate::image::{Content, Descriptor, Platform, Reference};
+use crate::layer::compress::Compression;
+use crate::store::Store;
+use crate::transfer::{self, Sink, sink, source, transfer};
+
+/// Variables that `RUN` gets without being asked for, so that it reaches the network as bryo does.
+/// They are in no image and in no step's key.
+const PROXIES: [&str; 8] = [
+    "HTTP_PROXY",
+    "http_proxy",
+    "HTTPS_PROXY",
+    "https_proxy",
+    "ALL_PROXY",
+    "all_proxy",
+    "NO_PROXY",
+    "no_proxy",
+];
+
+/// Build an image from a Dockerfile
+///
+/// CONTEXT is the directory that COPY and ADD take files from. Prints the digest of the image.
+/// A step whose inputs did not change since an earlier build is taken from the cache.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  bryo build -t app .
+  bryo build -f Dockerfile.dev --target test --build-arg VERSION=2 -t app:dev .
+  bryo build -t hello --build-context base=host:sh,cat,id,uname examples/hello
+  bryo build -o type=oci,dest=app.tar .
+  bryo build - < Dockerfile")]
+pub(crate) struct Build {
+    /// Read the Dockerfile from FILE, `-` for stdin [default: CONTEXT/Dockerfile]
+    #[arg(short, long, value_name = "FILE")]
+    file: Option<PathBuf>,
+    /// Name the image; may be repeated
+    #[arg(short, long, value_name = "NAME")]
+    tag: Vec<Reference>,
+    /// Build this stage and what it needs [default: the last one]
+    #[arg(long, value_name = "STAGE")]
+    target: Option<String>,
+    /// Set an ARG; without a value: to what the environment says
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = args::pair)]
+    build_arg: Vec<(String, Option<String>)>,
+    /// Let NAME in FROM and COPY --from mean this: a directory, docker-image://REF,
+    /// oci-layout://DIR[:TAG], or host:PROGRAM,… (programs of this machine and their libraries)
+    #[arg(long, value_name = "NAME=SOURCE", value_parser = context)]
+    build_context: Vec<(String, NamedContext)>,
+    /// Label the image
+    #[arg(long, value_name = "NAME=VALUE", value_parser = args::full_pair)]
+    label: Vec<(String, String)>,
+    /// Build for this platform [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
+    platform: Option<Platform>,
+    /// Ask the registries for newer base images
+    #[arg(long)]
+    pull: bool,
+    /// Execute every step
+    #[arg(long)]
+    no_cache: bool,
+    /// Also write the image: type=oci|docker|tar|local,dest=PATH; a directory alone means local
+    #[arg(short, long, value_name = "type=TYPE,dest=PATH")]
+    output: Vec<Output>,
+    /// Push the image under all its names
+    #[arg(long, requires = "tag")]
+    push: bool,
+    /// Write the image's ID (the digest of its configuration) to FILE
+    #[arg(long, value_name = "FILE")]
+    iidfile: Option<PathBuf>,
+    /// How layers are compressed: gzip[:1-9], zstd[:1-22] or none
+    #[arg(long, value_name = "METHOD", default_value = "gzip")]
+    compress: Compression,
+    #[command(flatten)]
+    network: Network,
+    /// A directory, or `-` for a Dockerfile on stdin and no directory
+    context: PathBuf,
+}
+
+/// A Dockerfile as it was read.
+struct Dockerfile {
+    /// For people.
+    name: String,
+    text: String,
+    ignore_file: Option<PathBuf>,
+}
+
+impl Build {
+    pub(crate) fn run(&self, session: &Session) -> Result<ExitCode, Error> {
+        let dockerfile = self.dockerfile()?;
+        let options = self.options(session, &dockerfile)?;
+        let store = session.store()?;
+        let remote = self.network.remote(session)?;
+        let services = Services { images: &remote, path: &session.config.path };
+        let reporter = &*session.reporter;
+        let built = build::build(&store, services, &options, reporter).map_err(|error| {
+            let Dockerfile { name, text, .. } = dockerfile;
+            Error::Build { error: Box::new(error), name, text }
+        })?;
+        for output in &self.output {
+            self.write(output, &store, &built, session)?;
+        }
+        if self.push {
+            for name in &self.tag {
+                remote.push(session, &store, &name.to_string(), name)?;
+            }
+        }
+        if let Some(file) = &self.iidfile {
+            let id = match store.content(&built)? {
+                Content::Image(manifest) => manifest.config.digest,
+                other => other.descriptor().digest.clone(),
+            };
+            fs::write(file, id.to_string()).map_err(Error::writing(file))?;
+        }
+        // stdout has room for one thing.
+        if self.output.iter().all(|output| output.destination.is_some()) {
+            session.print(&format!("{}\n", built.digest))?;
+        }
+        Ok(ExitCode::SUCCESS)
+    }
+
+    fn dockerfile(&self) -> Result<Dockerfile, Error> {
+        let dash = Path::new("-");
+        let path = match &self.file {
+            Some(file) => file.clone(),
+            None if self.context == dash => dash.to_owned(),
+            None => self.context.join("Dockerfile"),
+        };
+        if path == dash {
+            if self.context == dash && self.file.is_some() {
+                let text = "stdin cannot be both the Dockerfile and the context".to_owned();
+                return Err(Error::Usage { text, hint: None });
+            }
+            let mut bytes = Vec::new();
+            io::stdin().read_to_end(&mut bytes).map_err(Error::Stdin)?;
+            let text = String::from_utf8(bytes).map_err(|_| Error::Usage {
+                text: "what stdin holds is no Dockerfile".to_owned(),
+                hint: Some("unpack a context's archive, and name its directory".to_owned()),
+            })?;
+            return Ok(Dockerfile { name: "Dockerfile".to_owned(), text, ignore_file: None });
+        }
+        let text = fs::read(&path).map_err(Error::reading(&path))?;
+        let text = String::from_utf8(text).map_err(|_| Error::Usage {
+            text: format!("{} is not UTF-8", path.display()),
+            hint: None,
+        })?;
+        let mut ignore_file = path.clone().into_os_string();
+        ignore_file.push(".dockerignore");
+        let ignore_file = Some(PathBuf::from(ignore_file)).filter(|file| file.exists());
+        Ok(Dockerfile { name: path.display().to_string(), text, ignore_file })
+    }
+
+    fn options(&self, session: &Session, dockerfile: &Dockerfile) -> Result<Options, Error> {
+        let config = &session.config;
+        let mut build_args: Vec<(String, String)> = PROXIES
+            .iter()
+            .filter_map(|name| Some(((*name).to_owned(), config.variable(name)?)))
+            .collect();
+        build_args.extend(self.build_arg.iter().filter_map(|(name, value)| {
+            let value = value.clone().or_else(|| config.variable(name))?;
+            Some((name.clone(), value))
+        }));
+        let context = (self.context != Path::new("-")).then(|| self.context.clone());
+        if let Some(context) = &context {
+            fs::read_dir(context).map_err(Error::reading(context))?;
+        }
+        Ok(Options {
+            dockerfile: dockerfile.text.clone(),
+            context,
+            ignore_file: dockerfile.ignore_file.clone(),
+            tags: self.tag.clone(),
+            target: self.target.clone(),
+            build_args,
+            contexts: self.build_context.clone(),
+            platform: self.platform.clone().unwrap_or_else(Platform::host),
+            labels: self.label.clone(),
+            pull: self.pull,
+            no_cache: self.no_cache,
+            source_date_epoch: config.source_date_epoch()?,
+            compression: self.compress,
+            jobs: usize::from(self.network.jobs),
+        })
+    }
+
+    fn write(
+        &self,
+        output: &Output,
+        store: &Store,
+        built: &Descriptor,
+        session: &Session,
+    ) -> Result<(), Error> {
+        let archive = || match &output.destination {
+            Some(path) => sink::Output::File(path.clone()),
+            None => sink::Output::Stream("stdout", Box::new(io::stdout())),
+        };
+        let sink: Box<dyn Sink> = match (output.form, &output.destination) {
+            (Form::Oci, _) => Box::new(sink::Oci::archive(archive(), None)?),
+            (Form::Docker, _) => Box::new(sink::Docker::archive(archive(), store)?),
+            (Form::Tar | Form::Local, _) => {
+                let text = "this output".to_owned();
+                return Err(Error::Usage { text, hint: None });
+            }
+            (Form::OciDirectory, Some(path)) => Box::new(sink::Oci::directory(path, None)?),
+            (Form::OciDirectory, None) => unreachable!("Output::new refuses these"),
+        };
+        let source = source::Store::new(store, built.clone());
+        let options = transfer::Options { names: self.tag.clone(), ..transfer::Options::default() };
+        transfer(&source, &*sink, &options, &*session.reporter)?;
+        Ok(sink.finish()?)
+    }
+}
+
+/// `NAME=SOURCE`
+fn context(text: &str) -> Result<(String, NamedContext), String> {
+    let (name, source) = args::full_pair(text)?;
+    let reference =
+        |text: &str| text.parse().map_err(|error: crate::image::Error| error.to_string());
+    let source = if let Some(programs) = source.strip_prefix("host:") {
+        NamedContext::Host(programs.split(',').map(str::to_owned).collect())
+    } else if let Some(image) = source.strip_prefix("docker-image://") {
+        NamedContext::Image(reference(image)?)
+    } else if let Some(layout) = source.strip_prefix("oci-layout://") {
+        let (directory, tag) = match layout.rsplit_once(':') {
+            Some((directory, tag)) if !tag.contains('/') => (directory, Some(tag.to_owned())),
+            _ => (layout, None),
+        };
+        NamedContext::Layout { directory: directory.into(), tag }
+    } else if let Some((scheme, _)) = source.split_once("://") {
+        return Err(format!("{scheme}:// is not supported by this version of bryo"));
+    } else {
+        NamedContext::Directory(source.into())
+    };
+    Ok((name, source))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn contexts_are_told_apart() {
+        let layout = |directory: &str, tag: Option<&str>| NamedContext::Layout {
+            directory: directory.into(),
+            tag: tag.map(str::to_owned),
+        };
+        for (text, expected) in [
+            ("a=dir", Some(NamedContext::Directory("dir".into()))),
+            ("a=host:sh,/bin/ls", Some(NamedContext::Host(vec!["sh".into(), "/bin/ls".into()]))),
+            ("a=oci-layout:///x/y:t", Some(layout("/x/y", Some("t")))),
+            ("a=oci-layout://x", Some(layout("x", None))),
+            (
+                "a=docker-image://debian",
+                Some(NamedContext::Image("debian".parse().expect("valid"))),
+            ),
+            ("a=docker-image://A", None),
+            ("a=https://example/x.git", None),
+            ("a", None),
+            ("=x", None),
+        ] {
+            let expected = expected.map(|context| ("a".to_owned(), context));
+            assert_eq!(context(text).ok(), expected, "{text}");
+        }
+    }
+}

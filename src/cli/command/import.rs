@@ -1,0 +1,46 @@
+//! `bryo import`.
+
+use std::io;
+use std::path::Path;
+
+use crate::cli::error::Error;
+use crate::cli::session::Session;
+use crate::image::Reference;
+use crate::store::{Name, RefEntry};
+use crate::transfer::source::{host, tree};
+
+/// Make an image of plain files
+///
+/// SOURCE is a directory, a tar (compressed or not; the files of a root directory, or one directory
+/// that has them), `-` for a tar on stdin, or host:PROGRAM,… for programs of this machine with the
+/// shared libraries that they need. Prints the digest of the image.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  bryo import debian.tar debian:12
+  bryo import host:bash,ls,cat,python3 base")]
+pub(crate) struct Import {
+    /// A directory, a tar, `-`, or host:PROGRAM,…
+    #[arg(value_name = "SOURCE")]
+    source: String,
+    /// The image's name
+    name: Reference,
+}
+
+impl Import {
+    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+        let store = session.store()?;
+        let reporter = &*session.reporter;
+        let manifest = match (self.source.as_str(), self.source.strip_prefix("host:")) {
+            (_, Some(programs)) => {
+                let programs: Vec<String> = programs.split(',').map(str::to_owned).collect();
+                host::image(&store, &programs, &session.config.path, reporter)?
+            }
+            ("-", None) => tree::from_stream(&store, io::stdin(), "stdin", reporter)?,
+            (path, None) => tree::image(&store, Path::new(path), reporter)?,
+        };
+        let (name, descriptor) = (Name::Tagged(self.name.clone()), manifest.descriptor);
+        session.print(&format!("{}\n", descriptor.digest))?;
+        store.set_ref(&RefEntry { name, descriptor, index: None })?;
+        Ok(())
+    }
+}

@@ -1,0 +1,44 @@
+//! `bryo load`.
+
+use std::io;
+use std::path::PathBuf;
+
+use crate::cli::error::Error;
+use crate::cli::session::Session;
+use crate::image::{Platform, Reference};
+use crate::transfer::{JOBS, Options, sink, source, transfer};
+
+/// Read images from an archive
+///
+/// From what docker, podman, skopeo or `bryo save` wrote: a docker archive, an OCI image layout in
+/// a tar or in a directory; compressed by gzip or zstd or not at all. Prints the names of the
+/// images, or their digests where they have no name.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Load {
+    /// The archive or directory [default: stdin]
+    #[arg(short, long, value_name = "PATH")]
+    input: Option<PathBuf>,
+}
+
+impl Load {
+    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+        let store = session.store()?;
+        let files = match &self.input {
+            Some(path) if path.as_os_str() != "-" => source::Files::open(path, &store)?,
+            _ => source::Files::stream(io::stdin(), "stdin", &store)?,
+        };
+        for image in source::detect(files)? {
+            let names = image.names();
+            let options =
+                Options { platform: Some(Platform::host()), jobs: JOBS, names: names.clone() };
+            let loaded =
+                transfer(&*image, &sink::Store::new(&store), &options, &*session.reporter)?;
+            let lines: Vec<String> = match &names[..] {
+                [] => vec![format!("{}\n", loaded.digest)],
+                names => names.iter().map(Reference::familiar).map(|name| name + "\n").collect(),
+            };
+            session.print(&lines.concat())?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,36 @@
+//! `bryo pull`.
+
+use crate::cli::args::{self, Network};
+use crate::cli::error::Error;
+use crate::cli::session::Session;
+use crate::image::{Platform, Reference};
+
+/// Fetch images from a registry
+///
+/// Prints the digest of each. Layers that are here already are not fetched again.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  bryo pull debian:12
+  bryo pull --platform linux/arm64 registry.example/team/app:1")]
+pub(crate) struct Pull {
+    /// Images to fetch, such as debian:12 or registry.example/team/app@sha256:…
+    #[arg(required = true, value_name = "IMAGE")]
+    images: Vec<Reference>,
+    /// Choose this platform from an index [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
+    platform: Option<Platform>,
+    #[command(flatten)]
+    network: Network,
+}
+
+impl Pull {
+    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+        let store = session.store()?;
+        let remote = self.network.remote(session)?;
+        for name in &self.images {
+            let descriptor = remote.pull(session, &store, name, self.platform.as_ref())?;
+            session.print(&format!("{}\n", descriptor.digest))?;
+        }
+        Ok(())
+    }
+}

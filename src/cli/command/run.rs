@@ -1,0 +1,153 @@
+//! `bryo run`.
+
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use crate::cli::args::{self, Network};
+use crate::cli::error::Error;
+use crate::cli::session::Session;
+use crate::image::{Content, Platform, Reference};
+use crate::run::{self, Options, Volume};
+use crate::sandbox::Output;
+use crate::store::{self, Store};
+use crate::transfer;
+
+/// Run a command in an image
+///
+/// What the command changes is thrown away at its end. bryo exits as the command does; with 125
+/// when it did not come to that, 126 or 127 when the command could not be executed or found.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  bryo run debian:12 cat /etc/os-release
+  bryo run -v $PWD:/src -w /src golang:1.24 go build
+  bryo run --entrypoint sh app -c 'echo $PATH'")]
+pub(crate) struct Run {
+    /// Set a variable; without a value: to what it is here
+    #[arg(short, long, value_name = "NAME[=VALUE]", value_parser = args::pair)]
+    env: Vec<(String, Option<String>)>,
+    /// Set the variables in FILE, one NAME[=VALUE] a line
+    #[arg(long, value_name = "FILE")]
+    env_file: Vec<PathBuf>,
+    /// Show a directory or a file of this machine there; with `:ro` it cannot be written to
+    #[arg(short, long, value_name = "SOURCE:TARGET[:ro]")]
+    volume: Vec<Volume>,
+    /// Begin in this directory
+    #[arg(short, long, value_name = "DIR")]
+    workdir: Option<String>,
+    /// Run as this user of the image
+    #[arg(short, long, value_name = "USER[:GROUP]")]
+    user: Option<String>,
+    /// Run this program instead of the image's own entry point
+    #[arg(long, value_name = "PROGRAM")]
+    entrypoint: Option<String>,
+    /// Remove what the command changed, which bryo does anyway
+    #[arg(long)]
+    rm: bool,
+    /// Let the command read stdin, which bryo does anyway
+    #[arg(short, long)]
+    interactive: bool,
+    /// Choose this platform from an index [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
+    platform: Option<Platform>,
+    #[command(flatten)]
+    network: Network,
+    /// A name, or the beginning of an ID; fetched if it is not here
+    image: String,
+    /// The command and its arguments [default: what the image says]
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    command: Vec<OsString>,
+}
+
+impl Run {
+    pub(crate) fn run(&self, session: &Session) -> Result<ExitCode, Error> {
+        let options = self.options(session)?;
+        let store = session.store()?;
+        let content = self.content(session, &store)?;
+        let Content::Image(manifest) = &content else {
+            return Err(Error::NotAnImage(self.image.clone()));
+        };
+        let reporter = &*session.reporter;
+        transfer::unpack(&store, &content, usize::from(self.network.jobs), reporter)?;
+        let config = store.config(manifest)?;
+        let trees = store.trees(&config).ok_or_else(|| Error::NotAnImage(self.image.clone()))?;
+        let snapshot = store.snapshot(&trees)?;
+        let (root, upper) = (snapshot.root(), snapshot.upper());
+        let exit = run::run(root, upper, &config.runtime, &options, Output::Inherit, reporter)?;
+        Ok(ExitCode::from(exit.code()))
+    }
+
+    /// The image here, if it is for the platform that is wanted, else the registry's.
+    fn content(&self, session: &Session, store: &Store) -> Result<Content, Error> {
+        let here = match store.find(&self.image) {
+            Ok(entry) => Some(store.content(&entry.descriptor)?),
+            Err(store::Error::NotFound(_)) => None,
+            Err(error) => return Err(error.into()),
+        };
+        if let Some(content) = here
+            && self.suits(store, &content)?
+        {
+            return Ok(content);
+        }
+        let name: Reference = self.image.parse()?;
+        let remote = self.network.remote(session)?;
+        let descriptor = remote.pull(session, store, &name, self.platform.as_ref())?;
+        Ok(store.content(&descriptor)?)
+    }
+
+    fn suits(&self, store: &Store, content: &Content) -> Result<bool, Error> {
+        match (&self.platform, content) {
+            (Some(wanted), Content::Image(manifest)) => {
+                Ok(wanted.distance(&store.config(manifest)?.platform()).is_some())
+            }
+            _ => Ok(true),
+        }
+    }
+
+    fn options(&self, session: &Session) -> Result<Options, Error> {
+        let mut env = Vec::new();
+        for file in &self.env_file {
+            env.extend(variables(file)?);
+        }
+        env.extend(self.env.iter().cloned());
+        let env = env.into_iter().filter_map(|(name, value)| {
+            let value = value.or_else(|| session.config.variable(&name))?;
+            Some(format!("{name}={value}"))
+        });
+        let text = |word: &OsString| {
+            word.to_str().map(str::to_owned).ok_or_else(|| Error::Usage {
+                text: format!("{} is not UTF-8", word.display()),
+                hint: None,
+            })
+        };
+        let command: Vec<String> = self.command.iter().map(text).collect::<Result<_, _>>()?;
+        Ok(Options {
+            command: (!command.is_empty()).then_some(command),
+            entrypoint: self.entrypoint.as_ref().map(|program| match program.as_str() {
+                "" => Vec::new(),
+                program => vec![program.to_owned()],
+            }),
+            env: env.collect(),
+            user: self.user.clone(),
+            directory: self.workdir.clone(),
+            volumes: self.volume.clone(),
+            mounts: Vec::new(),
+        })
+    }
+}
+
+/// The lines of a file that are neither empty nor comments.
+fn variables(file: &Path) -> Result<Vec<(String, Option<String>)>, Error> {
+    let text = fs::read_to_string(file).map_err(Error::reading(file))?;
+    let lines = text.lines().map(str::trim_start);
+    lines
+        .filter(|line| !line.is_empty() && !line.starts_with('#'))
+        .map(|line| {
+            args::pair(line).map_err(|why| Error::Usage {
+                text: format!("{}: {line:?}: {why}", file.display()),
+                hint: None,
+            })
+        })
+        .collect()
+}

@@ -1,0 +1,106 @@
+//! From the options and the environment to registries that can be spoken to.
+
+use std::sync::Arc;
+
+use super::args::Network;
+use super::error::Error;
+use super::session::Session;
+use crate::http::{self, Client};
+use crate::image::{Platform, Reference};
+use crate::registry::{Access, Credential, Keyring, Patience, Registries};
+use crate::store::Store;
+use crate::transfer::{self, Options, Source, sink, source, transfer};
+
+/// The registries of one command. Nothing is sent before somebody asks.
+#[derive(Debug)]
+pub(crate) struct Remote {
+    registries: Registries,
+    jobs: usize,
+}
+
+impl Network {
+    pub(crate) fn remote(&self, session: &Session) -> Result<Remote, Error> {
+        self.remote_as(session, self.given()?)
+    }
+
+    /// The same, with credentials that were just asked for.
+    pub(crate) fn remote_as(
+        &self,
+        session: &Session,
+        given: Option<Credential>,
+    ) -> Result<Remote, Error> {
+        let config = &session.config;
+        let certificates = [&self.cacert[..], &config.certificates[..]].concat();
+        let settings = http::Settings { proxies: config.proxies.clone(), certificates };
+        let files = match &self.authfile {
+            Some(file) => vec![file.clone()],
+            None => config.auth_files.clone(),
+        };
+        let access = Access {
+            insecure: self.insecure.clone(),
+            keyring: Keyring { given, files },
+            patience: Patience::default(),
+            reporter: session.reporter.clone(),
+        };
+        let registries = Registries::new(Arc::new(Client::new(settings)), access);
+        Ok(Remote { registries, jobs: usize::from(self.jobs) })
+    }
+
+    fn given(&self) -> Result<Option<Credential>, Error> {
+        let Some(text) = &self.creds else { return Ok(None) };
+        let Some((user, secret)) = text.split_once(':') else {
+            let hint = Some("give both, or use `bryo login`".to_owned());
+            return Err(Error::Usage { text: "--creds is USER:PASSWORD".to_owned(), hint });
+        };
+        Ok(Some(Credential::new(user, secret)))
+    }
+}
+
+impl Remote {
+    pub(crate) fn registry(&self, host: &str) -> crate::registry::Registry {
+        self.registries.get(host)
+    }
+
+    /// Options for a transfer of one platform's image, called `names` where it arrives.
+    pub(crate) fn options(&self, platform: Option<&Platform>, names: Vec<Reference>) -> Options {
+        let platform = platform.cloned().unwrap_or_else(Platform::host);
+        Options { platform: Some(platform), jobs: self.jobs, names }
+    }
+
+    /// Fetches an image, unpacks it and names it; gives its manifest's descriptor.
+    pub(crate) fn pull(
+        &self,
+        session: &Session,
+        store: &Store,
+        name: &Reference,
+        platform: Option<&Platform>,
+    ) -> Result<crate::image::Descriptor, Error> {
+        let source = source::Registry::new(self.registry(name.registry()), name.clone());
+        let options = self.options(platform, vec![name.clone()]);
+        Ok(transfer(&source, &sink::Store::new(store), &options, &*session.reporter)?)
+    }
+
+    /// Sends what `text` names in the store; gives its descriptor.
+    pub(crate) fn push(
+        &self,
+        session: &Session,
+        store: &Store,
+        text: &str,
+        destination: &Reference,
+    ) -> Result<crate::image::Descriptor, Error> {
+        let source = source::Store::find(store, text)?;
+        let registry = self.registry(destination.registry());
+        let sink = sink::Registry::new(registry, destination.clone());
+        // Whatever was named is sent whole.
+        let options = Options { platform: None, jobs: self.jobs, names: Vec::new() };
+        Ok(transfer(&source, &sink, &options, &*session.reporter)?)
+    }
+}
+
+/// Names that a build does not find in the store are looked for in registries.
+impl crate::build::Images for Remote {
+    fn source(&self, reference: &Reference) -> Result<Box<dyn Source + '_>, transfer::Error> {
+        let registry = self.registry(reference.registry());
+        Ok(Box::new(source::Registry::new(registry, reference.clone())))
+    }
+}
