@@ -3,6 +3,7 @@
 use std::str::FromStr as _;
 
 use oci_spec::image as spec;
+use serde_json::Value;
 
 use super::{Content, Descriptor, Error, Manifest, Platform, media_type};
 
@@ -46,7 +47,26 @@ pub fn layout() -> Vec<u8> {
 }
 
 fn to_bytes(value: &impl serde::Serialize) -> Result<Vec<u8>, Error> {
-    serde_json::to_vec(value).map_err(|source| Error::Json { what: "the new manifest", source })
+    let failed = |source| Error::Json { what: "the new manifest", source };
+    let mut value = serde_json::to_value(value).map_err(failed)?;
+    sort_annotations(&mut value);
+    serde_json::to_vec(&value).map_err(failed)
+}
+
+/// `oci_spec` keeps annotations in a `HashMap`, which has another order each time.
+fn sort_annotations(value: &mut Value) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(sort_annotations),
+        Value::Object(fields) => {
+            for (name, field) in fields {
+                match field {
+                    Value::Object(annotations) if name == "annotations" => annotations.sort_keys(),
+                    other => sort_annotations(other),
+                }
+            }
+        }
+        _ => {}
+    }
 }
 
 fn convert(descriptor: &Descriptor) -> Result<spec::Descriptor, Error> {
@@ -94,5 +114,16 @@ mod tests {
         entry.platform = Some(Platform::new("linux", "arm", Some("v7")));
         let Ok(Content::Index(index)) = index(&[entry.clone()]) else { panic!("not an index") };
         assert_eq!(index.manifests, [entry]);
+    }
+
+    #[test]
+    fn annotations_have_an_order() {
+        let mut entry = Descriptor::of(media_type::OCI_MANIFEST, b"{}");
+        let names: Vec<String> = (10..40).map(|n| format!("name{n}")).collect();
+        entry.annotations = Some(names.iter().map(|n| (n.clone(), String::new())).collect());
+        let made = index(&[entry]).expect("valid");
+        let text = String::from_utf8(made.bytes().to_vec()).expect("JSON");
+        let places: Vec<_> = names.iter().map(|name| text.find(name.as_str())).collect();
+        assert!(places.is_sorted(), "{text}");
     }
 }

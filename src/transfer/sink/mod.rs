@@ -5,9 +5,11 @@ mod oci;
 mod output;
 mod registry;
 mod store;
+mod tree;
 
 pub use docker::Docker;
 pub use oci::Oci;
 pub use output::Output;
 pub use registry::Registry;
 pub use store::Store;
+pub use tree::Tree;
