@@ -33,7 +33,7 @@ mod lease;
 mod lock;
 mod marker;
 mod refs;
-pub mod snapshot;
+mod snapshot;
 mod space;
 mod tree;
 mod workspace;
@@ -49,7 +49,7 @@ pub use cache::{CacheEntry, CachedLayer};
 pub use gc::Removed;
 pub use lease::Lease;
 pub use refs::{Name, RefEntry};
-pub use snapshot::Snapshot;
+pub use snapshot::{BACKENDS, Backend, Layers, Shown, Snapshot};
 pub use tree::{NewTree, Tree, TreeKey};
 pub use workspace::Workspace;
 

@@ -168,7 +168,7 @@ impl Store {
     }
 
     /// What a name stands for; one with a digest also through any other name of that repository.
-    pub fn find_reference(&self, reference: &Reference) -> Result<Option<RefEntry>, Error> {
+    pub fn find_reference(&self, reference: &Reference) -> Result<Option<RefEntry>> {
         if let Some(entry) = self.get_ref(&Name::Tagged(reference.clone()))? {
             return Ok(Some(entry));
         }
