@@ -12,7 +12,7 @@ use bryo::store::{CacheEntry, CachedLayer, Error, Name, RefEntry, Store, TreeKey
 use crate::run;
 
 /// An image in the store, with one layer for each text: its blob is the text, its tree has one file.
-pub fn image(store: &Store, layers: &[&str]) -> Descriptor {
+pub(crate) fn image(store: &Store, layers: &[&str]) -> Descriptor {
     let mut config = Config::scratch(&Platform::host());
     let mut descriptors = Vec::new();
     for text in layers {
@@ -36,7 +36,7 @@ pub fn image(store: &Store, layers: &[&str]) -> Descriptor {
 }
 
 /// A layer's tree with these files.
-pub fn tree(store: &Store, diff_id: &Digest, files: &[(&str, &str)]) {
+pub(crate) fn tree(store: &Store, diff_id: &Digest, files: &[(&str, &str)]) {
     let new = store.new_tree().expect("a tree");
     for (path, text) in files {
         let path = new.files().join(path);
@@ -46,7 +46,7 @@ pub fn tree(store: &Store, diff_id: &Digest, files: &[(&str, &str)]) {
     new.commit(&TreeKey::Diff(diff_id.clone()), &SideTable::new(true)).expect("committed");
 }
 
-pub fn entry(name: &str, descriptor: &Descriptor) -> RefEntry {
+pub(crate) fn entry(name: &str, descriptor: &Descriptor) -> RefEntry {
     let name = match name {
         "" => Name::Anonymous(descriptor.digest.clone()),
         name => Name::Tagged(name.parse().expect(name)),
@@ -55,7 +55,7 @@ pub fn entry(name: &str, descriptor: &Descriptor) -> RefEntry {
 }
 
 /// The number of entries in a folder of the storage directory.
-pub fn count(store: &Store, folder: &str) -> usize {
+pub(crate) fn count(store: &Store, folder: &str) -> usize {
     fs::read_dir(store.path().join(folder)).expect(folder).count()
 }
 
@@ -63,7 +63,7 @@ fn names(store: &Store) -> Vec<String> {
     store.list_refs().expect("readable").iter().map(|entry| entry.name.to_string()).collect()
 }
 
-pub fn a_store_is_made_once() {
+pub(crate) fn a_store_is_made_once() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("a/b");
     let store = Store::open(&path).expect("made");
@@ -91,7 +91,7 @@ pub fn a_store_is_made_once() {
     assert_eq!(fs::read_dir(&other).expect("there").count(), 1, "something was made there");
 }
 
-pub fn blobs_are_what_their_names_say() {
+pub(crate) fn blobs_are_what_their_names_say() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path()).expect("made");
     let mut writer = store.blob_writer().expect("begun");
@@ -124,7 +124,7 @@ pub fn blobs_are_what_their_names_say() {
     assert_eq!(fs::read_dir(dir.path().join("tmp")).expect("there").count(), 0);
 }
 
-pub fn names_move_and_nothing_is_lost() {
+pub(crate) fn names_move_and_nothing_is_lost() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path()).expect("made");
     let (old, new) = (image(&store, &["old"]), image(&store, &["new"]));
@@ -148,7 +148,7 @@ pub fn names_move_and_nothing_is_lost() {
     assert_eq!(found.expect("there").descriptor, old);
 }
 
-pub fn images_are_found_by_what_people_type() {
+pub(crate) fn images_are_found_by_what_people_type() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path()).expect("made");
     let (one, two) = (image(&store, &["one"]), image(&store, &["two"]));
@@ -178,7 +178,7 @@ pub fn images_are_found_by_what_people_type() {
     assert_eq!(store.find_reference(&reference).expect("readable"), None);
 }
 
-pub fn steps_are_remembered() {
+pub(crate) fn steps_are_remembered() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path()).expect("made");
     let (key, diff_id) = (Digest::of(b"key"), Digest::of(b"diff"));
@@ -195,7 +195,7 @@ pub fn steps_are_remembered() {
     assert_eq!(store.cache_get(&key).expect("readable"), None, "it is damaged");
 }
 
-pub fn removing_spares_what_others_hold() {
+pub(crate) fn removing_spares_what_others_hold() {
     let dir = tempfile::tempdir().expect("a directory");
     let store = Store::open(dir.path()).expect("made");
     let one = image(&store, &["base", "one"]);
@@ -235,7 +235,7 @@ fn small_disk(dir: &Path) {
     run("mount", &["-t", "tmpfs", "-o", "size=1M,mode=700", "none", &dir.to_string_lossy()]);
 }
 
-pub fn a_full_disk_is_named() {
+pub(crate) fn a_full_disk_is_named() {
     let dir = tempfile::tempdir().expect("a directory");
     small_disk(dir.path());
     let store = Store::open(dir.path()).expect("made");
@@ -261,7 +261,7 @@ pub fn a_full_disk_is_named() {
     run("umount", &[&dir.path().to_string_lossy()]);
 }
 
-pub fn a_store_can_be_read_only() {
+pub(crate) fn a_store_can_be_read_only() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_string_lossy();
     let store = Store::open(dir.path()).expect("made");

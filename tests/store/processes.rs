@@ -34,7 +34,7 @@ fn wait_until_ready(worker: &mut Child) {
 }
 
 /// What a worker does.
-pub fn work(words: &[String]) {
+pub(crate) fn work(words: &[String]) {
     let [task, dir] = words else { panic!("worker TASK DIR") };
     let store = Store::open(Path::new(dir)).expect("opened");
     io::stdout().write_all(b"ready\n").expect("stdout");
@@ -45,7 +45,10 @@ pub fn work(words: &[String]) {
         }
         "lease" => make_once(&store),
         "same" => (0..40).for_each(|number| make(&store, number % 8)),
-        "churn" => (0..).for_each(|number| make(&store, number % 8)),
+        // Until it is killed.
+        "churn" => loop {
+            (0..8).for_each(|number| make(&store, number));
+        },
         other => panic!("no such task: {other}"),
     }
 }
@@ -121,7 +124,7 @@ fn check(store: &Store) {
     }
 }
 
-pub fn nothing_is_deleted_under_others() {
+pub(crate) fn nothing_is_deleted_under_others() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_string_lossy().into_owned();
     let store = Store::open(dir.path()).expect("made");
@@ -142,7 +145,7 @@ pub fn nothing_is_deleted_under_others() {
     assert_eq!((count(&store, "blobs/sha256"), count(&store, "removed")), (0, 0));
 }
 
-pub fn one_waits_for_the_other() {
+pub(crate) fn one_waits_for_the_other() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("store").to_string_lossy().into_owned();
     let workers: Vec<Child> = (0..4).map(|_| start(&["lease", &path])).collect();
@@ -154,7 +157,7 @@ pub fn one_waits_for_the_other() {
     assert_eq!(count(&store, "leases"), 0);
 }
 
-pub fn many_write_the_same() {
+pub(crate) fn many_write_the_same() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_string_lossy().into_owned();
     let workers: Vec<Child> = (0..4).map(|_| start(&["same", &path])).collect();
@@ -167,7 +170,7 @@ pub fn many_write_the_same() {
     assert_eq!(count(&store, "tmp"), 0);
 }
 
-pub fn the_killed_leave_no_harm() {
+pub(crate) fn the_killed_leave_no_harm() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_string_lossy().into_owned();
     let mut survivor = start(&["churn", &path]);

@@ -56,7 +56,7 @@ fn put(path: PathBuf) -> Change {
     Change::Put(path)
 }
 
-pub fn a_snapshot_becomes_a_layer() {
+pub(crate) fn a_snapshot_becomes_a_layer() {
     let (_dir, store) = store();
     let base = layer(&store, &[], "base", |root| {
         fs::create_dir_all(root.join("etc/conf.d")).expect("made");
@@ -68,7 +68,7 @@ pub fn a_snapshot_becomes_a_layer() {
         fs::hard_link(root.join("one"), root.join("two")).expect("linked");
         symlink("one", root.join("link")).expect("linked");
     });
-    let next = layer(&store, &[base.clone()], "next", |root| {
+    let next = layer(&store, std::slice::from_ref(&base), "next", |root| {
         fs::write(root.join("etc/name"), "next").expect("written");
         fs::remove_dir_all(root.join("gone")).expect("removed");
         fs::remove_dir_all(root.join("etc/conf.d")).expect("removed");
@@ -107,7 +107,7 @@ pub fn a_snapshot_becomes_a_layer() {
     assert!(trees.iter().all(|tree| tree.files().is_dir()));
 }
 
-pub fn changes_are_told() {
+pub(crate) fn changes_are_told() {
     let (_dir, store) = store();
     let base = layer(&store, &[], "base", |root| {
         fs::create_dir_all(root.join("d/e")).expect("made");
@@ -143,7 +143,7 @@ pub fn changes_are_told() {
     assert_eq!(xattrs.get(OsStr::new(name)).map(Vec::as_slice), Some(&b"said"[..]));
 }
 
-pub fn the_root_keeps_its_attributes() {
+pub(crate) fn the_root_keeps_its_attributes() {
     let (_dir, store) = store();
     let new = store.new_tree().expect("a tree");
     let root = new.root().expect("opened");
@@ -157,7 +157,7 @@ pub fn the_root_keeps_its_attributes() {
         let meta = root.lstat(Path::new("")).expect("readable").expect("there");
         (meta.mode, meta.uid, meta.gid)
     };
-    let mut snapshot = store.snapshot(&[base.clone()]).expect("a snapshot");
+    let mut snapshot = store.snapshot(std::slice::from_ref(&base)).expect("a snapshot");
     assert_eq!(attributes(snapshot.root()), (0o751, 5, 6));
     snapshot.root().write_file(Path::new("file"), 0o644, b"").expect("written");
     let (changes, records) = snapshot.changes().expect("told");
@@ -181,7 +181,7 @@ pub fn the_root_keeps_its_attributes() {
     assert_eq!(listing(&scratch), [""; 0]);
 }
 
-pub fn records_follow_links() {
+pub(crate) fn records_follow_links() {
     let (_dir, store) = store();
     let new = store.new_tree().expect("a tree");
     let mut records = SideTable::new(true);
@@ -208,13 +208,13 @@ pub fn records_follow_links() {
     assert_eq!(all.get(Path::new("kept")), Some(&Record::owner(7, 8)));
 }
 
-pub fn layers_repeat() {
+pub(crate) fn layers_repeat() {
     let (_dir, store) = store();
     let write = |text: &'static str| {
         move |root: &Path| fs::write(root.join("file"), text).expect("written")
     };
     let one = layer(&store, &[], "one", write("one"));
-    let two = layer(&store, &[one.clone()], "two", write("two"));
+    let two = layer(&store, std::slice::from_ref(&one), "two", write("two"));
     for (trees, text) in [
         (vec![&one, &one], "one"),
         (vec![&one, &two, &one], "one"),
@@ -261,13 +261,13 @@ fn check_tower(store: &Store, trees: &[Tree]) {
     assert_eq!(changes, [put("dir".into()), put("dir/new".into())]);
 }
 
-pub fn a_hundred_and_fifty_layers() {
+pub(crate) fn a_hundred_and_fifty_layers() {
     let (_dir, store) = store();
     check_tower(&store, &tower(&store, 150));
     assert_eq!(fs::read_dir(store.path().join("trees")).expect("there").count(), 150);
 }
 
-pub fn more_layers_than_the_kernel_takes() {
+pub(crate) fn more_layers_than_the_kernel_takes() {
     let (_dir, store) = store();
     let trees = tower(&store, 1010);
     let merged = || {
@@ -281,7 +281,7 @@ pub fn more_layers_than_the_kernel_takes() {
 }
 
 /// What kernels before 6.7 do: names longer than their new interface takes lead there.
-pub fn old_kernels_mount_too() {
+pub(crate) fn old_kernels_mount_too() {
     let dir = tempfile::tempdir().expect("a directory");
     let deep = dir.path().join("x".repeat(250)).join("y".repeat(250));
     for name in ["lower0", "lower1", "upper", "work", "links", "root"] {
@@ -303,7 +303,7 @@ pub fn old_kernels_mount_too() {
     assert!(deep.join("upper/new").exists());
 }
 
-pub fn every_backend_fits_or_says_why() {
+pub(crate) fn every_backend_fits_or_says_why() {
     let (_dir, store) = store();
     for backend in BACKENDS {
         if let Err(error) = backend.fits(&store) {
