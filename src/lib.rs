@@ -34,7 +34,7 @@
 //! ```homes
 //! cli       clap clap_complete clap_mangen indicatif annotate_snippets anstream rpassword
 //! image     oci_spec sha2 jiff
-//! http      reqwest rustls rustls_native_certs webpki_roots
+//! http      reqwest rustls rustls_native_certs webpki_roots tokio bytes http_body
 //! registry  base64
 //! layer     flate2 tar zstd crc32fast
 //! sys       caps libc nix rustix

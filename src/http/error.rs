@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use reqwest::Url;
 
 use super::Method;
+use super::engine::Stuck;
 use super::redact::shown;
 
 /// Why an exchange failed. URLs are shown without what may be secret in them.
@@ -73,6 +74,10 @@ impl Error {
         }
         let host = super::redact::authority(url);
         Self::Connect { host, what: connecting(&error, url), source }
+    }
+
+    pub(super) fn stuck(method: Method, url: &Url, stuck: &Stuck) -> Self {
+        Self::Exchange { method, url: shown(url), source: Cause::of(stuck) }
     }
 
     /// Whether the other side was never reached at all.

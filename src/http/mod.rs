@@ -8,6 +8,7 @@
 //! `sandbox::enter` must find none. It speaks HTTP/1.1 alone, which is faster than HTTP/2 for large
 //! bodies in every client that was measured.
 
+mod engine;
 mod error;
 mod proxy;
 mod redact;
@@ -18,7 +19,7 @@ mod tls;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
-use std::sync::Mutex;
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 pub use error::{Cause, Error};
@@ -27,16 +28,15 @@ pub use redact::shown;
 pub use reqwest::Url;
 pub use retry::{Attempts, Patience, retry_after};
 
-use redirect::Watched;
+use engine::{Engine, Failure, Incoming};
 
 /// How long the other side may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(30);
-/// How long it may be silent before it answers, and between two parts of its answer.
+/// How long it may be silent before it answers, and between two parts of its answer; or not take
+/// what it is sent.
 const SILENCE: Duration = Duration::from_secs(60);
 /// What it may take to check and store what it was sent, before it answers.
 const DIGESTION: Duration = Duration::from_secs(600);
-/// Bytes in a second; a body that is sent more slowly counts as stuck.
-const SLOWEST: u64 = 16 * 1024;
 
 /// What a client is made of.
 #[derive(Debug, Clone, Default)]
@@ -50,8 +50,9 @@ pub struct Settings {
 #[derive(Debug)]
 pub struct Client {
     settings: Settings,
-    checked: Mutex<Option<reqwest::blocking::Client>>,
-    unchecked: Mutex<Option<reqwest::blocking::Client>>,
+    engine: Mutex<Option<Arc<Engine>>>,
+    checked: Mutex<Option<reqwest::Client>>,
+    unchecked: Mutex<Option<reqwest::Client>>,
 }
 
 /// Whether the other side must prove who it is.
@@ -115,7 +116,7 @@ pub enum Body<'a> {
 }
 
 /// Opens a body at its beginning.
-pub type Open<'a> = &'a dyn Fn() -> io::Result<Box<dyn Read + Send>>;
+pub type Open<'a> = &'a dyn Fn() -> io::Result<Box<dyn Read + Send + 'a>>;
 
 impl fmt::Debug for Body<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
@@ -129,64 +130,38 @@ impl fmt::Debug for Body<'_> {
 
 /// The answer: reads as its body.
 pub struct Response {
-    inner: reqwest::blocking::Response,
+    inner: Incoming,
+    engine: Arc<Engine>,
 }
 
 impl Client {
     /// Nothing happens before the first [`Client::send`].
     pub fn new(settings: Settings) -> Self {
-        Self { settings, checked: Mutex::new(None), unchecked: Mutex::new(None) }
+        let (checked, unchecked) = (Mutex::new(None), Mutex::new(None));
+        Self { settings, engine: Mutex::new(None), checked, unchecked }
     }
 
     /// Sends a request and waits for the head of the answer, following redirects. Any status is a
     /// success here.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
+        let engine = self.engine()?;
         let client = self.client(request.trust)?;
         redirect::follow(request, |url, authorization| {
-            self.exchange(&client, request, url, authorization)
+            let inner = exchange(&engine, &client, request, url, authorization)?;
+            Ok(Response { inner: Incoming::new(inner), engine: engine.clone() })
         })
     }
 
-    fn exchange(
-        &self,
-        client: &reqwest::blocking::Client,
-        request: &Request<'_>,
-        url: &Url,
-        authorization: Option<&str>,
-    ) -> Result<Response, Error> {
-        let mut builder = client.request(request.method.into(), url.clone());
-        for (name, value) in &request.headers {
-            builder = builder.header(*name, value);
+    fn engine(&self) -> Result<Arc<Engine>, Error> {
+        let mut slot = self.engine.lock().expect("no thread panics while it starts the engine");
+        if let Some(engine) = &*slot {
+            return Ok(engine.clone());
         }
-        if let Some(value) = authorization {
-            builder = builder.header("authorization", value);
-        }
-        let mut fault = None;
-        match request.body {
-            Body::Empty if matches!(request.method, Method::Get | Method::Head) => {}
-            // A length of 0 is said aloud: the distribution specification asks for it.
-            Body::Empty => builder = builder.header("content-length", "0"),
-            Body::Bytes(bytes) => builder = builder.body(bytes.to_vec()),
-            Body::Stream { size, open } => {
-                let reader =
-                    open().map_err(|source| Error::Body { url: redact::shown(url), source })?;
-                let watched = Watched::new(reader, size);
-                fault = Some(watched.fault());
-                let patience = SILENCE + DIGESTION + Duration::from_secs(size / SLOWEST);
-                builder = builder.timeout(patience);
-                builder = builder.body(reqwest::blocking::Body::sized(watched, size));
-            }
-        }
-        let outcome = builder.send();
-        // The cause of a failure may be what we wanted to send: no fault of the other side.
-        if let Some(source) = fault.and_then(|fault| fault.take()) {
-            return Err(Error::Body { url: redact::shown(url), source });
-        }
-        let inner = outcome.map_err(|error| Error::exchange(request.method, url, error))?;
-        Ok(Response { inner })
+        let engine = Engine::start().map_err(|error| Error::Setup(Cause::of(&error)))?;
+        Ok(slot.insert(Arc::new(engine)).clone())
     }
 
-    fn client(&self, trust: Trust) -> Result<reqwest::blocking::Client, Error> {
+    fn client(&self, trust: Trust) -> Result<reqwest::Client, Error> {
         let slot = match trust {
             Trust::Checked => &self.checked,
             Trust::Unchecked => &self.unchecked,
@@ -195,7 +170,7 @@ impl Client {
         if let Some(client) = &*slot {
             return Ok(client.clone());
         }
-        let mut builder = reqwest::blocking::Client::builder()
+        let mut builder = reqwest::Client::builder()
             .user_agent(concat!("bryo/", env!("CARGO_PKG_VERSION")))
             .tls_backend_preconfigured(tls::configuration(trust, &self.settings.certificates)?)
             .http1_only()
@@ -203,7 +178,6 @@ impl Client {
             .retry(reqwest::retry::never())
             .referer(false)
             .connect_timeout(CONNECT)
-            .timeout(SILENCE)
             .tcp_keepalive(SILENCE)
             .tcp_user_timeout(SILENCE)
             .no_proxy();
@@ -215,28 +189,62 @@ impl Client {
     }
 }
 
+fn exchange(
+    engine: &Engine,
+    client: &reqwest::Client,
+    request: &Request<'_>,
+    url: &Url,
+    authorization: Option<&str>,
+) -> Result<reqwest::Response, Error> {
+    let mut builder = client.request(request.method.into(), url.clone());
+    for (name, value) in &request.headers {
+        builder = builder.header(*name, value);
+    }
+    if let Some(value) = authorization {
+        builder = builder.header("authorization", value);
+    }
+    let unreadable = |source| Error::Body { url: redact::shown(url), source };
+    let outcome = match request.body {
+        Body::Empty if matches!(request.method, Method::Get | Method::Head) => {
+            engine.send(builder, SILENCE)
+        }
+        // A length of 0 is said aloud: the distribution specification asks for it.
+        Body::Empty => engine.send(builder.header("content-length", "0"), SILENCE),
+        Body::Bytes(bytes) => engine.send(builder.body(bytes.to_vec()), SILENCE),
+        Body::Stream { size, open } => {
+            let body = open().map_err(unreadable)?;
+            engine.send_stream(builder, (body, size), SILENCE, DIGESTION)
+        }
+    };
+    outcome.map_err(|failure| match failure {
+        Failure::Body(source) => unreadable(source),
+        Failure::Stuck(stuck) => Error::stuck(request.method, url, &stuck),
+        Failure::Client(error) => Error::exchange(request.method, url, error),
+    })
+}
+
 impl Response {
     pub fn status(&self) -> u16 {
-        self.inner.status().as_u16()
+        self.inner.response.status().as_u16()
     }
 
     pub fn is_success(&self) -> bool {
-        self.inner.status().is_success()
+        self.inner.response.status().is_success()
     }
 
     /// Where the answer came from in the end.
     pub fn url(&self) -> &Url {
-        self.inner.url()
+        self.inner.response.url()
     }
 
     /// A header's first value; None also where it is no text.
     pub fn header(&self, name: &str) -> Option<&str> {
-        self.inner.headers().get(name)?.to_str().ok()
+        self.inner.response.headers().get(name)?.to_str().ok()
     }
 
     /// All values of a header that may come several times.
     pub fn headers(&self, name: &str) -> impl Iterator<Item = &str> {
-        self.inner.headers().get_all(name).iter().filter_map(|value| value.to_str().ok())
+        self.inner.response.headers().get_all(name).iter().filter_map(|value| value.to_str().ok())
     }
 
     /// The size of the body in bytes, where the other side tells it.
@@ -258,9 +266,10 @@ impl Response {
 
 impl Read for Response {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        self.inner.read(buffer).map_err(|error| match error.kind() {
-            io::ErrorKind::Interrupted => error,
-            kind => io::Error::new(kind, Cause::of(&error)),
+        self.inner.read(&self.engine, SILENCE, buffer).map_err(|failure| match failure {
+            Failure::Body(error) => error,
+            Failure::Stuck(stuck) => io::Error::new(io::ErrorKind::TimedOut, Cause::of(&stuck)),
+            Failure::Client(error) => io::Error::other(Cause::of(&error)),
         })
     }
 }

@@ -1,7 +1,4 @@
-//! Following redirects, and watching the bodies that are sent.
-
-use std::io::{self, Read};
-use std::sync::{Arc, Mutex};
+//! Following redirects.
 
 use super::redact::shown;
 use super::{Body, Error, Method, Request, Response, Trust, Url};
@@ -63,55 +60,6 @@ fn target<'a>(
     Ok(Some(next))
 }
 
-/// A body on its way out. Remembers why it could not be read, since the client tells only that it
-/// could not be sent.
-pub(super) struct Watched {
-    inner: Box<dyn Read + Send>,
-    left: u64,
-    fault: Fault,
-}
-
-#[derive(Debug, Clone, Default)]
-pub(super) struct Fault(Arc<Mutex<Option<io::Error>>>);
-
-impl Fault {
-    pub(super) fn take(&self) -> Option<io::Error> {
-        self.0.lock().expect("nothing panics while the fault is set").take()
-    }
-
-    fn set(&self, error: io::Error) -> io::Error {
-        let kind = error.kind();
-        *self.0.lock().expect("nothing panics while the fault is set") = Some(error);
-        kind.into()
-    }
-}
-
-impl Watched {
-    pub(super) fn new(inner: Box<dyn Read + Send>, size: u64) -> Self {
-        Self { inner, left: size, fault: Fault::default() }
-    }
-
-    pub(super) fn fault(&self) -> Fault {
-        self.fault.clone()
-    }
-}
-
-impl Read for Watched {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let most = buffer.len().min(usize::try_from(self.left).unwrap_or(usize::MAX));
-        let count = match self.inner.read(&mut buffer[..most]) {
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => return Err(error),
-            outcome => outcome.map_err(|error| self.fault.set(error))?,
-        };
-        if count == 0 && most > 0 {
-            let text = format!("it ends {} bytes early", self.left);
-            return Err(self.fault.set(io::Error::new(io::ErrorKind::UnexpectedEof, text)));
-        }
-        self.left -= count as u64;
-        Ok(count)
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -143,17 +91,5 @@ mod tests {
         let request = Request::new(Method::Post, url.clone()).body(Body::Bytes(b"secret"));
         assert!(target(&request, &url, 307, Some("https://other/")).is_err());
         assert!(target(&request, &url, 307, Some("/elsewhere")).is_ok());
-    }
-
-    #[test]
-    fn a_body_that_ends_early_is_remembered() {
-        let mut watched = Watched::new(Box::new(&b"mos"[..]), 4);
-        let fault = watched.fault();
-        assert!(io::copy(&mut watched, &mut io::sink()).is_err());
-        assert_eq!(fault.take().expect("remembered").to_string(), "it ends 1 bytes early");
-        let mut watched = Watched::new(Box::new(&b"mossy"[..]), 4);
-        let mut text = String::new();
-        watched.read_to_string(&mut text).expect("whole");
-        assert_eq!(text, "moss");
     }
 }

@@ -114,7 +114,7 @@ impl Stream {
         }
     }
 
-    fn accept(&self, call: &Call<'_>, response: Response) -> Result<Response, Error> {
+    fn accept(&self, call: &Call<'_, '_>, response: Response) -> Result<Response, Error> {
         match response.status() {
             200 => Ok(response),
             404 => match self.connection.refusal(call, response) {

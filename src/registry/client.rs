@@ -29,11 +29,11 @@ pub(super) struct Connection {
 
 /// What is asked of a registry.
 #[derive(Debug)]
-pub(super) struct Call<'a> {
+pub(super) struct Call<'a, 'b> {
     pub(super) method: Method,
     pub(super) place: Place<'a>,
     pub(super) headers: Vec<(&'static str, String)>,
-    pub(super) body: Body<'a>,
+    pub(super) body: Body<'b>,
     pub(super) scope: &'a Scope,
 }
 
@@ -46,7 +46,7 @@ pub(super) enum Place<'a> {
     Url(&'a Url),
 }
 
-impl<'a> Call<'a> {
+impl<'a, 'b> Call<'a, 'b> {
     pub(super) fn new(method: Method, path: &'a str, scope: &'a Scope) -> Self {
         let (place, headers, body) = (Place::Path(path), Vec::new(), Body::Empty);
         Self { method, place, headers, body, scope }
@@ -61,9 +61,8 @@ impl<'a> Call<'a> {
         self
     }
 
-    pub(super) fn body(mut self, body: Body<'a>) -> Self {
-        self.body = body;
-        self
+    pub(super) fn body(self, body: Body<'b>) -> Self {
+        Self { body, ..self }
     }
 }
 
@@ -109,12 +108,16 @@ impl Connection {
 
     /// Sends a call until it is answered or patience runs out. Any status that is final counts as
     /// an answer.
-    pub(super) fn call(&self, call: &Call<'_>) -> Result<Response, Error> {
+    pub(super) fn call(&self, call: &Call<'_, '_>) -> Result<Response, Error> {
         self.patiently(|| self.once(call))
     }
 
     /// A call and the whole body of its answer, at most `limit` bytes if it is a success.
-    pub(super) fn fetch(&self, call: &Call<'_>, limit: u64) -> Result<(Headers, Vec<u8>), Error> {
+    pub(super) fn fetch(
+        &self,
+        call: &Call<'_, '_>,
+        limit: u64,
+    ) -> Result<(Headers, Vec<u8>), Error> {
         self.patiently(|| {
             let response = self.once(call)?;
             if !response.is_success() {
@@ -168,7 +171,7 @@ impl Connection {
     }
 
     /// One try, once more with a new token if the registry asks for one.
-    pub(super) fn once(&self, call: &Call<'_>) -> Result<Response, Error> {
+    pub(super) fn once(&self, call: &Call<'_, '_>) -> Result<Response, Error> {
         let sent = self.auth.authorization(self, call.scope)?;
         let response = self.exchange(call, sent.clone())?;
         if response.status() != 401 {
@@ -185,7 +188,7 @@ impl Connection {
 
     /// One try whose 401 is for the caller, who needs to begin anew: the next try has another
     /// token. None stands for such a 401.
-    pub(super) fn once_or_renew(&self, call: &Call<'_>) -> Result<Option<Response>, Error> {
+    pub(super) fn once_or_renew(&self, call: &Call<'_, '_>) -> Result<Option<Response>, Error> {
         let sent = self.auth.authorization(self, call.scope)?;
         let response = self.exchange(call, sent.clone())?;
         if response.status() != 401 {
@@ -195,20 +198,29 @@ impl Connection {
         Ok(None)
     }
 
-    fn renew(&self, call: &Call<'_>, response: Response, sent: Option<&str>) -> Result<(), Error> {
+    fn renew(
+        &self,
+        call: &Call<'_, '_>,
+        response: Response,
+        sent: Option<&str>,
+    ) -> Result<(), Error> {
         let challenges: Vec<String> =
             response.headers("www-authenticate").map(str::to_owned).collect();
         let detail = detail(response);
         self.auth.answer(self, call.scope, &challenges, sent, || self.shown(call), detail)
     }
 
-    fn exchange(&self, call: &Call<'_>, authorization: Option<String>) -> Result<Response, Error> {
+    fn exchange(
+        &self,
+        call: &Call<'_, '_>,
+        authorization: Option<String>,
+    ) -> Result<Response, Error> {
         let base = self.base()?;
         let url = match call.place {
             Place::Path(path) => base.join(path).map_err(|_| self.no_host())?,
             Place::Url(url) => url.clone(),
         };
-        if url.scheme() != base.scheme() && self.trust == Trust::Checked {
+        if url.scheme() == "http" && base.scheme() == "https" && self.trust == Trust::Checked {
             let why = format!("it sends us on to {}", http::shown(&url));
             return Err(Error::Protocol { what: self.shown(call), why });
         }
@@ -271,7 +283,7 @@ impl Connection {
     }
 
     /// The error that an answer stands for which is no success.
-    pub(super) fn refusal(&self, call: &Call<'_>, response: Response) -> Error {
+    pub(super) fn refusal(&self, call: &Call<'_, '_>, response: Response) -> Error {
         let status = response.status();
         let (what, detail) = (self.shown(call), detail(response));
         match status {
@@ -287,7 +299,7 @@ impl Connection {
     }
 
     /// Names a call in messages.
-    pub(super) fn shown(&self, call: &Call<'_>) -> String {
+    pub(super) fn shown(&self, call: &Call<'_, '_>) -> String {
         let path = match call.place {
             Place::Path(path) => path.split('?').next().unwrap_or_default(),
             Place::Url(url) => url.path(),

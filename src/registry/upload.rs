@@ -25,11 +25,11 @@ pub enum Uploaded {
 }
 
 /// What is to be sent where.
-struct Upload<'a> {
+struct Upload<'a, 'b> {
     connection: &'a Connection,
     repository: &'a str,
     descriptor: &'a Descriptor,
-    open: Open<'a>,
+    open: Open<'b>,
 }
 
 /// How one session ended.
@@ -50,7 +50,11 @@ pub(super) fn exists(
     has(connection, &Call::new(Method::Head, &path, &scope), descriptor)
 }
 
-fn has(connection: &Connection, call: &Call<'_>, descriptor: &Descriptor) -> Result<bool, Error> {
+fn has(
+    connection: &Connection,
+    call: &Call<'_, '_>,
+    descriptor: &Descriptor,
+) -> Result<bool, Error> {
     let response = connection.call(call)?;
     // Who may write but not ask gets 403 from some: then it is sent.
     Ok(response.is_success() && response.length().is_none_or(|size| size == descriptor.size))
@@ -112,7 +116,7 @@ fn restartable(error: Error) -> Error {
     }
 }
 
-impl Upload<'_> {
+impl Upload<'_, '_> {
     /// One session from its beginning to its end.
     fn session(
         &self,
@@ -213,7 +217,7 @@ impl Upload<'_> {
     }
 
     /// Where the session goes on: `Location` may be relative, and carries state in its query.
-    fn location(&self, call: &Call<'_>, response: &Response) -> Result<Url, Error> {
+    fn location(&self, call: &Call<'_, '_>, response: &Response) -> Result<Url, Error> {
         let wrong = |why: &str| Error::Protocol {
             what: self.connection.shown(call),
             why: format!("{why} where the upload goes on"),

@@ -303,3 +303,41 @@ fn tags_come_in_pages() {
         assert_eq!(tags, ["a", "b", "c"]);
     }
 }
+
+#[test]
+fn a_proxy_stands_between_us_and_all_but_loopback() {
+    use crate::http::{Proxies, Settings};
+    // Answers for everybody, but opens no tunnel: https has to fail, http goes through.
+    let proxy = Server::start(|asked| {
+        Ok(match asked.method.as_str() {
+            "CONNECT" => Answer::new(502, ""),
+            _ => Answer::new(200, r#"{"tags":["x"]}"#),
+        })
+    });
+    let url = Some(format!("ann:secret@{}", proxy.address));
+    let proxies = |none| Proxies { http: url.clone(), https: url.clone(), none };
+    let guest = |host: &str, none| {
+        let settings = Settings { proxies: proxies(none), ..Settings::default() };
+        let insecure = vec!["registry.invalid".to_owned()];
+        Guest::made_of(host, settings, Access { insecure, ..Access::default() })
+    };
+    let tags = guest("registry.invalid", None).registry.tags("a").expect("by proxy");
+    assert_eq!(tags, ["x"]);
+    let asked = proxy.asked();
+    let paths: Vec<_> = asked.iter().map(|asked| asked.path.as_str()).collect();
+    let expected = [
+        "registry.invalid:443",
+        "http://registry.invalid/v2/",
+        "http://registry.invalid/v2/a/tags/list?n=1000",
+    ];
+    assert_eq!(paths, expected);
+    for asked in &asked {
+        let login = asked.header("proxy-authorization");
+        assert_eq!(login, Some("Basic YW5uOnNlY3JldA=="), "{}", asked.path);
+    }
+    let excepted = guest("registry.invalid", Some(".invalid".to_owned()));
+    excepted.registry.tags("a").expect_err("there is no such host");
+    let honest = Server::start(|_| Ok(Answer::new(200, r#"{"tags":["y"]}"#)));
+    let tags = guest(&honest.address, None).registry.tags("a").expect("directly");
+    assert_eq!((tags, proxy.asked().len()), (vec!["y".to_owned()], 3));
+}
