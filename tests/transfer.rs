@@ -33,6 +33,7 @@ const TESTS: &[(&str, fn())] = &[
     ("several_images_share_an_archive", archives::several_images_share_an_archive),
     ("a_registry_keeps_every_byte", registries::a_registry_keeps_every_byte),
     ("an_index_gives_the_wanted_image", registries::an_index_gives_the_wanted_image),
+    ("every_endpoint_is_a_sink_and_a_source", registries::every_endpoint_is_a_sink_and_a_source),
     ("nothing_is_sent_twice", registries::nothing_is_sent_twice),
     ("layers_lean_on_those_below", files::layers_lean_on_those_below),
     ("a_missing_tree_is_unpacked_again", files::a_missing_tree_is_unpacked_again),

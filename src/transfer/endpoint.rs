@@ -1,11 +1,16 @@
 //! [`Endpoint`]: where an image is, as people write it. One row of [`SCHEMES`] for each word.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
-use super::Error;
+use super::sink::{self, Output};
+use super::source::{self, Files};
+use super::{Error, Sink, Source};
 use crate::image::Reference;
+use crate::registry::Registries;
+use crate::store::Store;
 
 /// A place that an image comes from or goes to.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -28,8 +33,13 @@ pub enum Endpoint {
         file: PathBuf,
         name: Option<String>,
     },
-    /// stdin or stdout.
-    Stream,
+}
+
+/// What endpoints are opened with.
+#[derive(Debug, Clone, Copy)]
+pub struct Surroundings<'a> {
+    pub store: &'a Store,
+    pub registries: &'a Registries,
 }
 
 /// A word before a colon, and what may follow.
@@ -85,12 +95,9 @@ fn path_and_name(rest: &str, make: impl Fn(PathBuf, Option<String>) -> Endpoint)
 }
 
 impl Endpoint {
-    /// The endpoint that `text` names, if it begins with a scheme's word or is `-`; None for
-    /// anything else, a bare image name most often, whose meaning each command decides.
+    /// The endpoint that `text` names, if it begins with a scheme's word; None for anything else, a
+    /// bare image name most often, whose meaning each command decides.
     pub fn with_scheme(text: &str) -> Result<Option<Self>, Error> {
-        if text == "-" {
-            return Ok(Some(Self::Stream));
-        }
         if let Some((word, rest)) = text.split_once("://") {
             return Err(Error::Endpoint(text.to_owned(), url(word, rest)));
         }
@@ -103,6 +110,66 @@ impl Endpoint {
             return Err(Error::Endpoint(text.to_owned(), problem));
         }
         (scheme.parse)(rest).map(Some)
+    }
+
+    /// The image that is there.
+    pub fn source<'a>(&self, around: Surroundings<'a>) -> Result<Box<dyn Source + 'a>, Error> {
+        let Surroundings { store, registries } = around;
+        Ok(match self {
+            Self::Registry(reference) => {
+                let registry = registries.get(reference.registry());
+                Box::new(source::Registry::new(registry, reference.clone()))
+            }
+            Self::Store(name) => Box::new(source::Store::find(store, name)?),
+            Self::Oci { dir: path, tag } | Self::OciArchive { file: path, tag } => {
+                Box::new(source::Oci::find(files(path, store)?, tag.as_deref())?)
+            }
+            Self::DockerArchive { file, name } => {
+                Box::new(source::Docker::find(files(file, store)?, name.as_deref())?)
+            }
+        })
+    }
+
+    /// A place for one image, or for several with names of their own. Those that the endpoint tells
+    /// itself come back too, for [`Options::names`](super::Options::names).
+    pub fn sink<'a>(
+        &self,
+        around: Surroundings<'a>,
+    ) -> Result<(Box<dyn Sink + 'a>, Vec<Reference>), Error> {
+        let Surroundings { store, registries } = around;
+        Ok(match self {
+            Self::Registry(reference) => {
+                let registry = registries.get(reference.registry());
+                (Box::new(sink::Registry::new(registry, reference.clone())), Vec::new())
+            }
+            Self::Store(name) => (Box::new(sink::Store::new(store)), vec![name.parse()?]),
+            Self::Oci { dir, tag } => {
+                (Box::new(sink::Oci::directory(dir, tag.clone())?), Vec::new())
+            }
+            Self::OciArchive { file, tag } => {
+                (Box::new(sink::Oci::archive(output(file), tag.clone())?), Vec::new())
+            }
+            Self::DockerArchive { file, name } => {
+                let names = name.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
+                (Box::new(sink::Docker::archive(output(file), store)?), names)
+            }
+        })
+    }
+}
+
+/// An archive or a layout; `-` is stdin.
+fn files(path: &Path, store: &Store) -> Result<Files, Error> {
+    match path == Path::new("-") {
+        true => Files::stream(io::stdin(), "stdin", store),
+        false => Files::open(path, store),
+    }
+}
+
+/// `-` is stdout.
+fn output(path: &Path) -> Output {
+    match path == Path::new("-") {
+        true => Output::Stream("stdout", Box::new(io::stdout())),
+        false => Output::File(path.to_owned()),
     }
 }
 
@@ -137,7 +204,6 @@ impl fmt::Display for Endpoint {
         let (word, path, name) = match self {
             Self::Registry(reference) => return write!(f, "registry:{reference}"),
             Self::Store(name) => return write!(f, "store:{name}"),
-            Self::Stream => return f.write_str("-"),
             Self::Oci { dir, tag } => ("oci", dir, tag),
             Self::OciArchive { file, tag } => ("oci-archive", file, tag),
             Self::DockerArchive { file, name } => ("docker-archive", file, name),
@@ -155,7 +221,6 @@ mod tests {
     fn schemes_are_told_from_names() {
         let tag = |tag: &str| Some(tag.to_owned());
         for (text, endpoint) in [
-            ("-", Endpoint::Stream),
             ("oci:d", Endpoint::Oci { dir: "d".into(), tag: None }),
             ("oci:/a/b:v1", Endpoint::Oci { dir: "/a/b".into(), tag: tag("v1") }),
             ("oci:d:h/n:v", Endpoint::Oci { dir: "d".into(), tag: tag("h/n:v") }),

@@ -17,7 +17,7 @@ pub mod source;
 use std::io::Read;
 
 pub use blob::{Blob, Role};
-pub use endpoint::Endpoint;
+pub use endpoint::{Endpoint, Surroundings};
 pub use error::Error;
 
 use crate::image::{Config, Content, Descriptor, Digest, Index, Manifest, Platform, Reference};

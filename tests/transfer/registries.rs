@@ -7,10 +7,11 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bryo::http;
-use bryo::image::{Digest, Platform, Reference};
+use bryo::image::{Content, Digest, Platform, Reference};
 use bryo::registry::{Access, Registries};
 use bryo::report::{Outcome, Recorder, Silent};
-use bryo::transfer::{Options, sink, source, transfer};
+use bryo::transfer::endpoint::SCHEMES;
+use bryo::transfer::{Endpoint, Options, Source as _, Surroundings, sink, source, transfer};
 
 use crate::made::{Made, Place, outcomes};
 
@@ -122,7 +123,7 @@ pub(crate) fn an_index_gives_the_wanted_image() {
         assert_eq!(entry.descriptor.digest, chosen);
         assert_eq!(entry.index.map(|index| index.digest).as_ref(), Some(made.digest()));
         let content = place.store.content(&entry.descriptor).expect("a manifest");
-        let bryo::image::Content::Image(manifest) = content else { panic!("no image") };
+        let Content::Image(manifest) = content else { panic!("no image") };
         let config = place.store.config(&manifest).expect("a configuration");
         assert_eq!(config.platform().to_string(), found);
     }
@@ -131,6 +132,36 @@ pub(crate) fn an_index_gives_the_wanted_image() {
     let sink = sink::Store::new(&place.store);
     let error = transfer(&registry.source(&name), &sink, &options, &Silent).expect_err("not there");
     assert!(error.to_string().contains("linux/arm/v6"), "{error}");
+}
+
+pub(crate) fn every_endpoint_is_a_sink_and_a_source() {
+    let (made, place) = (Made::usual(), Place::new());
+    let registry = Registry::start(&place);
+    let around = Surroundings { store: &place.store, registries: &registry.registries };
+    let file = |name: &str| place.path(name).display().to_string();
+    for scheme in SCHEMES {
+        let text = match scheme.name {
+            "registry" => format!("registry:{}", registry.name("app:1")),
+            "store" => "store:localhost/app:1".to_owned(),
+            name => format!("{name}:{}:localhost/app:1", file(name)),
+        };
+        let endpoint: Endpoint = text.parse().expect(&text);
+        let (sink, names) = endpoint.sink(around).expect(&text);
+        let options = Options { names, ..Options::default() };
+        transfer(&made, &*sink, &options, &Silent).expect(&text);
+        sink.finish().expect(&text);
+
+        let source = endpoint.source(around).expect(&text);
+        let Content::Image(back) = source.root().expect(&text) else { panic!("{text}") };
+        let Content::Image(before) = &made.content else { panic!("it was made as one") };
+        assert_eq!(back.config.digest, before.config.digest, "{text}");
+        // Such an archive has layers, but no manifest.
+        if scheme.name != "docker-archive" {
+            assert_eq!(back.bytes, before.bytes, "{text}");
+        }
+        let other = Place::new();
+        assert_eq!(other.take(&*source).expect(&text), back.descriptor.digest);
+    }
 }
 
 pub(crate) fn nothing_is_sent_twice() {

@@ -61,9 +61,17 @@ impl<'a> Store<'a> {
         below: Option<&Digest>,
     ) -> Result<Outcome, Error> {
         let Descriptor { digest, size, .. } = blob.descriptor;
-        let has_blob = self.store.blob_size(digest) == Some(*size);
-        let has_tree = !self.unpack || self.store.layer_tree(below, diff_id).is_some();
-        match (has_blob, has_tree) {
+        let look = || {
+            let has_blob = self.store.blob_size(digest) == Some(*size);
+            (has_blob, !self.unpack || self.store.layer_tree(below, diff_id).is_some())
+        };
+        if look() == (true, true) {
+            return Ok(Outcome::Cached);
+        }
+        // Another process, or another stage of this one's build, may be at it: one download does
+        // for both.
+        let _lease = self.store.lease(digest)?;
+        match look() {
             (true, true) => return Ok(Outcome::Cached),
             (false, true) => self.fetch(blob)?,
             (true, false) => {
