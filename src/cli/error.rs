@@ -32,6 +32,9 @@ pub(crate) enum Error {
         name: String,
         text: String,
     },
+    /// What was in a file, where the error itself does not name the file.
+    #[error("{}", path.display())]
+    In { path: PathBuf, source: transfer::Error },
     /// `bryo run` ended before the command began: it has statuses of its own.
     #[error(transparent)]
     NotRun(Box<Self>),
@@ -67,13 +70,22 @@ impl Error {
         move |source| Self::Write { path, source }
     }
 
+    /// Names the archive that something was read from, unless the error does.
+    pub(crate) fn inside(path: &Path) -> impl FnOnce(transfer::Error) -> Self {
+        let path = path.to_owned();
+        move |source| match source {
+            transfer::Error::Layer(_) => Self::In { path, source },
+            other => Self::Transfer(other),
+        }
+    }
+
     /// Tells a person, and says how to end.
     pub(crate) fn tell(&self, ui: Ui) -> ExitCode {
         let status = self.status();
         let hints: Vec<String> = self.hint().into_iter().collect();
         match self {
             Self::Build { error, name, text } if ui.progress != Progress::Json => {
-                drawn(error, Source { name, text }, ui);
+                drawn(error, &chain(self.told()), Source { name, text }, ui);
                 ui.hint(&hints);
             }
             _ => ui.fail(&self.message(), &hints, status.0),
@@ -84,13 +96,17 @@ impl Error {
     /// The error whose causes tell the story.
     fn told(&self) -> &(dyn StdError + 'static) {
         match self {
-            Self::Build { error, .. } => &**error,
+            // What an instruction failed of has causes of its own.
+            Self::Build { error, .. } => match error.fault() {
+                Some(fault) => fault,
+                None => &**error,
+            },
             error => error,
         }
     }
 
     /// The whole story in one line, and where it happened.
-    fn message(&self) -> String {
+    pub(crate) fn message(&self) -> String {
         let story = chain(self.told());
         let Self::Build { error, name, .. } = self else { return story };
         let first = match &**error {
@@ -102,13 +118,13 @@ impl Error {
         span.map_or_else(|| story.clone(), |span| format!("{name}:{}: {story}", span.line))
     }
 
-    fn hint(&self) -> Option<String> {
+    pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Image(error) => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
             Self::Store(error) => error.hint(),
-            Self::Transfer(error) => error.hint(),
+            Self::Transfer(error) | Self::In { source: error, .. } => error.hint(),
             Self::Run(error) => error.hint(),
             Self::Build { error, .. } => error.hint(),
             Self::NotRun(error) => error.hint(),
@@ -125,13 +141,24 @@ impl Error {
                 Self::Run(error) => Status(error.exit_code()),
                 _ => Status::NOT_RUN,
             },
-            // Whatever was being done: it ended because there was no room.
-            error if store::is_full(error.told()) => Status::STORAGE,
+            error => match error.own_status() {
+                // The kernel says that there is no room for a namespace in the same words.
+                Status::SYSTEM => Status::SYSTEM,
+                // Whatever was being done: it ended because there was no room.
+                _ if store::is_full(error.told()) => Status::STORAGE,
+                status => status,
+            },
+        }
+    }
+
+    fn own_status(&self) -> Status {
+        match self {
+            Self::NotRun(_) => Status::NOT_RUN,
             Self::Image(error) => error.status(),
             Self::Registry(error) => error.status(),
             Self::Sandbox(error) => error.status(),
             Self::Store(error) => error.status(),
-            Self::Transfer(error) => error.status(),
+            Self::Transfer(error) | Self::In { source: error, .. } => error.status(),
             Self::Run(error) => error.status(),
             Self::Build { error, .. } => error.status(),
             Self::Usage { .. } | Self::NotAnImage(_) | Self::NoPlaceForCredentials => Status::USAGE,
@@ -144,13 +171,13 @@ impl Error {
 }
 
 /// What is wrong with a build, with the lines that it is wrong in.
-fn drawn(error: &build::Error, source: Source<'_>, ui: Ui) {
+fn drawn(error: &build::Error, story: &str, source: Source<'_>, ui: Ui) {
     match (error, error.span()) {
         (build::Error::Dockerfile(diagnostics), _) => {
             diagnostics.iter().for_each(|diagnostic| say(&source.diagnostic(diagnostic, ui)));
         }
-        (_, Some(span)) => say(&source.error(&chain(error), span, ui)),
-        (_, None) => ui.fail(&chain(error), &[], Status::FAILED.0),
+        (_, Some(span)) => say(&source.error(story, span, ui)),
+        (_, None) => ui.fail(story, &[], Status::FAILED.0),
     }
 }
 

@@ -6,9 +6,9 @@ use super::args::Network;
 use super::error::Error;
 use super::session::Session;
 use crate::http::{self, Client};
-use crate::image::{Platform, Reference};
-use crate::registry::{Access, Credential, Keyring, Patience, Registries};
-use crate::store::Store;
+use crate::image::{Content, Descriptor, Platform, Reference};
+use crate::registry::{Access, Credential, Keyring, Patience, Registries, Registry};
+use crate::store::{Name, Store};
 use crate::transfer::{self, Options, Source, sink, source, transfer};
 
 /// The registries of one command. Nothing is sent before somebody asks.
@@ -57,7 +57,7 @@ impl Network {
 }
 
 impl Remote {
-    pub(crate) fn registry(&self, host: &str) -> crate::registry::Registry {
+    pub(crate) fn registry(&self, host: &str) -> Registry {
         self.registries.get(host)
     }
 
@@ -74,7 +74,7 @@ impl Remote {
         store: &Store,
         name: &Reference,
         platform: Option<&Platform>,
-    ) -> Result<crate::image::Descriptor, Error> {
+    ) -> Result<Descriptor, Error> {
         let source = source::Registry::new(self.registry(name.registry()), name.clone());
         let options = self.options(platform, vec![name.clone()]);
         Ok(transfer(&source, &sink::Store::new(store), &options, &*session.reporter)?)
@@ -87,14 +87,42 @@ impl Remote {
         store: &Store,
         text: &str,
         destination: &Reference,
-    ) -> Result<crate::image::Descriptor, Error> {
+    ) -> Result<Descriptor, Error> {
         let source = source::Store::find(store, text)?;
         let registry = self.registry(destination.registry());
-        let sink = sink::Registry::new(registry, destination.clone());
+        let mut sink = sink::Registry::new(registry, destination.clone());
+        if let Some(repository) = near(store, &source.root()?, destination)? {
+            sink = sink.near(repository);
+        }
         // Whatever was named is sent whole.
         let options = Options { platform: None, jobs: self.jobs, names: Vec::new() };
         Ok(transfer(&source, &sink, &options, &*session.reporter)?)
     }
+}
+
+/// Another repository of the same registry that has most of the layers, by what was pulled from it
+/// or pushed to it: the registry can take them over from there.
+fn near(
+    store: &Store,
+    content: &Content,
+    destination: &Reference,
+) -> Result<Option<String>, Error> {
+    let Content::Image(manifest) = content else { return Ok(None) };
+    let mut best = None;
+    for entry in store.list_refs()? {
+        let Name::Tagged(name) = &entry.name else { continue };
+        if name.registry() != destination.registry()
+            || name.repository() == destination.repository()
+        {
+            continue;
+        }
+        // What cannot be read helps nobody here, and is no reason to fail.
+        let Ok(Content::Image(other)) = store.content(&entry.descriptor) else { continue };
+        let shared = |layer: &&Descriptor| other.layers.iter().any(|o| o.digest == layer.digest);
+        let count = manifest.layers.iter().filter(shared).count();
+        best = best.max((count > 0).then(|| (count, name.repository().to_owned())));
+    }
+    Ok(best.map(|(_, repository)| repository))
 }
 
 /// Names that a build does not find in the store are looked for in registries.

@@ -25,7 +25,7 @@ fn wrong_words_are_usage_errors() {
         ("", "Usage:"),
         ("bild", "'build'"),
         ("images --al", "--al"),
-        ("images extra", "extra"),
+        ("images one extra", "extra"),
         ("tag one", "required"),
         ("run", "required"),
         ("pull --jobs 0 x", "--jobs"),

@@ -26,7 +26,7 @@ fn wrong_dockerfiles_are_shown_where_they_are_wrong() {
         ("FROM scratch\n\nCOPY --chwon=1 a b\n", 3, "chwon"),
         ("FROM scratch\nCOPY a\n", 2, "COPY"),
         ("RUN x\n", 1, "FROM"),
-        ("FROM A/b\n", 1, "A/b"),
+        ("FROM a/B\n", 1, "a/B"),
         ("FROM scratch\nCOPY --from=9 a b\n", 2, "9"),
     ] {
         let context = place.context("c", text, &[]);
@@ -53,7 +53,7 @@ fn what_is_missing_is_named() {
 #[test]
 fn bad_references_are_explained() {
     let place = Place::new();
-    for line in ["pull UPPER/case", "pull a:b:c", "tag x Y", "run http://x/y", "push x a@b"] {
+    for line in ["pull team/UPPER", "pull a:b:c", "tag x Y", "run http://x/y", "push x a@b"] {
         let said = place.bryo(line);
         let said = if line.starts_with("run") { said.fails(125) } else { said.fails(2) };
         assert!(said.errors().contains("invalid"), "{said}");
@@ -153,7 +153,7 @@ fn a_full_disk_is_named_and_survived() {
          {bryo} import -q root again
          test \"$({bryo} run again echo still works)\" = 'still works'
          test -z \"$(find {disk}/bryo/tmp -mindepth 1)\"
-         dd if=/dev/zero of=more bs=1M count=16 2> /dev/null
+         dd if=/dev/urandom of=more bs=1M count=16 2> /dev/null
          cp more root/more
          code=0; {bryo} import root big 2> full-too || code=$?
          cat full-too

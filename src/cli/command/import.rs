@@ -33,11 +33,12 @@ impl Import {
         let manifest = match (self.source.as_str(), self.source.strip_prefix("host:")) {
             (_, Some(programs)) => {
                 let programs: Vec<String> = programs.split(',').map(str::to_owned).collect();
-                host::image(&store, &programs, &session.config.path, reporter)?
+                host::image(&store, &programs, &session.config.path, reporter)
             }
-            ("-", None) => tree::from_stream(&store, io::stdin(), "stdin", reporter)?,
-            (path, None) => tree::image(&store, Path::new(path), reporter)?,
+            ("-", None) => tree::from_stream(&store, io::stdin(), "stdin", reporter),
+            (path, None) => tree::image(&store, Path::new(path), reporter),
         };
+        let manifest = manifest.map_err(Error::inside(Path::new(&self.source)))?;
         let (name, descriptor) = (Name::Tagged(self.name.clone()), manifest.descriptor);
         session.print(&format!("{}\n", descriptor.digest))?;
         store.set_ref(&RefEntry { name, descriptor, index: None })?;

@@ -1,7 +1,7 @@
 //! `bryo load`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::cli::error::Error;
 use crate::cli::session::Session;
@@ -23,11 +23,13 @@ pub(crate) struct Load {
 impl Load {
     pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
         let store = session.store()?;
-        let files = match &self.input {
-            Some(path) if path.as_os_str() != "-" => source::Files::open(path, &store)?,
-            _ => source::Files::stream(io::stdin(), "stdin", &store)?,
+        let input = self.input.as_deref().filter(|path| *path != Path::new("-"));
+        let named = || Error::inside(input.unwrap_or(Path::new("stdin")));
+        let files = match input {
+            Some(path) => source::Files::open(path, &store),
+            None => source::Files::stream(io::stdin(), "stdin", &store),
         };
-        for image in source::detect(files)? {
+        for image in source::detect(files.map_err(named())?).map_err(named())? {
             let names = image.names();
             let options =
                 Options { platform: Some(Platform::host()), jobs: JOBS, names: names.clone() };

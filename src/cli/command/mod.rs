@@ -2,6 +2,7 @@
 
 mod build;
 mod completion;
+mod doctor;
 mod history;
 mod images;
 mod import;
@@ -43,6 +44,7 @@ pub(crate) enum Command {
     Save(save::Save),
     Load(load::Load),
     Import(import::Import),
+    Doctor(doctor::Doctor),
     Version(version::Version),
     Completion(completion::Completion),
 }
@@ -52,6 +54,7 @@ impl Command {
     pub(crate) fn needs_namespace(&self) -> bool {
         match self {
             Self::Build(_) | Self::Run(_) | Self::Pull(_) | Self::Load(_) | Self::Import(_) => true,
+            Self::Doctor(doctor) => doctor.is_inside(),
             Self::Push(_)
             | Self::Login(_)
             | Self::Logout(_)
@@ -68,13 +71,14 @@ impl Command {
 
     /// Whether it reads or writes anything that belongs to the caller.
     pub(crate) fn keeps_anything(&self) -> bool {
-        !matches!(self, Self::Version(_) | Self::Completion(_))
+        !matches!(self, Self::Doctor(_) | Self::Version(_) | Self::Completion(_))
     }
 
     pub(crate) fn run(self, session: &Session) -> Result<ExitCode, Error> {
         match self {
             Self::Build(build) => return build.run(session),
             Self::Run(run) => return run.run(session),
+            Self::Doctor(doctor) => return doctor.run(session),
             Self::Pull(pull) => pull.run(session)?,
             Self::Push(push) => push.run(session)?,
             Self::Login(login) => login.run(session)?,

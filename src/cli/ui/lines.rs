@@ -47,6 +47,16 @@ pub(crate) fn prefix(title: &str) -> &str {
     }
 }
 
+/// A title in one line of bearable length: a RUN can be a whole script.
+pub(crate) fn title(text: &str) -> String {
+    const WIDTH: usize = 120;
+    let line = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    match line.char_indices().nth(WIDTH) {
+        Some((end, _)) => format!("{}…", &line[..end]),
+        None => line,
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -72,6 +82,12 @@ mod tests {
             lines.push(&[b'x'; 1024], |line| seen += line.len());
         }
         assert!(seen > 80 * 1024 && lines.pending.len() <= LONGEST, "{seen}");
+    }
+
+    #[test]
+    fn titles_are_one_line() {
+        assert_eq!(title("[1/2] RUN a \\\n   b"), "[1/2] RUN a \\ b");
+        assert_eq!(title(&"é ".repeat(100)).chars().count(), 121);
     }
 
     #[test]

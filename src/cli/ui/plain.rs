@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Condvar, Mutex, MutexGuard};
 use std::time::{Duration, Instant};
 
-use super::lines::{Lines, prefix};
+use super::lines::{self, Lines, prefix};
 use super::{Style, Ui, say};
 use crate::report::{Activity, Event, Outcome, Reporter};
 
@@ -65,7 +65,12 @@ impl Plain {
             say(&format!("{} {line}", prefix(&open.title)));
         }
         let word = self.ui.outcome(outcome, open.since.elapsed());
-        say(&format!("{}: {word}", open.title));
+        // The number is enough where the title was told before.
+        let name = match prefix(&open.title) {
+            number if open.announced && number.starts_with('[') => number,
+            _ => &open.title,
+        };
+        say(&format!("{name}: {word}"));
     }
 }
 
@@ -74,6 +79,7 @@ impl Reporter for Plain {
         match event {
             Event::Started { activity, title, .. } => {
                 let mut state = self.lock();
+                let title = lines::title(&title);
                 let (since, lines) = (Instant::now(), Lines::default());
                 state.open.insert(activity, Open { title, since, announced: false, lines });
                 if !std::mem::replace(&mut state.watching, true) {

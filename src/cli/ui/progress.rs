@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
-use super::lines::{Lines, prefix};
+use super::lines::{self, Lines, prefix};
 use super::{Style, Ui};
 use crate::report::{Activity, Event, Outcome, Reporter};
 
@@ -67,6 +67,7 @@ impl Reporter for Bars {
         let mut open = self.open.lock().expect("nothing that holds the lock panics");
         match event {
             Event::Started { activity, title, total } => {
+                let title = lines::title(&title);
                 let bar = self.bar(&title, total);
                 let (since, lines) = (Instant::now(), Lines::default());
                 open.insert(activity, Open { title, since, bar, lines });

@@ -22,7 +22,7 @@ pub(crate) fn busybox(place: &Place) -> bool {
 /// A directory with a static busybox and its links.
 pub(crate) fn busybox_root(place: &Place) -> PathBuf {
     let script = format!(
-        "umask 022; mkdir -p root/bin root/etc root/root root/tmp root/usr && chmod 1777 root/tmp &&
+        "umask 022; rm -rf root; mkdir -p root/bin root/etc root/root root/tmp root/usr && chmod 1777 root/tmp &&
          cp /bin/busybox root/bin/busybox && chmod 755 root/bin/busybox &&
          for p in {PROGRAMS}; do ln -s busybox root/bin/$p; done &&
          echo 'root:x:0:0:root:/root:/bin/sh' > root/etc/passwd &&
