@@ -43,11 +43,13 @@ const FLAG: &str = "userxattr";
 const INDEX: (&str, &str) = ("index", "off");
 
 /// Never forces anything to the disk, also when it is unmounted (Linux 5.10): what a killed build
-/// wrote is thrown away. Measured on ext4: 1000 writes with fsync take 3 ms instead of 270.
+/// wrote is thrown away. Measured on ext4: 1000 small files, each with fsync, take 0.2 s instead of
+/// 3.9 s.
 const VOLATILE: &str = "volatile";
 
 impl Overlay<'_> {
-    /// Mounts it at `target`. `links` is an empty directory of the caller's, for old kernels.
+    /// Mounts it at `target`. `links` is a path with nothing there, where a directory is made and
+    /// removed again for old kernels.
     ///
     /// # Errors
     ///
@@ -105,6 +107,14 @@ impl Overlay<'_> {
 
     /// All kernels.
     fn mount_at_once(&self, target: &Path, links: &Path) -> Result<()> {
+        fs::create_dir(links).map_err(|e| Error::new(format!("mkdir({links:?})"), e))?;
+        let result = self.mount_by_links(target, links);
+        // The mount does not need them any more.
+        drop(fs::remove_dir_all(links));
+        result
+    }
+
+    fn mount_by_links(&self, target: &Path, links: &Path) -> Result<()> {
         let link = |name: &str, to: &Path| {
             let path = links.join(name);
             symlink(self.base.join(to), &path)
@@ -137,11 +147,7 @@ impl Overlay<'_> {
                 Err(e) if e.errno() == Some(libc::EINVAL) => mount(&options),
                 result => result,
             },
-        })?;
-        for entry in fs::read_dir(links).into_iter().flatten().flatten() {
-            drop(fs::remove_file(entry.path()));
-        }
-        Ok(())
+        })
     }
 }
 

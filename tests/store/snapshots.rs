@@ -102,9 +102,6 @@ pub(crate) fn a_snapshot_becomes_a_layer() {
     assert_eq!(listing(&snapshot), expected);
     let inode = |path: &str| fs::metadata(snapshot.root().path().join(path)).expect(path).ino();
     assert_eq!(inode("etc/name"), inode("name"));
-    drop(snapshot);
-    // The same directories seen as one merged tree.
-    assert!(trees.iter().all(|tree| tree.files().is_dir()));
 }
 
 pub(crate) fn changes_are_told() {
@@ -284,7 +281,7 @@ pub(crate) fn more_layers_than_the_kernel_takes() {
 pub(crate) fn old_kernels_mount_too() {
     let dir = tempfile::tempdir().expect("a directory");
     let deep = dir.path().join("x".repeat(250)).join("y".repeat(250));
-    for name in ["lower0", "lower1", "upper", "work", "links", "root"] {
+    for name in ["lower0", "lower1", "upper", "work", "root"] {
         fs::create_dir_all(deep.join(name)).expect("made");
     }
     fs::write(deep.join("lower0/file"), "below").expect("written");
@@ -298,7 +295,7 @@ pub(crate) fn old_kernels_mount_too() {
         assert_eq!(fs::read_to_string(target.join("file")).expect("there"), "below");
         assert_eq!(fs::write(target.join("new"), "").is_ok(), upper.is_some());
         overlay::unmount(&target).expect("unmounted");
-        assert_eq!(fs::read_dir(&links).expect("there").count(), 0);
+        assert!(!links.exists(), "the links were left behind");
     }
     assert!(deep.join("upper/new").exists());
 }

@@ -4,7 +4,7 @@
 //! tree/fs   what is written (the upper directory)
 //! work      the kernel's own
 //! root      where it is mounted
-//! links     short names of the layers, for old kernels
+//! links     short names of the layers, while old kernels mount it
 //! empty     the only layer, when there is no other: an overlay needs one
 //! ```
 
@@ -31,7 +31,13 @@ impl Backend for Overlay {
     fn prepare(&self, layers: &Layers<'_>) -> Result<Box<dyn Shown>> {
         let Layers { base, workspace, trees, below } = *layers;
         let directory = base.join(workspace);
-        for folder in ["tree", "tree/fs", "work", "root", "links", "empty"] {
+        let mut folders = vec!["tree", "tree/fs", "work", "root"];
+        let mut lower = trees.to_vec();
+        if lower.is_empty() {
+            folders.push("empty");
+            lower.push(workspace.join("empty"));
+        }
+        for folder in folders {
             let path = directory.join(folder);
             fs::create_dir(&path).map_err(Error::io("making", &path))?;
         }
@@ -39,10 +45,6 @@ impl Backend for Overlay {
         // Before it is mounted: the kernel shows the upper directory's attributes as those of `/`,
         // and remembers them.
         below.apply_root(&Root::open(&mounted.upper())?)?;
-        let mut lower = trees.to_vec();
-        if lower.is_empty() {
-            lower.push(workspace.join("empty"));
-        }
         let (upper, work) = (workspace.join("tree/fs"), workspace.join("work"));
         overlay::Overlay { base, lower: &lower, upper: Some((&upper, &work)) }
             .mount(&mounted.root(), &mounted.directory.join("links"))
