@@ -29,7 +29,7 @@ fn wrong_words_are_usage_errors() {
         ("tag one", "required"),
         ("run", "required"),
         ("pull --jobs 0 x", "--jobs"),
-        ("build --platform here .", "here"),
+        ("build --platform a/b/c/d .", "a/b/c/d"),
         ("build --build-arg =x .", "=x"),
         ("build -o type=floppy .", "floppy"),
         ("completion tcsh", "tcsh"),

@@ -198,6 +198,7 @@ impl Build {
         built: &Descriptor,
         session: &Session,
     ) -> Result<(), Error> {
+        let reporter = &*session.reporter;
         let archive = || match &output.destination {
             Some(path) => sink::Output::File(path.clone()),
             None => sink::Output::Stream("stdout", Box::new(io::stdout())),
@@ -205,16 +206,14 @@ impl Build {
         let sink: Box<dyn Sink> = match (output.form, &output.destination) {
             (Form::Oci, _) => Box::new(sink::Oci::archive(archive(), None)?),
             (Form::Docker, _) => Box::new(sink::Docker::archive(archive(), store)?),
-            (Form::Tar | Form::Local, _) => {
-                let text = "this output".to_owned();
-                return Err(Error::Usage { text, hint: None });
-            }
+            (Form::Tar, _) => Box::new(sink::Tree::tar(store, archive(), reporter)?),
+            (Form::Local, Some(path)) => Box::new(sink::Tree::directory(store, path, reporter)),
             (Form::OciDirectory, Some(path)) => Box::new(sink::Oci::directory(path, None)?),
-            (Form::OciDirectory, None) => unreachable!("Output::new refuses these"),
+            (Form::OciDirectory | Form::Local, None) => unreachable!("Output::new refuses these"),
         };
         let source = source::Store::new(store, built.clone());
         let options = transfer::Options { names: self.tag.clone(), ..transfer::Options::default() };
-        transfer(&source, &*sink, &options, &*session.reporter)?;
+        transfer(&source, &*sink, &options, reporter)?;
         Ok(sink.finish()?)
     }
 }
