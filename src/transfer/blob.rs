@@ -74,15 +74,10 @@ impl<'a> Blob<'a> {
         Self::kept(content.descriptor(), Role::Other, content.bytes())
     }
 
-    /// One whose bytes the storage directory has.
-    pub(super) fn of_layer(descriptor: &'a Descriptor, diff_id: &Digest) -> Self {
-        Self::kept(descriptor, Role::Layer { diff_id: diff_id.clone(), below: None }, &[])
-    }
-
     /// Who sends it.
     pub fn origin(&self) -> String {
         match self.bytes {
-            Bytes::Kept(_) => "the storage directory".to_owned(),
+            Bytes::Kept(_) => "memory".to_owned(),
             Bytes::At(source) => source.name(),
         }
     }

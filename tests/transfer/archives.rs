@@ -50,7 +50,7 @@ pub(crate) fn layouts_keep_every_byte() {
         assert_eq!(found, digest);
         let config = other.store.config(&manifest(&other, &digest)).expect("a configuration");
         assert_eq!(other.store.trees(&config).expect("unpacked").len(), 3);
-        for tag in ["1", "localhost/app:2", &digest.to_string()] {
+        for tag in ["1", "2", "localhost/app:2", &digest.to_string()] {
             let files = Files::open(&path, &other.store).expect("a layout");
             source::Oci::find(files, Some(tag)).expect(tag);
         }

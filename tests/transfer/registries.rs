@@ -9,7 +9,7 @@ use std::time::Duration;
 use bryo::http;
 use bryo::image::{Content, Digest, Platform, Reference};
 use bryo::registry::{Access, Registries};
-use bryo::report::{Outcome, Recorder, Silent};
+use bryo::report::{Event, Outcome, Recorder, Silent};
 use bryo::transfer::endpoint::SCHEMES;
 use bryo::transfer::{Endpoint, Options, Source as _, Surroundings, sink, source, transfer};
 
@@ -127,6 +127,16 @@ pub(crate) fn an_index_gives_the_wanted_image() {
         let config = place.store.config(&manifest).expect("a configuration");
         assert_eq!(config.platform().to_string(), found);
     }
+    // An image alone is taken, whatever it is for, but not in silence.
+    let lone = Made::image(&[], &"linux/arm64".parse().expect("valid"));
+    let recorder = Recorder::default();
+    let wanted =
+        Options { platform: Some("linux/amd64".parse().expect("valid")), ..options.clone() };
+    transfer(&lone, &sink::Store::new(&place.store), &wanted, &recorder).expect("taken");
+    let warned =
+        |event: &Event| matches!(event, Event::Warning { text } if text.contains("linux/arm64"));
+    assert!(recorder.events().iter().any(warned));
+
     let platform = Some("linux/s390x".parse().expect("valid"));
     let options = Options { platform, ..options };
     let sink = sink::Store::new(&place.store);

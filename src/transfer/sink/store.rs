@@ -21,7 +21,8 @@ use crate::layer::{self, Below, Unpacked};
 use crate::report::Outcome;
 use crate::store::{self, BlobWriter, Name, NewTree, RefEntry, Tree, TreeKey};
 use crate::transfer::chunks::{ChunkReader, ChunkSender, chunks};
-use crate::transfer::{Blob, Error, Role, Root, Sink};
+use crate::transfer::side_by_side::Cancel;
+use crate::transfer::{Blob, Error, Role, Root, Sink, source};
 
 #[derive(Debug)]
 pub struct Store<'a> {
@@ -71,17 +72,26 @@ impl<'a> Store<'a> {
         // Another process, or another stage of this one's build, may be at it: one download does
         // for both.
         let _lease = self.store.lease(digest)?;
-        match look() {
+        let waiting = match look() {
             (true, true) => return Ok(Outcome::Cached),
-            (false, true) => self.fetch(blob)?,
+            (false, true) => {
+                self.fetch(blob)?;
+                return Ok(Outcome::Done);
+            }
             (true, false) => {
                 let from = self.store.open_blob(digest)?;
-                self.fetch_and_unpack(blob, diff_id, from, None)?;
+                self.fetch_and_unpack(blob, diff_id, from, None)?
             }
             (false, false) => {
                 let to = self.store.blob_writer_for(digest.algorithm())?;
-                self.fetch_and_unpack(blob, diff_id, blob.open_unverified()?, Some(to))?;
+                self.fetch_and_unpack(blob, diff_id, blob.open_unverified()?, Some(to))?
             }
+        };
+        if waiting.unpacked.is_self_contained() {
+            waiting.tree.commit(&TreeKey::Diff(diff_id.clone()), &waiting.unpacked.records)?;
+        } else {
+            let mut all = self.waiting.lock().expect("keeping a tree cannot panic");
+            all.insert(diff_id.clone(), waiting);
         }
         Ok(Outcome::Done)
     }
@@ -101,7 +111,7 @@ impl<'a> Store<'a> {
         diff_id: &Digest,
         from: impl Read,
         to: Option<BlobWriter<'_>>,
-    ) -> Result<(), Error> {
+    ) -> Result<Waiting<'a>, Error> {
         let (sender, receiver) = chunks();
         let (passed_on, unpacked) = thread::scope(|scope| {
             let unpacking = scope.spawn(|| self.unpack(blob, diff_id, receiver));
@@ -111,14 +121,7 @@ impl<'a> Store<'a> {
             (passed_on, unpacking.join().expect("the unpacking thread has no bug"))
         });
         passed_on?;
-        let waiting = unpacked?;
-        if waiting.unpacked.is_self_contained() {
-            waiting.tree.commit(&TreeKey::Diff(diff_id.clone()), &waiting.unpacked.records)?;
-        } else {
-            let mut all = self.waiting.lock().expect("keeping a tree cannot panic");
-            all.insert(diff_id.clone(), waiting);
-        }
-        Ok(())
+        unpacked
     }
 
     fn unpack(
@@ -176,16 +179,12 @@ impl<'a> Store<'a> {
             Some(waiting) => waiting,
             // The same layer stands in the image twice, or its tree was removed just now.
             None => {
-                let blob = Blob::of_layer(descriptor, diff_id);
+                let source = source::Store::new(self.store, descriptor.clone());
+                let role = Role::Layer { diff_id: diff_id.clone(), below: None };
+                let cancel = Cancel::default();
+                let blob = Blob::new(descriptor, role, &source, &cancel);
                 let from = self.store.open_blob(&descriptor.digest)?;
-                let (sender, receiver) = chunks();
-                let (passed_on, unpacked) = thread::scope(|scope| {
-                    let unpacking = scope.spawn(|| self.unpack(&blob, diff_id, receiver));
-                    let passed_on = pass_on(&blob, from, None, sender);
-                    (passed_on, unpacking.join().expect("the unpacking thread has no bug"))
-                });
-                passed_on?;
-                unpacked?
+                self.fetch_and_unpack(&blob, diff_id, from, None)?
             }
         };
         if unpacked.is_self_contained() {

@@ -17,7 +17,8 @@ const IMAGE_NAME: &str = "io.containerd.image.name";
 pub struct Oci {
     files: Arc<Files>,
     root: Descriptor,
-    name: Option<String>,
+    /// As the layout's own words have it; any text will do.
+    tags: Vec<String>,
     names: Vec<Reference>,
 }
 
@@ -50,17 +51,15 @@ impl Oci {
             let (tag, whole) = (annotation(REF_NAME), annotation(IMAGE_NAME));
             let full = whole.or_else(|| tag.clone().filter(|tag| tag.contains(['/', ':'])));
             let reference = full.and_then(|name| name.parse::<Reference>().ok());
-            match images.iter_mut().find(|image| image.root.digest == entry.digest) {
-                Some(image) if tag.is_none() || image.name == tag || reference.is_some() => {
-                    image.names.extend(reference);
-                }
-                _ => images.push(Self {
-                    files: Arc::clone(files),
-                    root: Descriptor { annotations: None, ..entry.clone() },
-                    name: tag,
-                    names: reference.into_iter().collect(),
-                }),
-            }
+            let known = images.iter().position(|image| image.root.digest == entry.digest);
+            let at = known.unwrap_or_else(|| {
+                let root = Descriptor { annotations: None, ..entry.clone() };
+                let files = Arc::clone(files);
+                images.push(Self { files, root, tags: Vec::new(), names: Vec::new() });
+                images.len() - 1
+            });
+            images[at].tags.extend(tag);
+            images[at].names.extend(reference);
         }
         Ok(images)
     }
@@ -75,7 +74,7 @@ impl Oci {
             let reference = tag.parse::<Reference>().ok();
             let digest = tag.parse::<Digest>().ok();
             let wanted = |image: &Self| {
-                image.name.as_deref() == Some(tag)
+                image.tags.iter().any(|other| other == tag)
                     || reference.as_ref().is_some_and(|name| image.names.contains(name))
                     || digest.as_ref() == Some(&image.root.digest)
             };
@@ -86,7 +85,10 @@ impl Oci {
             0 => Err(Error::Missing { path, what: "image".to_owned() }),
             1 => Ok(images.remove(0)),
             _ => {
-                let name = |image: Self| image.name.unwrap_or(image.root.digest.to_string());
+                let name = |image: Self| match &image.tags[..] {
+                    [] => image.root.digest.to_string(),
+                    tags => tags.join(", "),
+                };
                 let names: Vec<_> = images.into_iter().map(name).collect();
                 Err(Error::Several { path, names: names.join(", ") })
             }
@@ -103,7 +105,7 @@ impl Oci {
 impl Source for Oci {
     fn name(&self) -> String {
         let label = self.files.label();
-        self.name.as_ref().map_or(label.to_owned(), |name| format!("{label}:{name}"))
+        self.tags.first().map_or(label.to_owned(), |tag| format!("{label}:{tag}"))
     }
 
     fn root(&self) -> Result<Content, Error> {
