@@ -79,7 +79,7 @@ fn the_tree_that_others_see_is_the_tree_that_we_built() {
         .run("buildah")
         .args(["unshare", "umoci", "unpack", "--image", "layout:app", "bundle"])
         .succeeds();
-    let theirs = tree(
+    let mut theirs = tree(
         &judge.run("buildah").args(["unshare", "sh", "-ec", &listing("bundle/rootfs")]).succeeds(),
     );
     place.folder("work/unpacked");
