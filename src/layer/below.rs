@@ -41,6 +41,13 @@ impl Below {
         self.trees.is_empty()
     }
 
+    /// How many of the lowest trees cannot be seen at all, because a layer above them hides all
+    /// that is below its root directory. An overlay must be mounted without them: overlayfs does
+    /// not look whether the root of a lower tree is opaque.
+    pub fn hidden(&mut self) -> Result<usize, Error> {
+        Ok(self.parts(Path::new(""))?.last().copied().unwrap_or(0))
+    }
+
     /// The records of all trees as one table: of each path, that of the highest tree that has it.
     pub fn records(&mut self) -> Result<SideTable, Error> {
         let mut merged = SideTable::new(self.trees.iter().all(|(_, records)| records.root_implied));

@@ -144,8 +144,18 @@ mod tests {
             .collect();
         assert_eq!(found, [("f", 5), ("g", 6)]);
         assert!(!records.root_implied);
+        assert_eq!(below.hidden().expect("a number"), 0);
         let (_dir, root, _) = tree("");
         below.apply_root(&root).expect("attributes");
         assert_eq!(draw(&root, &SideTable::default()), lines("d . m=700"));
+    }
+    #[test]
+    fn a_layer_may_hide_all_that_is_below() {
+        let trees = [tree("d .\nf a 1"), tree("f b 1\nf .wh..wh..opq"), tree("f c 1")];
+        let all = || trees.iter().map(|(_, root, table)| (root.path().to_owned(), table.clone()));
+        assert_eq!(Below::new(all()).hidden().expect("a number"), 1);
+        let (_dir, upper, _) = tree("f .wh.a\nf .wh.b\nf .wh.c");
+        let changes = changes_of_upper(&upper, &mut Below::new(all())).expect("changes");
+        assert_eq!(shown(&changes), ["-b", "-c"]);
     }
 }

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use super::by_path::forget_below;
 use super::{Error, whiteout};
 use crate::rootfs::{
     self, Copier, CopyOptions, Dirs, FileType, Found, Place, Record, Root, SideTable, Time, Walk,
@@ -149,16 +150,6 @@ impl Merge<'_> {
             forget_below(&mut self.unfinished, &path);
         }
         Ok(())
-    }
-}
-
-/// Removes a path and all that is below it.
-pub(super) fn forget_below<T>(map: &mut BTreeMap<PathBuf, T>, path: &Path) {
-    let below = |(key, _): &(&PathBuf, &T)| key.starts_with(path);
-    let keys: Vec<_> =
-        map.range(path.to_path_buf()..).take_while(below).map(|(key, _)| key.clone()).collect();
-    for key in keys {
-        map.remove(&key);
     }
 }
 

@@ -2,6 +2,7 @@
 
 pub mod archive;
 mod below;
+mod by_path;
 mod complete;
 pub mod compress;
 mod diff;

@@ -14,7 +14,7 @@ use std::rc::Rc;
 
 use super::Error;
 use super::archive::{Entry, EntryKind, Reader};
-use super::merge::forget_below;
+use super::by_path::forget_below;
 use super::whiteout::{self, Name};
 use crate::rootfs::{
     self, Copier, CopyOptions, Device, DeviceKind, Dirs, FileType, Place, Record, Root, SideTable,
@@ -31,10 +31,10 @@ const BUFFER: usize = 256 << 10;
 const HOLE: usize = 64 << 10;
 
 /// The mode of a directory that no entry describes.
-const IMPLIED_MODE: u32 = 0o755;
+pub(super) const IMPLIED_MODE: u32 = 0o755;
 
 /// The time of a directory that no entry describes: no clock may reach a layer.
-const NO_TIME: Time = (0, 0);
+pub(super) const NO_TIME: Time = (0, 0);
 
 /// What came of a layer's archive.
 #[derive(Debug, Default)]
@@ -233,9 +233,12 @@ impl<'r> Unpacker<'r> {
 
     fn dir(&mut self, entry: Entry, place: &Place) -> Result<(), Error> {
         let path = place.path();
+        let mut new = false;
         if place.is_root() {
             self.state.done.records.root_implied = false;
-        } else if !place.make_dir()? {
+        } else if place.make_dir()? {
+            new = true;
+        } else {
             let there = place.meta(&self.state.done.records)?;
             match there {
                 Some(meta) if meta.is_dir() => place.unlock(meta.mode)?,
@@ -248,7 +251,11 @@ impl<'r> Unpacker<'r> {
         self.state.done.implied.remove(&path);
         self.state.unfinished.insert(path, (entry.mode, entry.mtime));
         let record = self.state.record(entry, place)?;
-        Ok(place.set_record(FileType::Dir, record, &mut self.state.done.records)?)
+        let records = &mut self.state.done.records;
+        match new {
+            true => Ok(place.add_record(FileType::Dir, record, records)?),
+            false => Ok(place.set_record(FileType::Dir, record, records)?),
+        }
     }
 
     fn file(&mut self, entry: Entry, place: &Place, content: &mut impl Read) -> Result<(), Error> {

@@ -14,7 +14,7 @@ use std::rc::Rc;
 use super::place::Place;
 use super::root::Root;
 use super::{Error, Result};
-use crate::sys::path::{self as kernel, FileType, Stat, Want};
+use crate::sys::path::{self as kernel, FileType, Want};
 
 /// Directories kept open: well below the usual limit of 1024 descriptors.
 const CAPACITY: usize = 256;
@@ -44,15 +44,21 @@ impl Dir {
         &self.path
     }
 
+    /// The names in it, in no order.
+    pub fn names(&self) -> Result<Vec<OsString>> {
+        let fail = |source| Error::List { path: self.base.join(&self.path), source };
+        let open = kernel::open_at(self.fd(), OsStr::new("."), Want::List).map_err(fail)?;
+        kernel::list(open).map_err(fail)
+    }
+
     /// The root's path on the host.
     pub(super) fn base(&self) -> &Path {
         &self.base
     }
 }
 
-/// Makes a directory of what is at a place and is none: of nothing, or of the file with that
-/// [`Stat`]. It may refuse.
-type Obstacle<'o> = dyn FnMut(&Place, Option<Stat>) -> Result<()> + 'o;
+/// Makes a directory where there is none, but nothing or something of that kind. It may refuse.
+pub type Obstacle<'o> = dyn FnMut(&Place, Option<FileType>) -> Result<()> + 'o;
 
 /// The directories of a root that were opened last.
 ///
@@ -83,7 +89,7 @@ impl Dirs {
 
     /// The directory at `path`, symbolic links followed. What is missing on the way, or is no
     /// directory, is given to `obstacle`, which must put a directory there or refuse.
-    pub(super) fn make(&mut self, path: &Path, obstacle: &mut Obstacle<'_>) -> Result<Rc<Dir>> {
+    pub fn make(&mut self, path: &Path, obstacle: &mut Obstacle<'_>) -> Result<Rc<Dir>> {
         let made = self.reach(path, Some(obstacle))?;
         Ok(made.expect("an obstacle is overcome or an error"))
     }
@@ -97,14 +103,9 @@ impl Dirs {
     }
 
     /// As [`Self::place`]; directories on the way are made by `obstacle`: see [`Self::make`].
-    pub fn place_made(
-        &mut self,
-        path: &Path,
-        obstacle: &mut dyn FnMut(&Place, Option<FileType>) -> Result<()>,
-    ) -> Result<Place> {
+    pub fn place_made(&mut self, path: &Path, obstacle: &mut Obstacle<'_>) -> Result<Place> {
         let (parent, name) = split(path);
-        let dir =
-            self.make(parent, &mut |place, stat| obstacle(place, stat.map(|stat| stat.kind)))?;
+        let dir = self.make(parent, obstacle)?;
         Ok(Place::new(dir, name))
     }
 
@@ -158,7 +159,7 @@ impl Dirs {
                 continue;
             }
             let Some(obstacle) = obstacle.as_deref_mut() else { return Ok(None) };
-            obstacle(&place, stat)?;
+            obstacle(&place, stat.map(|stat| stat.kind))?;
             if stat.is_some() {
                 self.forget();
             }

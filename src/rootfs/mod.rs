@@ -26,7 +26,7 @@ mod walk;
 
 pub use accounts::{Accounts, Group, Owner, User};
 pub use copy::{Choice, Chooser, Copied, Copier, CopyOptions};
-pub use dirs::{Dir, Dirs};
+pub use dirs::{Dir, Dirs, Obstacle};
 pub use meta::{FileType, Meta, Time, Xattrs, is_portable};
 pub use owner::{Device, DeviceKind, Record, SideTable};
 pub use place::Place;

@@ -214,6 +214,17 @@ impl SideTable {
         }
     }
 
+    /// Lets what is recorded of `from`, and of all below it, be recorded of `to`.
+    pub fn rename(&mut self, from: &Path, to: &Path) {
+        let moved = |path: PathBuf| match path.strip_prefix(from) {
+            Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
+            Ok(rest) => to.join(rest),
+            Err(_) => path,
+        };
+        let records = std::mem::take(&mut self.records);
+        self.records = records.into_iter().map(|(path, record)| (moved(path), record)).collect();
+    }
+
     /// Path and record, in the order of paths.
     pub fn iter(&self) -> impl Iterator<Item = (&Path, &Record)> {
         self.records.iter().map(|(path, record)| (path.as_path(), record))

@@ -21,7 +21,8 @@ pub struct Place {
 }
 
 impl Place {
-    pub(super) fn new(dir: Rc<Dir>, name: impl Into<OsString>) -> Self {
+    /// A name in a directory.
+    pub fn new(dir: Rc<Dir>, name: impl Into<OsString>) -> Self {
         Self { dir, name: name.into() }
     }
 
@@ -274,6 +275,12 @@ impl Place {
             Err(e) if io_kind(&e) == io::ErrorKind::AlreadyExists => Ok(false),
             Err(source) => Err(Error::Link { path: self.shown(), target: target.shown(), source }),
         }
+    }
+
+    /// Moves what is here to another place of the same root, where nothing or a file is.
+    pub fn rename(&self, to: &Self) -> Result<()> {
+        kernel::rename_at(self.dir.fd(), &self.name, to.dir.fd(), &to.name)
+            .map_err(|source| Error::Make { path: to.shown(), source })
     }
 
     fn made(&self, result: sys::Result<()>) -> Result<bool> {

@@ -236,6 +236,20 @@ fn a_layer_that_leans_on_others_is_completed() {
         ("h copy -> usr/lib/a", false, "f copy one m=640 @3:4 t=7"),
         ("h copy -> l/a\nh copy2 -> copy", false, "f copy one m=640 @3:4 t=7\nh copy2 -> copy"),
         ("h l2 -> l", false, "s l2 -> usr/lib @6:6"),
+        // Through a lower layer's link.
+        (
+            "f l/x 1 @7:7\ns l/s -> q @8:8\nf l/.wh.a",
+            false,
+            "d usr\nd usr/lib m=755\nw usr/lib/a\ns usr/lib/s -> q @8:8\nf usr/lib/x 1 @7:7",
+        ),
+        (
+            "d usr 711\nd usr/lib 500 t=5\nf usr/lib/x 2\nf usr/lib/y 3\nd l/d\nf l/x 1",
+            false,
+            "d usr m=711\nd usr/lib m=500 t=5\nd usr/lib/d\nf usr/lib/x 1\nf usr/lib/y 3",
+        ),
+        ("h l/copy -> l/a", false, "d usr\nd usr/lib m=755\nf usr/lib/copy one m=640 @3:4 t=7"),
+        ("d l\nf l/x 1", true, "d l\nf l/x 1"),
+        ("f .wh.l\nf l/x 1", false, "d l !\nf l/x 1"),
         ("f .wh.tmp\nf tmp/x 1", false, "d tmp !\nf tmp/x 1"),
         ("d a 555 t=5\nh a/copy -> usr/lib/a", false, "d a m=555 t=5\nf a/copy one m=640 @3:4 t=7"),
     ];
@@ -424,7 +438,7 @@ fn any_attack() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 150, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 64, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn a_tree_survives_being_packed_and_unpacked(text in any_tree()) {
