@@ -217,6 +217,28 @@ fn holes_stay_holes() {
 }
 
 #[test]
+fn capabilities_are_set_or_recorded() {
+    // CAP_NET_RAW as a layer has it (revision 2), and bytes that no kernel takes.
+    let capability = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0".to_vec();
+    for value in [capability, b"nonsense".to_vec()] {
+        let (_dir, root) = empty();
+        let mut entry = Entry::new("ping", EntryKind::File);
+        (entry.mode, entry.uid) = (0o755, 7);
+        entry.xattrs.insert("security.capability".into(), value.clone());
+        let mut writer = crate::layer::archive::Writer::new(Vec::new());
+        writer.append(&entry, io::empty()).expect("an entry");
+        let tar = writer.finish().expect("an archive");
+        let done = unpack(tar.as_slice(), &root).expect("a tree");
+        let place = root.place("ping".as_ref()).expect("a place").expect("a place");
+        let record = place.record(&done.records).expect("a record").expect("a record");
+        assert_eq!((record.uid, done.records.is_empty()), (7, true));
+        let mut all = place.xattrs().expect("attributes");
+        all.extend(record.xattrs);
+        assert_eq!(all, entry.xattrs);
+    }
+}
+
+#[test]
 fn a_layer_that_leans_on_others_is_completed() {
     let lowest = "d ./ m=555 @9:9 t=1\nd tmp 1777 t=2 @1:2 x.user.k=v\nd usr\nd usr/lib 700\nf usr/lib/a one @3:4 t=7 m=640\ns l -> usr/lib @6:6";
     let middle = "d opt\nf .wh.gone\nd secret\nf secret/.wh..wh..opq\nf usr/lib/.wh.dropped";
