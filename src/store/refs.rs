@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
+use super::lock::{Lock, Mode};
 use super::{Durability, Error, Result, Store};
 use crate::image::{Content, Descriptor, Digest, Reference};
 
@@ -77,6 +78,7 @@ impl Store {
     /// name and has no other now stays as an anonymous one. An anonymous name for an image that has
     /// a proper one is not kept.
     pub fn set_ref(&self, entry: &RefEntry) -> Result<()> {
+        let _lock = self.lock_refs()?;
         let digest = &entry.descriptor.digest;
         let nobody = Name::Anonymous(digest.clone());
         if entry.name == nobody && self.is_named(digest, &nobody)? {
@@ -118,16 +120,24 @@ impl Store {
         self.replace(&self.ref_path(&entry.name), &bytes, Durability::OnDisk)
     }
 
-    /// Forgets a name; says whether it was there. What it stood for is remembered until
+    /// Forgets a name, if it is there. What it stood for is remembered until
     /// [`Store::remove`](Self::remove) could delete it.
-    pub(super) fn forget_ref(&self, name: &Name) -> Result<bool> {
+    pub(super) fn forget_ref(&self, name: &Name) -> Result<()> {
+        let _lock = self.lock_refs()?;
+        let Some(entry) = self.get_ref(name)? else { return Ok(()) };
         let path = self.ref_path(name);
         let file = path.file_name().expect("made of a name");
-        match fs::rename(&path, self.root.join("removed").join(file)) {
-            Ok(()) => Ok(true),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
-            Err(source) => Err(Error::Io { action: "removing", path, source }),
-        }
+        fs::rename(&path, self.root.join("removed").join(file))
+            .map_err(Error::io("removing", &path))?;
+        // Who was killed in `set_ref` may have left the image an anonymous name as well.
+        self.delete_file(&self.ref_path(&Name::Anonymous(entry.descriptor.digest)))
+    }
+
+    /// Changing a name reads others before, and nobody may change them meanwhile. Reading alone
+    /// needs no lock.
+    fn lock_refs(&self) -> Result<Lock> {
+        let path = self.root.join("leases/refs");
+        Lock::wait(&path, Mode::Exclusive).map_err(Error::io("locking", &path))
     }
 
     /// What names that were forgotten stood for, and where that is noted.

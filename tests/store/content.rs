@@ -224,6 +224,14 @@ pub(crate) fn removing_spares_what_others_hold() {
 
     // The same name again does no harm, and the last image takes all with it.
     store.remove(&[entry("one", &one).name]).expect("nothing to do");
+    // Somebody was killed when it had its name, and was about to lose its anonymous one.
+    let other = tempfile::tempdir().expect("a directory");
+    let scratch = Store::open(other.path()).expect("made");
+    scratch.set_ref(&entry("", &two)).expect("named");
+    let twin = fs::read_dir(other.path().join("refs")).expect("there").next().expect("one");
+    let twin = twin.expect("an entry");
+    fs::copy(twin.path(), dir.path().join("refs").join(twin.file_name())).expect("copied");
+    assert_eq!(names(&store), ["docker.io/library/two:latest"]);
     store.remove(&[entry("two", &two).name]).expect("removed");
     assert!(!has_tree("base"));
     assert_eq!((count(&store, "blobs/sha256"), count(&store, "refs")), (1, 0));

@@ -14,9 +14,19 @@ use bryo::store::{Name, Store, TreeKey};
 
 use crate::content::{count, entry, image};
 
+/// A process that ends with its test, however that ends.
+struct Worker(Child);
+
+impl Drop for Worker {
+    fn drop(&mut self) {
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// Starts this program as a worker, in a mount namespace of its own as every bryo has one.
-fn start(words: &[&str]) -> Child {
-    Command::new("unshare")
+fn start(words: &[&str]) -> Worker {
+    let child = Command::new("unshare")
         .args(["--mount", "--"])
         .arg(env::current_exe().expect("we have a path"))
         .arg("worker")
@@ -24,12 +34,13 @@ fn start(words: &[&str]) -> Child {
         .stdin(Stdio::piped())
         .stdout(Stdio::piped())
         .spawn()
-        .expect("unshare is there")
+        .expect("unshare is there");
+    Worker(child)
 }
 
-fn wait_until_ready(worker: &mut Child) {
+fn wait_until_ready(worker: &mut Worker) {
     let mut line = String::new();
-    BufReader::new(worker.stdout.as_mut().expect("piped")).read_line(&mut line).expect("a line");
+    BufReader::new(worker.0.stdout.as_mut().expect("piped")).read_line(&mut line).expect("a line");
     assert_eq!(line, "ready\n");
 }
 
@@ -138,8 +149,8 @@ pub(crate) fn nothing_is_deleted_under_others() {
     assert_eq!(store.list_refs().expect("readable"), []);
     assert_eq!(count(&store, "trees"), 1, "deleted under another process");
 
-    drop(other.stdin.take());
-    assert!(other.wait().expect("waited").success());
+    drop(other.0.stdin.take());
+    assert!(other.0.wait().expect("waited").success());
     let removed = store.remove(&[]).expect("removed");
     assert_eq!((removed.deferred, removed.trees), (false, 1));
     assert_eq!((count(&store, "blobs/sha256"), count(&store, "removed")), (0, 0));
@@ -148,21 +159,21 @@ pub(crate) fn nothing_is_deleted_under_others() {
 pub(crate) fn one_waits_for_the_other() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().join("store").to_string_lossy().into_owned();
-    let workers: Vec<Child> = (0..4).map(|_| start(&["lease", &path])).collect();
+    let workers: Vec<Worker> = (0..4).map(|_| start(&["lease", &path])).collect();
     for mut worker in workers {
-        assert!(worker.wait().expect("waited").success());
+        assert!(worker.0.wait().expect("waited").success());
     }
     assert_eq!(fs::read(dir.path().join("made")).expect("a log"), b"x", "made more than once");
     let store = Store::open(Path::new(&path)).expect("opened");
-    assert_eq!(count(&store, "leases"), 0);
+    assert_eq!(count(&store, "leases"), 0, "a lease was left behind");
 }
 
 pub(crate) fn many_write_the_same() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_string_lossy().into_owned();
-    let workers: Vec<Child> = (0..4).map(|_| start(&["same", &path])).collect();
+    let workers: Vec<Worker> = (0..4).map(|_| start(&["same", &path])).collect();
     for mut worker in workers {
-        assert!(worker.wait().expect("waited").success());
+        assert!(worker.0.wait().expect("waited").success());
     }
     let store = Store::open(dir.path()).expect("opened");
     check(&store);
@@ -179,16 +190,14 @@ pub(crate) fn the_killed_leave_no_harm() {
         let mut victim = start(&["churn", &path]);
         wait_until_ready(&mut victim);
         thread::sleep(Duration::from_micros(700 * round));
-        victim.kill().expect("killed");
-        victim.wait().expect("waited");
+        drop(victim);
         let store = Store::open(dir.path()).expect("opened");
         check(&store);
         // The survivor's directory and its lock, and nothing of the dead.
         assert_eq!(count(&store, "tmp"), 2, "round {round}");
     }
-    assert_eq!(survivor.try_wait().expect("asked"), None, "the survivor came to harm");
-    survivor.kill().expect("killed");
-    survivor.wait().expect("waited");
+    assert_eq!(survivor.0.try_wait().expect("asked"), None, "the survivor came to harm");
+    drop(survivor);
     let store = Store::open(dir.path()).expect("opened");
     assert_eq!(count(&store, "tmp"), 0);
     check(&store);
