@@ -43,8 +43,8 @@ const FLAG: &str = "userxattr";
 const INDEX: (&str, &str) = ("index", "off");
 
 /// Never forces anything to the disk, also when it is unmounted (Linux 5.10): what a killed build
-/// wrote is thrown away. Measured on ext4: 1000 small files, each with fsync, take 0.2 s instead of
-/// 3.9 s.
+/// wrote is thrown away. Measured on ext4: 1000 small files, each with fsync, take 0.10 s instead of
+/// 0.30 s on an idle disk, and 0.2 s instead of 3.9 s on a busy one.
 const VOLATILE: &str = "volatile";
 
 impl Overlay<'_> {
