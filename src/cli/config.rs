@@ -37,8 +37,10 @@ pub(crate) struct Config {
     pub(crate) proxies: Proxies,
     /// Certificate authorities of the environment (`SSL_CERT_FILE`).
     pub(crate) certificates: Vec<PathBuf>,
-    /// `NO_COLOR`, or a terminal that cannot.
+    /// `NO_COLOR`.
     pub(crate) no_color: bool,
+    /// What `TERM` says: a terminal, if there is one, can move its cursor and show colours.
+    pub(crate) able_terminal: bool,
     /// The search path for programs of this machine.
     pub(crate) path: String,
     environment: Environment,
@@ -76,10 +78,10 @@ impl Config {
     /// Reads everything once.
     pub(crate) fn read() -> Self {
         let environment = Environment(std::env::vars_os().collect());
-        Self::from(environment, Caller::now())
+        Self::from(environment, &Caller::now())
     }
 
-    fn from(environment: Environment, caller: Caller) -> Self {
+    fn from(environment: Environment, caller: &Caller) -> Self {
         // Under `sudo` images and credentials are those of who typed it. The second stage sees the
         // same variables, but has that person's identity already.
         let sudo = environment
@@ -122,8 +124,8 @@ impl Config {
                 none: environment.any(&["no_proxy", "NO_PROXY"]),
             },
             certificates: environment.path("SSL_CERT_FILE").into_iter().collect(),
-            no_color: environment.get("NO_COLOR").is_some()
-                || environment.get("TERM").is_some_and(|term| term == "dumb"),
+            no_color: environment.get("NO_COLOR").is_some(),
+            able_terminal: environment.get("TERM").is_some_and(|term| term != "dumb"),
             path: environment.text("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned()),
             environment,
         }
@@ -199,7 +201,7 @@ mod tests {
         let environment = variables.iter().map(|(k, v)| (k.into(), v.into())).collect();
         let passwd =
             "root:x:0:0::/root:/bin/sh\nann:x:1000:1000:,,,:/home/ann:/bin/sh\n".to_owned();
-        Config::from(Environment(environment), Caller { uid, passwd })
+        Config::from(Environment(environment), &Caller { uid, passwd })
     }
 
     #[test]

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::excerpt::Source;
-use super::status::{Ends, Status, causes};
+use super::status::{Ends as _, Status, causes};
 use super::ui::{Progress, Ui, say};
 use crate::{build, image, registry, run, sandbox, store, transfer};
 
@@ -34,7 +34,7 @@ pub(crate) enum Error {
     },
     /// What was in a file, where the error itself does not name the file.
     #[error("{}", path.display())]
-    In { path: PathBuf, source: transfer::Error },
+    In { path: PathBuf, source: Box<transfer::Error> },
     /// `bryo run` ended before the command began: it has statuses of its own.
     #[error(transparent)]
     NotRun(Box<Self>),
@@ -74,7 +74,7 @@ impl Error {
     pub(crate) fn inside(path: &Path) -> impl FnOnce(transfer::Error) -> Self {
         let path = path.to_owned();
         move |source| match source {
-            transfer::Error::Layer(_) => Self::In { path, source },
+            transfer::Error::Layer(_) => Self::In { path, source: Box::new(source) },
             other => Self::Transfer(other),
         }
     }
@@ -124,7 +124,8 @@ impl Error {
             Self::Registry(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
             Self::Store(error) => error.hint(),
-            Self::Transfer(error) | Self::In { source: error, .. } => error.hint(),
+            Self::Transfer(error) => error.hint(),
+            Self::In { source, .. } => source.hint(),
             Self::Run(error) => error.hint(),
             Self::Build { error, .. } => error.hint(),
             Self::NotRun(error) => error.hint(),
@@ -158,7 +159,8 @@ impl Error {
             Self::Registry(error) => error.status(),
             Self::Sandbox(error) => error.status(),
             Self::Store(error) => error.status(),
-            Self::Transfer(error) | Self::In { source: error, .. } => error.status(),
+            Self::Transfer(error) => error.status(),
+            Self::In { source, .. } => source.status(),
             Self::Run(error) => error.status(),
             Self::Build { error, .. } => error.status(),
             Self::Usage { .. } | Self::NotAnImage(_) | Self::NoPlaceForCredentials => Status::USAGE,

@@ -58,12 +58,11 @@ impl Source<'_> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::cli::ui::{Color, Progress};
 
     #[test]
     fn a_line_is_shown_with_its_number() {
         let text = "FROM a\nRUM x\n";
-        let ui = Ui::new(Progress::None, Color::Never, false, true);
+        let ui = Ui::mute();
         let span = Span { start: 7, end: 13, line: 2, end_line: 2 };
         let hint = Some("RUN".to_owned());
         let drawn = Source { name: "Dockerfile", text }
@@ -80,7 +79,7 @@ mod tests {
 
     #[test]
     fn a_span_beyond_the_text_is_no_bug_of_its_reader() {
-        let ui = Ui::new(Progress::None, Color::Never, false, true);
+        let ui = Ui::mute();
         for text in ["", "é", "x\n\n"] {
             let span = Span { start: 1, end: 99, line: 1, end_line: 1 };
             assert!(Source { name: "D", text }.error("e", span, ui).contains("error: e"));

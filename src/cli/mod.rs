@@ -1,7 +1,7 @@
 //! The command line: parse, enter the namespace, dispatch, exit code.
 //!
 //! A command is a file of `command/`; what it may know of the world outside is a
-//! [`config::Config`], how it talks a [`ui::Ui`].
+//! `config::Config`, how it talks a `ui::Ui`.
 
 mod args;
 mod command;
@@ -91,6 +91,6 @@ fn session(global: Global) -> Session {
         config.storage_is_public = false;
     }
     let progress = if quiet { Progress::None } else { progress };
-    let ui = Ui::new(progress, color, verbose, config.no_color);
+    let ui = Ui::new(progress, color, verbose, &config);
     Session { config, ui, reporter: ui.reporter(), quiet }
 }

@@ -58,15 +58,19 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     const HOUR: i64 = 60 * MINUTE;
     const DAY: i64 = 24 * HOUR;
     let seconds = (now.seconds() - then.seconds()).max(0);
-    let (count, unit) = match seconds {
-        ..MINUTE => (seconds, "second"),
-        ..HOUR => (seconds / MINUTE, "minute"),
-        ..DAY => (seconds / HOUR, "hour"),
-        _ if seconds < 14 * DAY => (seconds / DAY, "day"),
-        _ if seconds < 60 * DAY => (seconds / (7 * DAY), "week"),
-        _ if seconds < 730 * DAY => (seconds / (30 * DAY), "month"),
-        _ => (seconds / (365 * DAY), "year"),
-    };
+    // Up to which age, by which unit.
+    let units = [
+        (MINUTE, 1, "second"),
+        (HOUR, MINUTE, "minute"),
+        (DAY, HOUR, "hour"),
+        (14 * DAY, DAY, "day"),
+        (60 * DAY, 7 * DAY, "week"),
+        (730 * DAY, 30 * DAY, "month"),
+        (i64::MAX, 365 * DAY, "year"),
+    ];
+    let fits = units.into_iter().find(|(limit, ..)| seconds < *limit);
+    let (_, length, unit) = fits.expect("the last limit is the largest number");
+    let count = seconds / length;
     let plural = if count == 1 { "" } else { "s" };
     format!("{count} {unit}{plural} ago")
 }

@@ -10,6 +10,7 @@ mod archives;
 mod build;
 mod command_line;
 mod faults;
+mod identity;
 mod images;
 mod judges;
 mod readme;

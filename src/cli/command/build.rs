@@ -52,8 +52,8 @@ pub(crate) struct Build {
     /// Set an ARG; without a value: to what the environment says
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = args::pair)]
     build_arg: Vec<(String, Option<String>)>,
-    /// Let NAME in FROM and COPY --from mean this: a directory, docker-image://REF,
-    /// oci-layout://DIR[:TAG], or host:PROGRAM,… (programs of this machine and their libraries)
+    /// Let NAME in FROM and COPY --from mean this: a directory, `docker-image://REF`,
+    /// `oci-layout://DIR[:TAG]`, or `host:PROGRAM,…` (programs of this machine, with libraries)
     #[arg(long, value_name = "NAME=SOURCE", value_parser = context)]
     build_context: Vec<(String, NamedContext)>,
     /// Label the image

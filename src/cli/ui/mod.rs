@@ -13,6 +13,7 @@ use std::time::Duration;
 use clap::ValueEnum;
 use serde_json::json;
 
+use super::config::Config;
 use crate::report::{Outcome, Reporter};
 
 /// How progress is shown.
@@ -48,20 +49,26 @@ pub(crate) struct Ui {
 }
 
 impl Ui {
-    /// Settles what is automatic. `plain_wished` says that the environment asks for no colour.
-    pub(crate) fn new(progress: Progress, color: Color, verbose: bool, plain_wished: bool) -> Self {
-        let terminal = io::stderr().is_terminal();
+    /// Settles what is automatic.
+    pub(crate) fn new(progress: Progress, color: Color, verbose: bool, config: &Config) -> Self {
+        let terminal = config.able_terminal && io::stderr().is_terminal();
         let progress = match progress {
             Progress::Auto if terminal => Progress::Tty,
             Progress::Auto => Progress::Plain,
             chosen => chosen,
         };
         let color = match color {
-            Color::Auto => terminal && !plain_wished,
+            Color::Auto => terminal && !config.no_color,
             Color::Always => true,
             Color::Never => false,
         };
         Self { progress, verbose, color }
+    }
+
+    /// Without colours, without anything.
+    #[cfg(test)]
+    pub(crate) fn mute() -> Self {
+        Self { progress: Progress::None, verbose: false, color: false }
     }
 
     /// Draws events as they come. Some ways start threads: only after `sandbox::enter`.

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use indicatif::{MultiProgress, ProgressBar, ProgressDrawTarget, ProgressStyle};
 
 use super::lines::{self, Lines, prefix};
-use super::{Style, Ui};
+use super::{Style, Ui, say};
 use crate::report::{Activity, Event, Outcome, Reporter};
 
 /// Draws a bar for each activity that goes on; what ended scrolls up as a line.
@@ -33,6 +33,10 @@ impl Bars {
     }
 
     fn line(&self, text: &str) {
+        // `--progress tty` without a terminal.
+        if self.screen.is_hidden() {
+            return say(text);
+        }
         // A terminal that went away has nobody to tell.
         drop(self.screen.println(text));
     }

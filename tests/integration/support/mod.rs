@@ -37,7 +37,7 @@ impl User {
     }
 
     /// Who runs bryo: named by `tests/run` when it is root, else who runs the tests.
-    fn of_bryo() -> Option<Self> {
+    pub(crate) fn of_bryo() -> Option<Self> {
         let name = std::env::var("BRYO_TEST_USER").ok().filter(|name| !name.is_empty())?;
         Some(Self::named(&name))
     }

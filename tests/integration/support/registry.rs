@@ -79,7 +79,7 @@ impl Registry {
             data.display()
         );
         fs::write(&config, text).expect("a file");
-        let mut child = Command::new("docker-registry")
+        let child = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
             .env_clear()
@@ -88,17 +88,18 @@ impl Registry {
             .stderr(Stdio::null())
             .spawn()
             .expect("docker-registry is installed");
+        // From here on dropping it ends the process.
+        let mut registry = Self { child, port, data };
         let deadline = Instant::now() + Duration::from_secs(30);
         while Instant::now() < deadline {
             if TcpStream::connect(("127.0.0.1", port)).is_ok() {
-                return Some(Self { child, port, data });
+                return Some(registry);
             }
-            if child.try_wait().expect("it is our child").is_some() {
+            if registry.child.try_wait().expect("it is our child").is_some() {
                 return None;
             }
             std::thread::sleep(Duration::from_millis(20));
         }
-        drop(child.kill());
         None
     }
 
