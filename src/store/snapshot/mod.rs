@@ -87,7 +87,7 @@ impl Store {
     ///
     /// # Errors
     ///
-    /// [`Error::Mount`] when no backend can do it here.
+    /// [`Mount`](super::Error::Mount) when no backend can do it here.
     pub fn snapshot(&self, trees: &[Tree]) -> Result<Snapshot<'_>> {
         let tables = trees.iter().map(Tree::records).collect::<Result<Vec<_>>>()?;
         let below = below(trees, &tables);
