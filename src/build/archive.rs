@@ -1,6 +1,6 @@
 //! ADD of local archives: known by their content, unpacked as the reference does it.
 
-use std::fs::File;
+use std::io;
 use std::path::Path;
 
 use super::context::{Files, Source};
@@ -16,24 +16,38 @@ impl Files {
             return Ok(false);
         }
         let file = self.root.open_file(&source.path)?;
-        // What cannot be read as an archive is a file like any other.
-        let Ok(plain) = compress::decompress(file) else { return Ok(false) };
+        let plain = match compress::decompress(file) {
+            Ok(plain) => plain,
+            // Copying it as it is would be something else than what the reference does.
+            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
+                return Err(Fault::Unsupported {
+                    what: format!("ADD of /{}: {error}; it", source.path.display()),
+                    remedy: "compress it with gzip or zstd, or copy it as it is with COPY",
+                });
+            }
+            // What cannot be read as an archive is a file like any other.
+            Err(_) => return Ok(false),
+        };
         Ok(matches!(archive::Reader::new(plain).next_entry(), Ok(Some(_))))
     }
-}
-
-/// Unpacks an archive into a directory of the snapshot, over what is there.
-pub(super) fn unpack(
-    file: File,
-    folder: &Path,
-    owner: Option<(u32, u32)>,
-    snapshot: &mut Snapshot<'_>,
-) -> Result<(), Fault> {
-    let plain =
-        compress::decompress(file).map_err(|source| Fault::Layer(layer::Error::Read(source)))?;
-    let mut records = std::mem::take(snapshot.new_records());
-    let done = layer::extract(plain, snapshot.root(), folder, owner, &mut records);
-    *snapshot.new_records() = records;
-    done?;
-    Ok(())
+    /// Unpacks an archive into a directory of the snapshot, over what is there.
+    pub(super) fn unpack(
+        &self,
+        source: &Source,
+        folder: &Path,
+        owner: Option<(u32, u32)>,
+        snapshot: &mut Snapshot<'_>,
+    ) -> Result<(), Fault> {
+        let file = self.root.open_file(&source.path)?;
+        let mut records = std::mem::take(snapshot.new_records());
+        let done = compress::decompress(file)
+            .map_err(layer::Error::Read)
+            .and_then(|tar| layer::extract(tar, snapshot.root(), folder, owner, &mut records));
+        *snapshot.new_records() = records;
+        match done {
+            Ok(_) => Ok(()),
+            Err(layer::Error::Files(error)) => Err(Fault::in_image(error, snapshot.root())),
+            Err(error) => Err(Fault::Archive { path: source.path.clone(), source: error }),
+        }
+    }
 }

@@ -42,7 +42,9 @@ pub(super) fn apply(
             let (words, is_shell) = argv(&cmd.command, &shell);
             let said = format!("CMD {}", history::quoted(&words));
             runtime.cmd = Some(words).filter(|words| !words.is_empty());
-            runtime.args_escaped = is_shell.then_some(true);
+            if is_shell {
+                runtime.args_escaped = Some(true);
+            }
             state.own_command = true;
             said
         }
@@ -165,4 +167,104 @@ fn joined(pairs: &[(String, String)]) -> String {
 /// Go's `struct{}`, the value of sets in configurations.
 fn empty() -> Value {
     Value::Object(Map::new())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::image::{Config, Platform};
+
+    fn state(config: Config) -> State {
+        State::new(config, &[])
+    }
+
+    /// Applies all instructions, and gives what the history says about each.
+    fn apply_all(state: &mut State, text: &str) -> Vec<String> {
+        text.lines()
+            .map(|line| {
+                let located = parse_trigger(line).unwrap_or_else(|error| panic!("{error:?}"));
+                match apply(&located.value, state, '\\') {
+                    Ok(said) => said.unwrap_or_default(),
+                    Err(fault) => format!("! {fault}"),
+                }
+            })
+            .collect()
+    }
+
+    #[test]
+    fn the_history_has_the_words_of_the_reference() {
+        let mut state = state(Config::scratch(&Platform::new("linux", "amd64", None)));
+        for (line, expected) in [
+            ("ENV a=1 b=$a c=\"x y\"", "ENV a=1 b= c=x y"),
+            ("ENV b=$a", "ENV b=1"),
+            ("LABEL $a=$b", "LABEL 1=1"),
+            ("CMD echo $a", r#"CMD ["/bin/sh" "-c" "echo $a"]"#),
+            (r#"ENTRYPOINT ["a", "b c"]"#, r#"ENTRYPOINT ["a" "b c"]"#),
+            ("USER $a:root", "USER 1:root"),
+            ("EXPOSE 80 $a-3/UDP", "EXPOSE [1/udp 2/udp 3/udp 80/tcp]"),
+            ("EXPOSE 80/xyz", "! invalid proto: xyz"),
+            ("VOLUME /a $b", "VOLUME [/a 1]"),
+            ("VOLUME /a $none", "! VOLUME specified can not be an empty string"),
+            ("STOPSIGNAL SIGTERM", "STOPSIGNAL SIGTERM"),
+            ("STOPSIGNAL $none", "! invalid signal: "),
+            (r#"SHELL ["/bin/bash", "-c"]"#, "SHELL [/bin/bash -c]"),
+            ("CMD x", r#"CMD ["/bin/bash" "-c" "x"]"#),
+        ] {
+            assert_eq!(apply_all(&mut state, line), [expected], "{line}");
+        }
+        let env: Vec<&str> = state.config.runtime.env.iter().map(String::as_str).collect();
+        assert_eq!(env[1..], ["a=1", "b=1", "c=x y"]);
+        assert!(env[0].starts_with("PATH=/usr/local/sbin:"), "{env:?}");
+        assert_eq!(state.config.runtime.working_dir, "/");
+    }
+
+    #[test]
+    fn an_entrypoint_clears_an_inherited_command_alone() {
+        let words = |text: &str| Some(vec![text.to_owned()]);
+        for (lines, cmd, entrypoint) in [
+            ("ENTRYPOINT [\"e\"]", None, words("e")),
+            ("CMD [\"c\"]\nENTRYPOINT [\"e\"]", words("c"), words("e")),
+            ("ENTRYPOINT []", None, None),
+            ("CMD []", None, words("old")),
+            ("CMD [\"c\"]", words("c"), words("old")),
+        ] {
+            let mut config = Config::default();
+            config.runtime.cmd = words("base");
+            config.runtime.entrypoint = words("old");
+            let mut state = state(config);
+            apply_all(&mut state, lines);
+            let runtime = &state.config.runtime;
+            assert_eq!((&runtime.cmd, &runtime.entrypoint), (&cmd, &entrypoint), "{lines}");
+            // A stage on top inherits the command, so its entry point clears it.
+            let mut child = state.inherit();
+            apply_all(&mut child, "ENTRYPOINT [\"e\"]");
+            assert_eq!(child.config.runtime.cmd, None, "{lines}");
+        }
+    }
+
+    #[test]
+    fn triggers_are_kept_as_they_are_written() {
+        let mut state = state(Config::default());
+        let onbuild = |trigger: &str| {
+            Instruction::Onbuild(crate::dockerfile::Onbuild { trigger: trigger.to_owned() })
+        };
+        let said = apply(&onbuild("RUN echo $A"), &mut state, '\\').expect("a trigger");
+        assert_eq!((said, &state.config.runtime.on_build[..]), (None, &["RUN echo $A".into()][..]));
+        assert!(apply(&onbuild("COPY x"), &mut state, '\\').is_err());
+    }
+
+    #[test]
+    fn a_health_check_keeps_what_it_says() {
+        let mut state = state(Config::default());
+        let said = apply_all(&mut state, "HEALTHCHECK --interval=90s --retries=3 CMD x y");
+        assert_eq!(
+            said,
+            ["HEALTHCHECK {Test:[CMD-SHELL x y] Interval:1m30s Timeout:0s StartPeriod:0s \
+              StartInterval:0s Retries:3}"]
+        );
+        let check = state.config.runtime.healthcheck.clone().expect("a check");
+        assert_eq!((check.interval, check.timeout), (Some(90_000_000_000), None));
+        apply_all(&mut state, "HEALTHCHECK NONE");
+        assert_eq!(state.config.runtime.healthcheck.expect("a check").test, ["NONE"]);
+    }
 }

@@ -2,17 +2,19 @@
 //! a pattern means, and the digest of that.
 
 use std::cell::OnceCell;
-use std::ffi::OsString;
-use std::fs;
+use std::collections::HashMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::Fault;
+use super::key::KeyMaker;
 use super::{NamedContext, Options};
 use crate::dockerfile::{Glob, Ignore};
 use crate::image::{Digest, Hasher};
-use crate::rootfs::{Choice, FileType, Found, Meta, Root, SideTable, Walk, clean};
+use crate::rootfs::{self, Choice, Dirs, FileType, Found, Meta, Root, SideTable, Walk, clean};
 
 /// The contexts of a build; a directory is opened when a step first reads from it.
 #[derive(Debug)]
@@ -88,9 +90,10 @@ impl Files {
         let general = folder.join(".dockerignore");
         let mut ignore = Ignore::default();
         for path in own.into_iter().chain([general.as_path()]) {
-            match fs::read_to_string(path) {
+            match fs::read(path) {
                 Ok(text) => {
-                    ignore = Ignore::parse(&text)?;
+                    ignore = Ignore::parse(&String::from_utf8_lossy(&text))
+                        .map_err(|source| Fault::Ignore { path: path.to_owned(), source })?;
                     break;
                 }
                 Err(error) if error.kind() == io::ErrorKind::NotFound => {}
@@ -110,24 +113,45 @@ impl Files {
         !self.ignore.is_empty() && self.ignore.is_ignored(&path.to_string_lossy())
     }
 
-    /// Whether nothing in the directory `path` can be there, so that it need not be walked.
-    pub(super) fn is_ignored_wholly(&self, path: &Path) -> bool {
-        self.is_ignored(path) && !self.ignore.may_reinclude_below(&path.to_string_lossy())
+    /// Whether something in the directory `path` is there, though it is itself ignored.
+    fn holds_something(&self, path: &Path) -> Result<bool, Fault> {
+        if !self.ignore.may_reinclude_below(&path.to_string_lossy()) {
+            return Ok(false);
+        }
+        let mut walk = Walk::new(&self.root, path, &self.records);
+        while let Some(found) = walk.next() {
+            let path = found?.path;
+            if !self.is_ignored(&path) {
+                return Ok(true);
+            }
+            if !self.ignore.may_reinclude_below(&path.to_string_lossy()) {
+                walk.leave_out();
+            }
+        }
+        Ok(false)
     }
 
     /// What a word of COPY or ADD means. A pattern may mean nothing; a plain name must be there.
     pub(super) fn find(&self, word: &str) -> Result<Vec<Source>, Fault> {
         let path = clean(Path::new(word));
         if !Glob::is_pattern(word) {
-            return self.found(&path)?.map(|source| vec![source]).ok_or_else(|| {
-                let ignored = self.is_ignored(&path);
-                Fault::NotFound { path: path.display().to_string(), ignored }
-            });
+            let source = self.found(&path)?;
+            return source.map(|source| vec![source]).ok_or_else(|| self.missing(&path));
         }
         let glob = Glob::new(&path.to_string_lossy())?;
+        // Links are followed in what precedes the first wildcard, and nowhere behind it.
+        let is_plain = |name: &OsStr| !Glob::is_pattern(&name.to_string_lossy());
+        let folder: PathBuf = path.iter().take_while(|name| is_plain(name)).collect();
         let mut found = Vec::new();
-        self.matching(Path::new(""), &glob, 0, &mut found)?;
+        if self.root.stat(&folder)?.is_some_and(|meta| meta.is_dir()) {
+            self.matching(&folder, &glob, folder.iter().count(), &mut found)?;
+        }
         Ok(found)
+    }
+
+    fn missing(&self, path: &Path) -> Fault {
+        let ignored = self.is_ignored(path);
+        Fault::NotFound { path: Path::new("/").join(path), ignored }
     }
 
     /// Goes down the directories that the pattern's leading parts match.
@@ -143,10 +167,17 @@ impl Files {
                 continue;
             }
             let path = folder.join(&name);
-            if depth + 1 == glob.depth() {
-                found.extend(self.found(&path)?);
-            } else if meta.is_dir() {
-                self.matching(&path, glob, depth + 1, found)?;
+            if depth + 1 < glob.depth() {
+                if meta.is_dir() {
+                    self.matching(&path, glob, depth + 1, found)?;
+                }
+                continue;
+            }
+            match self.found(&path)? {
+                Some(source) => found.push(source),
+                None if self.is_ignored(&path) => {}
+                // A link that leads nowhere.
+                None => return Err(self.missing(&path)),
             }
         }
         Ok(())
@@ -155,77 +186,81 @@ impl Files {
     /// What is at `path`, a link there followed inside the tree; None when nothing is, or when it
     /// is ignored.
     fn found(&self, path: &Path) -> Result<Option<Source>, Fault> {
-        // A directory that is ignored can have something in it that is not.
-        if self.is_ignored_wholly(path) {
-            return Ok(None);
-        }
         let resolved = self.root.resolve(path)?;
         let Some(place) = self.root.place(&resolved)? else { return Ok(None) };
         let Some(meta) = place.meta(&self.records)? else { return Ok(None) };
-        if self.is_ignored(path) && !meta.is_dir() {
-            return Ok(None);
+        for path in [path, &resolved] {
+            let is_folder = path == resolved && meta.is_dir();
+            if self.is_ignored(path) && !(is_folder && self.holds_something(path)?) {
+                return Ok(None);
+            }
         }
         let name = path.file_name().map(ToOwned::to_owned).unwrap_or_default();
         Ok(Some(Source { path: resolved, name, meta }))
     }
 
     /// The digest of all that copying `source` depends on: names, kinds, modes, owners, contents,
-    /// links and capabilities; no times.
+    /// links and capabilities; no times. Of a directory it is what is in it, for its own
+    /// attributes are not copied.
     pub(super) fn digest(&self, source: &Source, exclude: &Ignore) -> Result<Digest, Fault> {
-        let mut hasher = Hasher::sha256();
+        let mut key = KeyMaker::new("tree", None);
+        let mut dirs = self.root.dirs()?;
+        // Where the first name of a file with several is, among those that come along.
+        let mut links: HashMap<(u64, u64), PathBuf> = HashMap::new();
         // Directories that count only if something in them does.
-        let mut pending: Vec<(PathBuf, Vec<u8>)> = Vec::new();
+        let mut pending: Vec<Found> = Vec::new();
         let mut walk = Walk::new(&self.root, &source.path, &self.records);
         while let Some(found) = walk.next() {
             let found = found?;
-            let line = self.line(&found, source);
-            pending.retain(|(folder, _)| found.path.starts_with(folder));
+            pending.retain(|folder| found.path.starts_with(&folder.path));
             match self.choose(source, exclude, &found.path, &found.meta) {
                 Choice::Skip => walk.leave_out(),
-                Choice::Search => pending.push((found.path.clone(), line)),
+                Choice::Search => pending.push(found),
+                Choice::Take if found.meta.is_dir() && found.path == source.path => {}
                 Choice::Take => {
-                    for (_, line) in pending.drain(..) {
-                        hasher.update(&line);
+                    for folder in pending.drain(..) {
+                        key = self.described(key, &folder, source);
                     }
-                    hasher.update(&line);
-                    self.hash_content(&found, source, &mut hasher)?;
+                    if found.meta.real_kind == FileType::Socket || found.meta.is_whiteout() {
+                        continue; // not copied
+                    }
+                    key = self.described(key, &found, source);
+                    let first = (found.meta.nlink > 1 && !found.meta.is_dir())
+                        .then(|| links.entry(found.meta.identity()))
+                        .map(|first| first.or_insert_with(|| found.path.clone()).clone());
+                    key = match first.filter(|first| *first != found.path) {
+                        Some(first) => key.field("hard link", bytes(inside(&first, source))),
+                        None => self.content(key, &found, &mut dirs)?,
+                    };
                 }
             }
         }
-        Ok(hasher.finish())
+        Ok(key.finish().digest().clone())
     }
 
-    /// What the digest says about a file, beside its content.
-    fn line(&self, found: &Found, source: &Source) -> Vec<u8> {
-        let meta = &found.meta;
-        let (uid, gid) = if self.keeps_owners { (meta.uid, meta.gid) } else { (0, 0) };
-        let inner = inside(&found.path, source);
-        let mut line = inner.as_os_str().as_bytes().to_vec();
-        line.extend_from_slice(
-            format!("\0{:?} {:o} {uid} {gid} {:?}\n", meta.kind, meta.mode, meta.rdev).as_bytes(),
-        );
-        line
+    /// Adds what there is to say about a file beside its content.
+    fn described(&self, key: KeyMaker, found: &Found, source: &Source) -> KeyMaker {
+        let Meta { kind, mode, uid, gid, rdev, .. } = found.meta;
+        let (uid, gid) = if self.keeps_owners { (uid, gid) } else { (0, 0) };
+        key.field("path", bytes(inside(&found.path, source)))
+            .field("is", format!("{kind:?} {mode:o} {uid} {gid} {rdev:?}"))
     }
 
-    fn hash_content(
-        &self,
-        found: &Found,
-        source: &Source,
-        hasher: &mut Hasher,
-    ) -> Result<(), Fault> {
-        match (&found.link, found.meta.real_kind) {
-            (Some(first), _) => {
-                hasher.update(b"link ");
-                hasher.update(inside(first, source).as_os_str().as_bytes());
-            }
-            (None, FileType::File) => self.hash_file(&found.path, hasher)?,
-            (None, FileType::Symlink) => {
-                hasher.update(self.root.read_link(&found.path)?.as_os_str().as_bytes());
-            }
-            (None, _) => {}
+    fn content(&self, key: KeyMaker, found: &Found, dirs: &mut Dirs) -> Result<KeyMaker, Fault> {
+        if !matches!(found.meta.real_kind, FileType::File | FileType::Symlink) {
+            return Ok(key);
         }
-        hasher.update(b"\n");
-        Ok(())
+        let gone = || rootfs::Error::Missing { path: self.root.path().join(&found.path) };
+        let place = dirs.place(&found.path)?.ok_or_else(gone)?;
+        if found.meta.real_kind == FileType::Symlink {
+            return Ok(key.field("leads to", bytes(&place.read_link()?)));
+        }
+        let (_, xattrs) = place.describe(&self.records)?.ok_or_else(gone)?;
+        let digest =
+            file_digest(place.open()?).map_err(|error| Fault::Read(place.shown(), error))?;
+        Ok(key
+            .optional("capability", xattrs.get(OsStr::new("security.capability")))
+            .field("content", digest.to_string()))
     }
 
     /// Whether a file comes along when `source` is copied. `exclude` holds patterns that count from
@@ -255,31 +290,181 @@ impl Files {
         }
         choice
     }
+}
 
-    fn hash_file(&self, path: &Path, hasher: &mut Hasher) -> Result<(), Fault> {
-        for (name, value) in self.root.xattrs(path)? {
-            if name == "security.capability" {
-                hasher.update(&value);
-            }
+fn file_digest(mut file: File) -> io::Result<Digest> {
+    let mut hasher = Hasher::sha256();
+    let mut buffer = vec![0; 128 * 1024];
+    loop {
+        match file.read(&mut buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => hasher.update(&buffer[..count]),
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(error),
         }
-        let mut file = self.root.open_file(path)?;
-        let mut content = Hasher::sha256();
-        let mut buffer = vec![0; 128 * 1024];
-        loop {
-            let count = match file.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(Fault::Read(path.to_owned(), error)),
-            };
-            content.update(&buffer[..count]);
-        }
-        hasher.update(content.finish().to_string().as_bytes());
-        Ok(())
     }
+}
+
+fn bytes(path: &Path) -> &[u8] {
+    path.as_os_str().as_bytes()
 }
 
 /// `path` from the source's own path; empty for the source itself.
 fn inside<'p>(path: &'p Path, source: &Source) -> &'p Path {
     path.strip_prefix(&source.path).unwrap_or(path)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::os::unix::fs::{PermissionsExt as _, symlink};
+
+    use super::*;
+
+    type Change = fn(&Path);
+
+    fn tree(files: &[(&str, &str)], links: &[(&str, &str)]) -> tempfile::TempDir {
+        let folder = tempfile::tempdir().expect("a directory");
+        for (path, content) in files {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("inside")).expect("a directory");
+            fs::write(path, content).expect("a file");
+        }
+        for (path, target) in links {
+            symlink(target, folder.path().join(path)).expect("a link");
+        }
+        folder
+    }
+
+    fn open(folder: &tempfile::TempDir) -> Files {
+        Files::open(folder.path(), None).expect("a context")
+    }
+
+    fn digest(files: &Files, word: &str) -> Digest {
+        let source = files.find(word).expect(word).remove(0);
+        files.digest(&source, &Ignore::default()).expect(word)
+    }
+
+    #[test]
+    fn words_mean_files() {
+        let folder = tree(
+            &[("a.txt", ""), ("b.txt", ""), (".hidden", ""), ("d/x/f", ""), ("d/y/f", "")],
+            &[("link", "d/x"), ("abs", "/a.txt"), ("out", "../../../a.txt"), ("z", "nowhere")],
+        );
+        let files = open(&folder);
+        for (word, expected) in [
+            ("a.txt", "a.txt"),
+            ("../../a.txt", "a.txt"),
+            ("/d/../a.txt", "a.txt"),
+            (".", ""),
+            ("", ""),
+            ("*.txt", "a.txt b.txt"),
+            ("?.txt", "a.txt b.txt"),
+            ("[b-z].txt", "b.txt"),
+            (".h*", ".hidden"),
+            ("d/*/f", "d/x/f d/y/f"),
+            ("link", "d/x"),
+            ("link/f", "d/x/f"),
+            ("link/*", "d/x/f"),
+            ("l*k/f", ""),
+            ("ab*", "a.txt"),
+            ("out", "a.txt"),
+            ("none*", ""),
+            ("**/f", ""),
+            ("z", "! \"/z\": not found"),
+            ("z*", "! \"/z\": not found"),
+            ("a.txt/x", "! \"/a.txt/x\": not found"),
+        ] {
+            let found = match files.find(word) {
+                Ok(found) => {
+                    found.iter().map(|source| source.path.display().to_string()).collect::<Vec<_>>()
+                }
+                Err(fault) => vec![format!("! {fault}")],
+            };
+            assert_eq!(found.join(" "), expected, "{word}");
+        }
+    }
+
+    #[test]
+    fn what_is_ignored_is_not_there() {
+        let folder = tree(
+            &[
+                (".dockerignore", "skip\nsome/*\n!some/kept\n*.log\n**/deep\n!**/deep/kept\n"),
+                ("skip/f", ""),
+                ("some/kept/f", ""),
+                ("some/gone/f", ""),
+                ("a.log", ""),
+                ("x/deep/f", ""),
+                ("y/deep/kept", ""),
+            ],
+            &[("link", "a.log")],
+        );
+        let files = open(&folder);
+        for (word, there) in [
+            ("skip", false),
+            ("skip/f", false),
+            ("some", true),
+            ("some/kept", true),
+            ("some/gone", false),
+            ("a.log", false),
+            ("link", false),
+            ("x/deep", false),
+            ("y/deep", true),
+            ("y/deep/kept", true),
+        ] {
+            match files.find(word) {
+                Ok(_) => assert!(there, "{word} was found"),
+                Err(Fault::NotFound { .. }) => assert!(!there, "{word} was not found"),
+                Err(other) => panic!("{word}: {other}"),
+            }
+        }
+        assert!(files.find("*.log").expect("a pattern").is_empty());
+    }
+
+    #[test]
+    fn a_digest_is_of_what_is_copied() {
+        let make = || tree(&[("d/a", "1"), ("d/s/b", "2"), (".dockerignore", "d/ignored")], &[]);
+        let path = |folder: &tempfile::TempDir, name: &str| folder.path().join(name);
+        let first = make();
+        let expected = digest(&open(&first), "d");
+        let same: [(&str, Change); 3] = [
+            ("an ignored file", |root| fs::write(root.join("d/ignored"), "x").expect("a file")),
+            ("the directory's own mode", |root| {
+                fs::set_permissions(root.join("d"), fs::Permissions::from_mode(0o700))
+                    .expect("chmod");
+            }),
+            ("a time", |root| fs::write(root.join("d/a"), "1").expect("a file")),
+        ];
+        for (what, change) in same {
+            let folder = make();
+            change(folder.path());
+            assert_eq!(digest(&open(&folder), "d"), expected, "{what} counts");
+        }
+        let other: [(&str, Change); 5] = [
+            ("content", |root| fs::write(root.join("d/a"), "2").expect("a file")),
+            ("a name", |root| fs::rename(root.join("d/a"), root.join("d/c")).expect("rename")),
+            ("a mode", |root| {
+                fs::set_permissions(root.join("d/a"), fs::Permissions::from_mode(0o600))
+                    .expect("chmod");
+            }),
+            ("an empty directory", |root| fs::create_dir(root.join("d/e")).expect("mkdir")),
+            ("a link", |root| {
+                fs::remove_file(root.join("d/a")).expect("remove");
+                symlink("s/b", root.join("d/a")).expect("a link");
+            }),
+        ];
+        for (what, change) in other {
+            let folder = make();
+            change(folder.path());
+            assert_ne!(digest(&open(&folder), "d"), expected, "{what} does not count");
+        }
+        // A hard link to an ignored file is that file's content.
+        let folder = make();
+        let link = |content: &str| {
+            drop(fs::remove_file(path(&folder, "d/z")));
+            fs::write(path(&folder, "d/ignored"), content).expect("a file");
+            fs::hard_link(path(&folder, "d/ignored"), path(&folder, "d/z")).expect("a link");
+            digest(&open(&folder), "d")
+        };
+        assert_ne!(link("1"), link("2"));
+    }
 }

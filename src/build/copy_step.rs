@@ -21,7 +21,9 @@ struct Work {
     name: &'static str,
     from: Option<Origin>,
     sources: Vec<Input>,
-    /// As written, absolute.
+    /// As written, for the history.
+    target: String,
+    /// Absolute.
     destination: String,
     chown: Option<String>,
     chmod: Option<String>,
@@ -83,12 +85,13 @@ fn expand(
         let text = word.as_ref().map(|word| expander.word(word)).transpose()?;
         Ok(text.filter(|text| !text.is_empty()))
     };
-    let unsupported = |what: &str| Err(Fault::Unsupported(what.to_owned()));
+    let (mut remote, mut checksum) = (false, false);
     let (name, from, sources, destination, chown, chmod, exclude, link, unpack);
     match instruction {
         Instruction::Copy(copy) => {
             if copy.parents {
-                return unsupported("COPY --parents");
+                let remedy = "name the directory at the destination, too";
+                return Err(Fault::Unsupported { what: "COPY --parents".to_owned(), remedy });
             }
             let origin = |from| executor.plan.origin(step.stage, from);
             from = copy.from.as_deref().map(origin).transpose()?;
@@ -98,9 +101,8 @@ fn expand(
             (exclude, link) = (&copy.exclude, copy.link);
         }
         Instruction::Add(add) => {
-            if add.checksum.is_some() || add.keep_git_dir.is_some() {
-                return unsupported("ADD of a URL or a git repository");
-            }
+            remote = add.keep_git_dir == Some(true);
+            checksum = add.checksum.is_some();
             (name, from, unpack) = ("ADD", None, add.unpack.unwrap_or(true));
             (sources, destination) = (&add.sources, &add.destination);
             (chown, chmod) = (&add.chown, &add.chmod);
@@ -113,11 +115,10 @@ fn expand(
         inputs.push(match source {
             dockerfile::Source::Path(word) => {
                 let path = expander.word(word)?;
-                if is_remote(&path) {
-                    return Err(match name {
-                        "COPY" => Fault::RemoteCopy(path),
-                        _ => Fault::Unsupported("ADD of a URL or a git repository".to_owned()),
-                    });
+                match Remote::of(&path) {
+                    Some(Remote::Url) if name == "COPY" => return Err(Fault::UrlCopy(path)),
+                    Some(Remote::Git) if name == "COPY" => return Err(Fault::GitCopy(path)),
+                    found => remote |= found.is_some(),
                 }
                 Input::Path(path)
             }
@@ -127,17 +128,44 @@ fn expand(
             }
         });
     }
-    let destination = absolute(step.state.directory(), &expander.word(destination)?);
+    if remote {
+        let what = "ADD of a URL or a git repository".to_owned();
+        let remedy = "fetch it before the build, or in a RUN";
+        return Err(Fault::Unsupported { what, remedy });
+    }
+    if checksum {
+        return Err(Fault::LocalChecksum);
+    }
+    let target = expander.word(destination)?;
+    let destination = absolute(step.state.directory(), &target);
     let (chown, chmod, exclude) = (optional(chown)?, optional(chmod)?, exclude.clone());
-    Ok(Work { name, from, sources: inputs, destination, chown, chmod, exclude, link, unpack })
+    let sources = inputs;
+    Ok(Work { name, from, sources, target, destination, chown, chmod, exclude, link, unpack })
 }
 
-fn is_remote(path: &str) -> bool {
-    ["http://", "https://", "git://", "ssh://", "git@"].iter().any(|start| path.starts_with(start))
+/// A source that is on another machine.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Remote {
+    Url,
+    Git,
+}
+
+impl Remote {
+    fn of(path: &str) -> Option<Self> {
+        let begins = |starts: &[&str]| starts.iter().any(|start| path.starts_with(start));
+        let is_http = begins(&["http://", "https://"]);
+        let name = path.split(['?', '#']).next().unwrap_or(path);
+        match is_http {
+            _ if begins(&["git://", "ssh://", "git@"]) => Some(Self::Git),
+            true if name.ends_with(".git") => Some(Self::Git),
+            true => Some(Self::Url),
+            false => None,
+        }
+    }
 }
 
 /// A path of the image as it was meant, with its trailing slash.
-pub(super) fn absolute(directory: &str, path: &str) -> String {
+fn absolute(directory: &str, path: &str) -> String {
     match path {
         _ if path.starts_with('/') => path.to_owned(),
         "" | "." => format!("{}/", directory.trim_end_matches('/')),
@@ -172,6 +200,7 @@ fn key(
         .optional("chown", work.chown.as_ref())
         .optional("chmod", work.chmod.as_ref())
         .field("unpack", if work.unpack { "yes" } else { "no" })
+        .field("link", if work.link { "yes" } else { "no" })
         .field("time", executor.time_of_made().to_string())
         .finish())
 }
@@ -201,7 +230,47 @@ fn said(work: &Work) -> String {
             Input::Text(name, _) => format!("<<{name}"),
         })
         .collect();
-    history::copy(work.name, &flags, &words, &work.destination)
+    history::copy(work.name, &flags, &words, &work.target)
+}
+
+/// Something to be put at the destination.
+enum Item<'w> {
+    /// A file's name and content.
+    Text(&'w str, &'w str),
+    Path(Source),
+    /// To be unpacked.
+    Archive(Source),
+}
+
+impl Item<'_> {
+    /// Whether the destination is a directory that takes what is in it.
+    fn is_tree(&self) -> bool {
+        match self {
+            Self::Text(..) => false,
+            Self::Path(source) => source.meta.is_dir(),
+            Self::Archive(_) => true,
+        }
+    }
+}
+
+/// What the words of COPY or ADD mean now.
+fn items<'w>(work: &'w Work, files: Option<&Files>) -> Result<Vec<Item<'w>>, Fault> {
+    let mut items = Vec::new();
+    for input in &work.sources {
+        match (input, files) {
+            (Input::Text(name, content), _) => items.push(Item::Text(name, content)),
+            (Input::Path(word), Some(files)) => {
+                for source in files.find(word)? {
+                    items.push(match work.unpack && files.is_archive(&source)? {
+                        true => Item::Archive(source),
+                        false => Item::Path(source),
+                    });
+                }
+            }
+            (Input::Path(_), None) => {}
+        }
+    }
+    Ok(items)
 }
 
 /// Does it.
@@ -212,53 +281,49 @@ fn perform(
     seconds: i64,
     snapshot: &mut Snapshot<'_>,
 ) -> Result<(), Fault> {
-    let accounts = Accounts::read(snapshot.root())?;
-    let owner = work.chown.as_deref().map(|text| accounts.file_owner(text)).transpose()?;
-    let owner = owner.map(|owner| (owner.uid, owner.gid));
     let mode = work.chmod.as_deref().map(Mode::parse).transpose()?;
-    let mut found: Vec<(Source, bool)> = Vec::new();
-    let mut texts = Vec::new();
-    for input in &work.sources {
-        match (input, files) {
-            (Input::Text(name, content), _) => texts.push((name, content)),
-            (Input::Path(word), Some(files)) => {
-                for source in files.find(word)? {
-                    let archive = work.unpack && files.is_archive(&source)?;
-                    found.push((source, archive));
-                }
-            }
-            (Input::Path(_), None) => {}
-        }
+    let owner = match &work.chown {
+        Some(text) => Some(Accounts::read(snapshot.root())?.file_owner(text)?),
+        None => None,
+    };
+    let owner = owner.map(|owner| (owner.uid, owner.gid));
+    let items = items(work, files)?;
+    if items.is_empty() {
+        return Ok(()); // patterns that nothing matches
     }
-    let several = found.len() + texts.len() > 1 || work.sources.len() > 1;
-    let made =
-        |meta: &Meta| mode.as_ref().map_or(meta.mode, |mode| mode.apply(meta.mode, meta.is_dir()));
-    let mut destination = Destination::new(&work.destination, several, snapshot.root())?;
+    let several = items.len().max(work.sources.len()) > 1;
+    let into_directory = several && !items.iter().all(Item::is_tree);
+    let mut destination = Destination::new(&work.destination, into_directory, snapshot.root())?;
     destination.set_attributes(owner.unwrap_or((0, 0)), mode.as_ref(), seconds);
     if work.link {
         destination.refuse_links(snapshot.root())?;
     }
-    for (name, content) in texts {
-        let path = destination.file(name.as_ref(), snapshot)?;
-        destination.write(&path, content.as_bytes(), snapshot)?;
-    }
-    for (source, archive) in &found {
+    let changed =
+        |meta: &Meta| mode.as_ref().map_or(meta.mode, |mode| mode.apply(meta.mode, meta.is_dir()));
+    for item in &items {
+        let source = match item {
+            Item::Text(name, content) => {
+                let path = destination.file(name.as_ref(), snapshot)?;
+                destination.write(&path, content.as_bytes(), snapshot)?;
+                continue;
+            }
+            Item::Path(source) | Item::Archive(source) => source,
+        };
         let files = files.expect("something was found in it");
-        if *archive {
+        if let Item::Archive(_) = item {
             let folder = destination.folder(snapshot)?;
-            super::archive::unpack(files.root.open_file(&source.path)?, &folder, owner, snapshot)?;
+            files.unpack(source, &folder, owner, snapshot)?;
             continue;
         }
         let path = match source.meta.is_dir() {
             true => destination.folder(snapshot)?,
             false => destination.file(&source.name, snapshot)?,
         };
-        let owner = owner.or(if files.keeps_owners { None } else { Some((0, 0)) });
         let choose =
             |path: &Path, meta: &Meta| -> Choice { files.choose(source, exclude, path, meta) };
         let options = CopyOptions {
-            owner,
-            mode: mode.is_some().then_some(&made),
+            owner: owner.or(if files.keeps_owners { None } else { Some((0, 0)) }),
+            mode: mode.is_some().then_some(&changed),
             no_xattrs: true,
             choose: Some(&choose),
             ..CopyOptions::default()
@@ -269,7 +334,7 @@ fn perform(
 }
 
 /// Copies one source to its place.
-pub(super) fn copy(
+fn copy(
     files: &Files,
     source: &Path,
     target: &Path,
@@ -280,11 +345,10 @@ pub(super) fn copy(
     let copied = Copier::new(&files.root, &files.records, snapshot.root(), &mut records, options)
         .and_then(|mut copier| copier.copy(source, target));
     *snapshot.new_records() = records;
-    copied.map(|_| ()).map_err(|error| match error {
-        crate::rootfs::Error::NotADirectory { path } => Fault::NotADirectory(path),
-        crate::rootfs::Error::IsADirectory { path } => Fault::IsADirectory(path),
-        other => other.into(),
-    })
+    match copied {
+        Ok(_) => Ok(()),
+        Err(error) => Err(Fault::in_image(error, snapshot.root())),
+    }
 }
 
 /// Files that can be read now.

@@ -1,27 +1,53 @@
 //! What can go wrong in a build, and where in the Dockerfile.
 
+use std::fmt;
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::dockerfile::{self, Diagnostic, Span};
-use crate::{image, layer, rootfs, run, sandbox, store, transfer};
+use crate::rootfs::{self, Root};
+use crate::{image, layer, run, sandbox, store, transfer};
 
 /// Why there is no image.
-#[derive(Debug, thiserror::Error)]
+#[derive(Debug)]
 pub enum Error {
     /// The Dockerfile itself is wrong; at least one of the diagnostics is an error.
-    #[error("the Dockerfile is not valid")]
     Dockerfile(Vec<Diagnostic>),
-    #[error("dockerfile contains no stages to build")]
     NoStage,
-    #[error("target stage {wanted:?} could not be found")]
-    Target { wanted: String, nearest: Option<String> },
+    Target {
+        wanted: String,
+        nearest: Option<String>,
+    },
+    /// `SOURCE_DATE_EPOCH` is no number of seconds.
+    Epoch(String),
     /// An instruction that could not be done.
-    #[error("{fault}")]
-    At { span: Span, fault: Box<Fault> },
+    At {
+        span: Span,
+        fault: Box<Fault>,
+    },
     /// The image could not be written, after all steps.
-    #[error(transparent)]
     Result(Box<Fault>),
+}
+
+// By hand, as an error at a place is told like the fault itself, and has that one's causes.
+impl fmt::Display for Error {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Dockerfile(_) => f.write_str("the Dockerfile is not valid"),
+            Self::NoStage => f.write_str("dockerfile contains no stages to build"),
+            Self::Target { wanted, .. } => {
+                write!(f, "target stage {wanted:?} could not be found")
+            }
+            Self::Epoch(text) => write!(f, "invalid SOURCE_DATE_EPOCH: {text}"),
+            Self::At { fault, .. } | Self::Result(fault) => fault.fmt(f),
+        }
+    }
+}
+
+impl std::error::Error for Error {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.fault().and_then(std::error::Error::source)
+    }
 }
 
 impl Error {
@@ -51,6 +77,7 @@ impl Error {
             Self::Target { nearest, .. } => {
                 nearest.as_ref().map(|name| format!("did you mean {name}?"))
             }
+            Self::Epoch(_) => Some("it is a number of seconds since 1970".to_owned()),
             _ => self.fault().and_then(Fault::hint),
         }
     }
@@ -66,7 +93,7 @@ pub enum Fault {
     #[error(transparent)]
     Image(image::Error),
     #[error("invalid stage index {0}")]
-    StageIndex(usize),
+    StageIndex(i64),
     #[error(
         "cannot copy from stage {wanted:?}, it needs to be defined before current stage {current:?}"
     )]
@@ -75,8 +102,13 @@ pub enum Fault {
     CircularStage(String),
     #[error("{reference} is an artifact or an index, which has no files")]
     NotAnImage { reference: String },
-    #[error("{0}")]
+    #[error(transparent)]
     Language(#[from] dockerfile::Error),
+    /// Of an ignore file.
+    #[error("{}", path.display())]
+    Ignore { path: PathBuf, source: dockerfile::Error },
+    #[error("WORKDIR cannot be empty")]
+    EmptyWorkdir,
     #[error("VOLUME specified can not be an empty string")]
     EmptyVolume,
     #[error("{0}")]
@@ -85,26 +117,36 @@ pub enum Fault {
     Command { command: String, code: u8 },
     #[error("RUN has no command")]
     NoCommand,
-    #[error("source can't be a URL or a git ref for COPY: {0}")]
-    RemoteCopy(String),
+    #[error("unable to find user {0}: no matching entries in passwd file")]
+    NoUser(String),
+    #[error("source can't be a URL for COPY: {0}")]
+    UrlCopy(String),
+    #[error("source can't be a git ref for COPY: {0}")]
+    GitCopy(String),
+    #[error("checksum requires HTTP(S) or Git sources")]
+    LocalChecksum,
+    /// `remedy` is what to write instead.
+    #[error("{what} is not supported by this version of bryo")]
+    Unsupported { what: String, remedy: &'static str },
     #[error("the layers below are not unpacked")]
     NotUnpacked,
-    #[error("{0} is not supported by this version of bryo")]
-    Unsupported(String),
     #[error("there is no build context: \"-\" was given")]
     NoContext,
     #[error("{path:?}: not found")]
-    NotFound { path: String, ignored: bool },
+    NotFound { path: PathBuf, ignored: bool },
     #[error("{destination:?} must be a directory and end with /, as there are several sources")]
     SeveralSources { destination: String },
     #[error("cannot copy to non-directory: {0:?}")]
     NotADirectory(PathBuf),
     #[error("cannot replace to directory {0:?} with file")]
     IsADirectory(PathBuf),
-    #[error("the build context {0:?}")]
+    #[error("the build context {}", .0.display())]
     Context(PathBuf, #[source] io::Error),
-    #[error("{0:?}")]
+    #[error("reading {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
+    /// What ADD was to unpack.
+    #[error("unpacking {}", path.display())]
+    Archive { path: PathBuf, source: layer::Error },
     #[error(transparent)]
     Rootfs(#[from] rootfs::Error),
     #[error(transparent)]
@@ -120,13 +162,48 @@ pub enum Fault {
 }
 
 impl Fault {
+    /// A conflict between what is copied and what an image has, by the image's own path.
+    pub(super) fn in_image(error: rootfs::Error, root: &Root) -> Self {
+        let inner = |path: PathBuf| match path.strip_prefix(root.path()) {
+            Ok(inner) => Path::new("/").join(inner),
+            Err(_) => path,
+        };
+        match error {
+            rootfs::Error::NotADirectory { path } => Self::NotADirectory(inner(path)),
+            rootfs::Error::IsADirectory { path } => Self::IsADirectory(inner(path)),
+            other => other.into(),
+        }
+    }
+
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NotFound { ignored: true, .. } => {
                 Some("a pattern of .dockerignore leaves it out of the build context".into())
             }
             Self::NoContext => Some("COPY and ADD need a directory as the build context".into()),
+            Self::BlankBase(_) | Self::EmptyPlatform(_) => Some(
+                "FROM sees only the ARGs from before the first FROM: give them a default there, or \
+                 a value with --build-arg"
+                    .into(),
+            ),
+            Self::SeveralSources { destination } => Some(format!("write {destination}/")),
+            Self::UrlCopy(_) | Self::GitCopy(_) => Some("ADD takes these".into()),
+            Self::NotADirectory(path) => Some(format!(
+                "what is at {} is a file or a symbolic link; copy to where it leads, or remove it \
+                 in a RUN before",
+                path.display()
+            )),
+            Self::IsADirectory(path) => Some(format!(
+                "copy into it with {}/ at the end, or remove it in a RUN before",
+                path.display()
+            )),
+            Self::Unsupported { remedy, .. } => Some((*remedy).to_owned()),
             Self::Image(error) => error.hint(),
+            Self::Language(error) | Self::Ignore { source: error, .. } => error.hint(),
+            Self::Store(error) => error.hint(),
+            Self::Transfer(error) => error.hint(),
+            Self::Run(error) => error.hint(),
+            Self::Sandbox(error) => error.hint(),
             _ => None,
         }
     }

@@ -6,12 +6,12 @@ use super::base::Base;
 use super::config_step;
 use super::context::Contexts;
 use super::error::{Error, Fault};
-use super::key::CacheKey;
-use super::plan::{Origin, Plan};
+use super::key::{CacheKey, KeyMaker};
+use super::plan::{self, Origin, Plan};
 use super::scope::Given;
 use super::state::State;
 use super::{Options, Services, copy_step, run_step, workdir_step};
-use crate::dockerfile::{self, Arg, Expander, Instruction, Located, parse_trigger};
+use crate::dockerfile::{Arg, Expander, Instruction, Located, parse_trigger};
 use crate::image::{Descriptor, Digest, Platform, Reference, Timestamp, media_type};
 use crate::layer::{self, PackOptions};
 use crate::report::{self, Activity, Outcome, Reporter};
@@ -27,6 +27,10 @@ pub(super) struct Executor<'a> {
     pub(super) given: &'a Given,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) contexts: Contexts<'a>,
+    /// Seconds since 1970 for all times that would come from the clock.
+    epoch: Option<i64>,
+    /// Arguments that triggers of base images declared.
+    pub(super) triggered: Vec<String>,
     /// The stages that are built.
     done: Vec<Option<State>>,
 }
@@ -59,10 +63,22 @@ impl<'a> Executor<'a> {
         plan: &'a Plan,
         given: &'a Given,
         reporter: &'a dyn Reporter,
-    ) -> Self {
+    ) -> Result<Self, Error> {
         let contexts = Contexts::new(options);
-        let done = vec![None; plan.stages.len()];
-        Self { store, services, options, plan, given, reporter, contexts, done }
+        let (triggered, done) = (Vec::new(), vec![None; plan.stages.len()]);
+        let epoch = plan.epoch(given)?;
+        Ok(Self {
+            store,
+            services,
+            options,
+            plan,
+            given,
+            reporter,
+            contexts,
+            epoch,
+            triggered,
+            done,
+        })
     }
 
     /// Builds a stage unless it is built, and those that it needs before.
@@ -78,6 +94,9 @@ impl<'a> Executor<'a> {
             let located = parse_trigger(trigger)
                 .map_err(|found| Error::at(stage.from.span, Fault::Trigger(found.message)))?;
             let located = Located { span: stage.from.span, ..located };
+            if let Instruction::Arg(arg) = &located.value {
+                self.triggered.extend(plan::names(arg));
+            }
             let title = format!("{} ONBUILD {}", self.prefix(number, 1, total), located.original);
             self.step(number, &title, &located, &mut state)?;
         }
@@ -148,7 +167,10 @@ impl<'a> Executor<'a> {
         step: &mut Step<'_>,
     ) -> Result<Outcome, Fault> {
         match instruction {
-            Instruction::Arg(arg) => self.declare(arg, step.state).map(|()| Outcome::Done),
+            Instruction::Arg(arg) => {
+                let said = self.declare(arg, step.state)?;
+                self.change(said, step.state)
+            }
             Instruction::Run(run) => {
                 let deed = run_step::plan(self, run, step)?;
                 self.layer(deed, step.state)
@@ -168,27 +190,20 @@ impl<'a> Executor<'a> {
         }
     }
 
-    fn declare(&self, arg: &Arg, state: &mut State) -> Result<(), Fault> {
-        let mut said = Vec::new();
+    /// `ARG`, whose words all see the variables from before it. Returns what the history says.
+    fn declare(&self, arg: &Arg, state: &mut State) -> Result<String, Fault> {
+        let before = state.scope.clone();
+        let get = |name: &str| before.get(name).map(str::to_owned);
+        let expander = Expander::new(self.plan.escape, &get);
+        let mut said = "ARG".to_owned();
         for argument in &arg.arguments {
-            let expand = |scope: &super::scope::Scope, word: &dockerfile::Word| {
-                let get = |name: &str| scope.get(name).map(str::to_owned);
-                Expander::new(self.plan.escape, &get).word(word)
-            };
-            let name = expand(&state.scope, &argument.name)?;
-            let default =
-                argument.default.as_ref().map(|word| move |scope: &_| expand(scope, word));
-            state.scope.declare(self.given, &self.plan.globals, &name, default)?;
-            said.push(match state.scope.arguments().find(|(declared, _)| *declared == name) {
-                Some((_, value)) => format!("{name}={value}"),
-                None => name,
-            });
+            let name = expander.word(&argument.name)?;
+            let default = argument.default.as_ref().map(|word| || expander.word(word));
+            let value = state.scope.declare(self.given, &self.plan.globals, &name, default)?;
+            let value = value.map(|value| format!("={value}")).unwrap_or_default();
+            said += &format!(" {name}{value}");
         }
-        let created = state.created.clone().unwrap_or_else(|| Timestamp::EPOCH.to_string());
-        let before = state.created.clone();
-        state.push_change(format!("ARG {}", said.join(" ")), &created);
-        state.created = before;
-        Ok(())
+        Ok(said)
     }
 
     /// A step that changes the configuration alone. Its time is remembered like a layer's, so that
@@ -197,7 +212,7 @@ impl<'a> Executor<'a> {
         let mut config = state.config.clone();
         config.history.clear();
         config.created = None;
-        let key = super::key::KeyMaker::new("configuration", None)
+        let key = KeyMaker::new("configuration", None)
             .field("config", config.to_bytes())
             .field("instruction", &said)
             .finish();
@@ -215,6 +230,11 @@ impl<'a> Executor<'a> {
     /// A step that makes a layer.
     fn layer(&self, deed: Deed<'_>, state: &mut State) -> Result<Outcome, Fault> {
         let Deed { key, said, act } = deed;
+        // How it is compressed is a choice of the caller, not of the instruction.
+        let key = KeyMaker::new("layer", None)
+            .field("step", key.digest().to_string())
+            .field("compression", self.options.compression.to_string())
+            .finish();
         if let Some(entry) = self.hit(&key)?
             && let Some(CachedLayer { descriptor, diff_id }) = entry.layer
             && self.store.layer_tree(state.chain_id().as_ref(), &diff_id).is_some()
@@ -275,12 +295,12 @@ impl<'a> Executor<'a> {
     /// The time, in seconds, of what a COPY makes without a source for it: the clock must not reach
     /// a layer.
     pub(super) fn time_of_made(&self) -> i64 {
-        self.options.source_date_epoch.unwrap_or(0)
+        self.epoch.unwrap_or(0)
     }
 
     /// The moment, or what `SOURCE_DATE_EPOCH` says.
     fn now(&self) -> String {
-        match self.options.source_date_epoch {
+        match self.epoch {
             Some(seconds) => Timestamp::from_seconds(seconds).to_string(),
             None => Timestamp::from(SystemTime::now()).to_string(),
         }
@@ -288,7 +308,7 @@ impl<'a> Executor<'a> {
 
     /// The time of a cached step, unless `SOURCE_DATE_EPOCH` sets all times.
     fn time(&self, cached: &str) -> String {
-        match self.options.source_date_epoch {
+        match self.epoch {
             Some(_) => self.now(),
             None => cached.to_owned(),
         }
@@ -299,8 +319,11 @@ impl<'a> Executor<'a> {
         for (name, value) in &self.options.labels {
             state.config.runtime.labels.insert(name.clone(), value.clone());
         }
-        state.config.created =
-            Some(state.created.clone().map_or_else(|| self.now(), |time| self.time(&time)));
+        // Without a base and without a step there was no moment to speak of.
+        state.config.created = match &state.created {
+            None if self.epoch.is_none() => None,
+            time => Some(self.time(time.as_deref().unwrap_or_default())),
+        };
         let config = state.config.to_bytes();
         self.store.put_blob(&config)?;
         let config = Descriptor::of(media_type::OCI_CONFIG, &config);

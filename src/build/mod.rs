@@ -35,7 +35,7 @@ use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
 use execute::Executor;
 use plan::{Plan, Wishes};
-use scope::Given;
+use scope::{Given, SOURCE_DATE_EPOCH};
 
 /// What to build, and how.
 #[derive(Debug, Clone)]
@@ -58,7 +58,8 @@ pub struct Options {
     /// Ask the registries for newer bases.
     pub pull: bool,
     pub no_cache: bool,
-    /// Seconds since 1970 for all times that the build would take from the clock.
+    /// Seconds since 1970 for all times that the build would take from the clock; the same as a
+    /// build argument `SOURCE_DATE_EPOCH`, which beats it.
     pub source_date_epoch: Option<i64>,
     pub compression: Compression,
     /// How many layers are fetched at the same time.
@@ -120,24 +121,25 @@ pub fn build(
     for diagnostic in &diagnostics {
         reporter.warn(format!("line {}: {}", diagnostic.span.line, diagnostic.message));
     }
-    let mut given = Given::new(&options.build_args, &Platform::host(), &options.platform);
+    let (host, target) = (Platform::host(), options.target.as_deref());
+    let mut given = Given::new(&options.build_args, &host, &options.platform, target);
+    if let Some(seconds) = options.source_date_epoch {
+        given.add(SOURCE_DATE_EPOCH, seconds.to_string());
+    }
     let declared = Plan::declared(&dockerfile);
     let contexts = options.contexts.iter().map(|(name, _)| name.clone()).collect();
-    let wishes = Wishes {
-        given: &mut given,
-        target: options.target.as_deref(),
-        platform: &options.platform,
-        contexts,
-    };
+    let wishes = Wishes { given: &given, target, platform: &options.platform, contexts };
     let plan = Plan::new(dockerfile, wishes)?;
+    let mut executor = Executor::new(store, services, options, &plan, &given, reporter)?;
+    let order = plan.order()?;
+    let done = order.into_iter().try_for_each(|number| executor.stage(number).map(drop));
+    // Not before: triggers of base images may declare arguments too.
+    let declared = [declared, std::mem::take(&mut executor.triggered)].concat();
     let unused: Vec<&str> = given.unused(&declared).collect();
     if !unused.is_empty() {
         reporter.warn(format!("one or more build-args {unused:?} were not consumed"));
     }
-    let mut executor = Executor::new(store, services, options, &plan, &given, reporter);
-    for number in plan.order()? {
-        executor.stage(number)?;
-    }
+    done?;
     let failed = |fault: Fault| Error::Result(Box::new(fault));
     let state = executor.stage(plan.target)?;
     let descriptor = executor.finish(state).map_err(failed)?;

@@ -25,8 +25,8 @@ pub(super) struct Destination {
 }
 
 impl Destination {
-    /// `several` things go to `text`, which means a directory then.
-    pub(super) fn new(text: &str, several: bool, root: &Root) -> Result<Self, Fault> {
+    /// With `into_directory`, `text` must mean a directory.
+    pub(super) fn new(text: &str, into_directory: bool, root: &Root) -> Result<Self, Fault> {
         let wanted = text.ends_with('/') || text.ends_with("/.");
         let path = clean(Path::new(text));
         let there = root.stat(&path)?;
@@ -34,7 +34,7 @@ impl Destination {
         if wanted && there.is_some() && !is_directory {
             return Err(Fault::NotADirectory(Path::new("/").join(path)));
         }
-        if several && !wanted && !is_directory {
+        if into_directory && !wanted && !is_directory {
             return Err(Fault::SeveralSources { destination: text.to_owned() });
         }
         let is_directory = wanted || is_directory;
@@ -53,10 +53,8 @@ impl Destination {
         if root.resolve(&self.path)? == self.path {
             return Ok(());
         }
-        Err(Fault::Unsupported(format!(
-            "--link through the symbolic links of /{}",
-            self.path.display()
-        )))
+        let what = format!("--link through the symbolic links of /{}", self.path.display());
+        Err(Fault::Unsupported { what, remedy: "leave --link out, or name where the links lead" })
     }
 
     /// Where a directory's contents go: the destination itself, made if it is not there.
@@ -66,32 +64,30 @@ impl Destination {
         Ok(path)
     }
 
-    /// Where a file goes: into the destination by its own name, or in its place. A link there is
-    /// followed, as in the reference.
+    /// Where a file goes: into the destination by its own name, or in its place. Links in the
+    /// destination as it is written are followed, even dangling ones; a link that has the file's
+    /// name in a directory is replaced. Both as in the reference.
     pub(super) fn file(
         &mut self,
         name: &OsStr,
         snapshot: &mut Snapshot<'_>,
     ) -> Result<PathBuf, Fault> {
         let root = snapshot.root();
-        let path = if self.is_directory { self.path.join(name) } else { self.path.clone() };
-        let path = root.resolve(&path)?;
+        let mut path = root.resolve(&self.path)?;
+        if self.is_directory {
+            path = clean(&path.join(name));
+        }
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
         self.make(&folder, root)?;
-        if root.stat(&path)?.is_some_and(|meta| meta.is_dir()) {
+        if root.lstat(&path)?.is_some_and(|meta| meta.is_dir()) {
             return Err(Fault::IsADirectory(Path::new("/").join(path)));
         }
         Ok(path)
     }
 
     fn make(&mut self, path: &Path, root: &Root) -> Result<(), Fault> {
-        let made = root.create_dir_all(path, DIRECTORY).map_err(|error| match error {
-            crate::rootfs::Error::NotADirectory { .. } => {
-                Fault::NotADirectory(Path::new("/").join(path))
-            }
-            other => other.into(),
-        })?;
-        self.made.extend(made);
+        let made = root.create_dir_all(path, DIRECTORY);
+        self.made.extend(made.map_err(|error| Fault::in_image(error, root))?);
         Ok(())
     }
 

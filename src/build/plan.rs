@@ -3,8 +3,8 @@
 use std::collections::BTreeMap;
 
 use super::error::{Error, Fault};
-use super::scope::{Given, Globals};
-use crate::dockerfile::{self, Dockerfile, Expander, Instruction, Located};
+use super::scope::{Given, Globals, SOURCE_DATE_EPOCH};
+use crate::dockerfile::{self, Arg, Dockerfile, Expander, Instruction, Located, parse_trigger};
 use crate::image::{Platform, Reference};
 
 /// A Dockerfile's stages with everything resolved that needs neither disk nor network.
@@ -42,7 +42,7 @@ pub(super) enum Origin {
 /// What a plan is made from, beside the Dockerfile.
 #[derive(Debug)]
 pub(super) struct Wishes<'a> {
-    pub(super) given: &'a mut Given,
+    pub(super) given: &'a Given,
     pub(super) target: Option<&'a str>,
     pub(super) platform: &'a Platform,
     /// Names of `--build-context`; they hide stages and images of the same name.
@@ -57,7 +57,6 @@ impl Plan {
         let names: Vec<Option<String>> =
             stages.iter().map(|stage| stage.from.value.name.clone()).collect();
         let target = find_target(&names, target)?;
-        given.set_target_stage(names[target].as_deref().unwrap_or("default"));
         let escape = directives.escape;
 
         let mut globals = Globals::predeclared(given);
@@ -116,6 +115,15 @@ impl Plan {
         Ok(Stage { name: from.value.name.clone(), base, platform, from, steps })
     }
 
+    /// `SOURCE_DATE_EPOCH`: of --build-arg, or else the default of an `ARG` before the first `FROM`.
+    pub(super) fn epoch(&self, given: &Given) -> Result<Option<i64>, Error> {
+        let text = given.argument(SOURCE_DATE_EPOCH).or(self.globals.get(SOURCE_DATE_EPOCH));
+        match text.filter(|text| !text.is_empty()) {
+            None => Ok(None),
+            Some(text) => text.parse().map(Some).map_err(|_| Error::Epoch(text.to_owned())),
+        }
+    }
+
     /// The last stage so far with exactly this name.
     fn stage_named(&self, name: &str) -> Option<usize> {
         self.stages.iter().rposition(|stage| stage.name.as_deref() == Some(name))
@@ -138,11 +146,9 @@ impl Plan {
                 _ => Fault::LaterStage { wanted: lower, current: self.title(current) },
             });
         }
-        if let Ok(number) = from.parse::<usize>() {
-            return match number < current {
-                true => Ok(Origin::Stage(number)),
-                false => Err(Fault::StageIndex(number)),
-            };
+        if let Ok(number) = from.parse::<i64>() {
+            let stage = usize::try_from(number).ok().filter(|stage| *stage < current);
+            return stage.map(Origin::Stage).ok_or(Fault::StageIndex(number));
         }
         if from == "scratch" {
             return Ok(Origin::Scratch);
@@ -187,16 +193,25 @@ impl Plan {
         Ok(())
     }
 
-    /// All names that `ARG`s of the needed stages and of the file's head declare.
+    /// All names that `ARG`s of the file declare, wherever they stand.
     pub(super) fn declared(dockerfile: &Dockerfile) -> Vec<String> {
-        let heads = dockerfile.arguments.iter().flat_map(|located| &located.value.arguments);
+        let heads = dockerfile.arguments.iter().map(|located| located.value.clone());
         let steps = dockerfile.stages.iter().flat_map(|stage| &stage.steps);
         let inner = steps.filter_map(|step| match &step.value {
-            Instruction::Arg(arg) => Some(&arg.arguments),
+            Instruction::Arg(arg) => Some(arg.clone()),
+            Instruction::Onbuild(onbuild) => match parse_trigger(&onbuild.trigger).ok()?.value {
+                Instruction::Arg(arg) => Some(arg),
+                _ => None,
+            },
             _ => None,
         });
-        heads.chain(inner.flatten()).map(|argument| argument.name.raw().to_owned()).collect()
+        heads.chain(inner).flat_map(|arg| names(&arg)).collect()
     }
+}
+
+/// The names that an `ARG` declares.
+pub(super) fn names(arg: &Arg) -> Vec<String> {
+    arg.arguments.iter().map(|argument| argument.name.raw().to_owned()).collect()
 }
 
 fn find_target(names: &[Option<String>], wanted: Option<&str>) -> Result<usize, Error> {
@@ -209,4 +224,82 @@ fn find_target(names: &[Option<String>], wanted: Option<&str>) -> Result<usize, 
         let nearest = dockerfile::suggest(&lower, known.into_keys()).map(str::to_owned);
         Error::Target { wanted: wanted.to_owned(), nearest }
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(text: &str, target: Option<&str>, arguments: &[(&str, &str)]) -> Result<Plan, Error> {
+        let (dockerfile, diagnostics) = dockerfile::parse(text);
+        assert!(!diagnostics.iter().any(dockerfile::Diagnostic::is_error), "{diagnostics:?}");
+        let arguments: Vec<_> =
+            arguments.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let platform = Platform::new("linux", "amd64", None);
+        let given = Given::new(&arguments, &platform, &platform, target);
+        let contexts = vec!["named".to_owned()];
+        let plan =
+            Plan::new(dockerfile, Wishes { given: &given, target, platform: &platform, contexts })?;
+        plan.epoch(&given)?;
+        Ok(plan)
+    }
+
+    /// The stages that are built, in order; or what is wrong.
+    fn order(text: &str, target: Option<&str>, arguments: &[(&str, &str)]) -> String {
+        let order = plan(text, target, arguments).and_then(|plan| plan.order());
+        order.map_or_else(|error| error.to_string(), |order| format!("{order:?}"))
+    }
+
+    #[test]
+    fn only_what_the_target_needs_is_built() {
+        let text = "FROM x AS a\nFROM y AS b\nFROM a AS c\nCOPY --from=B . /\n\
+                    FROM scratch AS d\nCOPY --from=0 . /\nCOPY --from=image:1 . /\n";
+        for (target, expected) in [
+            (None, "[0, 3]"),
+            (Some("a"), "[0]"),
+            (Some("C"), "[0, 1, 2]"),
+            (Some("cc"), "target stage \"cc\" could not be found"),
+            (Some("1"), "target stage \"1\" could not be found"),
+        ] {
+            assert_eq!(order(text, target, &[]), expected, "{target:?}");
+        }
+    }
+
+    #[test]
+    fn bases_and_sources_are_resolved() {
+        for (text, expected) in [
+            (
+                "FROM a AS x\nFROM X\n",
+                "invalid image reference \"X\": a repository's name must be in lower case",
+            ),
+            ("FROM a AS x\nFROM x\n", "[0, 1]"),
+            ("FROM a AS x\nFROM b AS x\nFROM x\n", "[1, 2]"),
+            ("FROM a AS named\nFROM named\n", "[1]"),
+            ("FROM a AS named\nFROM b\nCOPY --from=named . /\n", "[1]"),
+            ("FROM $NONE\n", "base name ($NONE) should not be blank"),
+            ("ARG B=a\nFROM x AS a\nFROM ${B}\n", "[0, 1]"),
+            ("FROM x\nARG B=a\nFROM $B\n", "base name ($B) should not be blank"),
+            ("FROM --platform=$NONE x\n", "empty platform value from expression $NONE"),
+            ("FROM --platform=$TARGETPLATFORM x\n", "[0]"),
+            ("FROM x\nCOPY --from=0 . /\n", "invalid stage index 0"),
+            ("FROM x\nCOPY --from=-1 . /\n", "invalid stage index -1"),
+            ("FROM x AS a\nCOPY --from=A . /\n", "circular dependency detected on stage: a"),
+            (
+                "FROM x AS a\nCOPY --from=b . /\nFROM a AS b\n",
+                "cannot copy from stage \"b\", it needs to be defined before current stage \"a\"",
+            ),
+            ("ARG SOURCE_DATE_EPOCH=soon\nFROM x\n", "invalid SOURCE_DATE_EPOCH: soon"),
+        ] {
+            assert_eq!(order(text, None, &[]), expected, "{text}");
+        }
+        assert_eq!(order("ARG B\nFROM x AS a\nFROM $B\n", None, &[("B", "a")]), "[0, 1]");
+    }
+
+    #[test]
+    fn arguments_are_declared_wherever_they_stand() {
+        let (dockerfile, _) = dockerfile::parse(
+            "ARG A B=1\nFROM x\nARG C\nFROM y\nONBUILD ARG D\nONBUILD RUN true\nENV E=1\n",
+        );
+        assert_eq!(Plan::declared(&dockerfile), ["A", "B", "C", "D"]);
+    }
 }

@@ -7,6 +7,7 @@ use super::history;
 use super::key::KeyMaker;
 use crate::dockerfile::{Network, Run, Script, Security};
 use crate::report::Activity;
+use crate::rootfs;
 use crate::run;
 use crate::sandbox::{Mount, Output, What};
 use crate::store::Snapshot;
@@ -20,18 +21,19 @@ pub(super) fn plan<'d>(
     step: &Step<'_>,
 ) -> Result<Deed<'d>, Fault> {
     let Run { command: _, heredocs: _, mounts, network, security, devices } = run;
-    let unsupported = |what: &str| Err(Fault::Unsupported(what.to_owned()));
+    let unsupported =
+        |what: &str, remedy| Err(Fault::Unsupported { what: what.to_owned(), remedy });
     if !mounts.is_empty() {
-        return unsupported("RUN --mount");
+        return unsupported("RUN --mount", "COPY what it needs, and remove it in the same stage");
     }
     if !devices.is_empty() {
-        return unsupported("RUN --device");
+        return unsupported("RUN --device", "leave it out");
     }
     if *network == Network::None {
-        return unsupported("RUN --network=none");
+        return unsupported("RUN --network=none", "leave it out: the host's network is used");
     }
     if *security == Security::Insecure {
-        return unsupported("RUN --security=insecure");
+        return unsupported("RUN --security=insecure", "leave it out: nothing runs with privilege");
     }
     let state = &*step.state;
     let shell = state.shell();
@@ -86,7 +88,11 @@ pub(super) fn plan<'d>(
             &options,
             Output::Report(activity),
             executor.reporter,
-        )?;
+        )
+        .map_err(|error| match error {
+            run::Error::Image(rootfs::Error::NoUser(name)) => Fault::NoUser(name),
+            other => other.into(),
+        })?;
         match exit.success() {
             true => Ok(()),
             false => Err(Fault::Command { command: words.join(" "), code: exit.code() }),

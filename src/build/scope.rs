@@ -19,6 +19,10 @@ const PROXIES: [&str; 10] = [
     "all_proxy",
 ];
 
+/// Sets all times that a build would take from the clock; in a `RUN`'s environment only when it is
+/// declared.
+pub(super) const SOURCE_DATE_EPOCH: &str = "SOURCE_DATE_EPOCH";
+
 /// What `--build-arg` gave, and the platform's own arguments: values that an `ARG` can declare.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Given {
@@ -27,7 +31,13 @@ pub(super) struct Given {
 }
 
 impl Given {
-    pub(super) fn new(arguments: &[(String, String)], build: &Platform, target: &Platform) -> Self {
+    /// `target_stage` is what `--target` says.
+    pub(super) fn new(
+        arguments: &[(String, String)],
+        build: &Platform,
+        target: &Platform,
+        target_stage: Option<&str>,
+    ) -> Self {
         let mut platform = BTreeMap::new();
         let names = [
             (build, ["BUILDPLATFORM", "BUILDOS", "BUILDARCH", "BUILDVARIANT"]),
@@ -39,29 +49,35 @@ impl Given {
             platform.insert(architecture, value.architecture.clone());
             platform.insert(variant, value.variant.clone().unwrap_or_default());
         }
+        // Linux has no such version.
+        platform.insert("BUILDOSVERSION", String::new());
+        platform.insert("TARGETOSVERSION", String::new());
+        platform.insert("TARGETSTAGE", target_stage.unwrap_or("default").to_owned());
         Self { arguments: arguments.iter().cloned().collect(), platform }
     }
 
-    /// Sets the argument that names the stage to build.
-    pub(super) fn set_target_stage(&mut self, name: &str) {
-        self.platform.insert("TARGETSTAGE", name.to_owned());
+    /// As if `--build-arg` had given it, unless it did.
+    pub(super) fn add(&mut self, name: &str, value: String) {
+        self.arguments.entry(name.to_owned()).or_insert(value);
     }
 
-    fn argument(&self, name: &str) -> Option<&str> {
+    pub(super) fn argument(&self, name: &str) -> Option<&str> {
         self.arguments.get(name).map(String::as_str)
     }
 
     /// Proxies as `RUN` sees them, in both spellings.
     pub(super) fn proxies(&self) -> Vec<(String, String)> {
-        let mut found = BTreeMap::new();
-        for name in PROXIES {
-            if let Some(value) = self.argument(name) {
-                for spelling in [name.to_ascii_uppercase(), name.to_ascii_lowercase()] {
-                    found.entry(spelling).or_insert_with(|| value.to_owned());
-                }
-            }
-        }
-        found.into_iter().collect()
+        PROXIES
+            .iter()
+            .filter_map(|name| {
+                let other = match name.starts_with(char::is_lowercase) {
+                    true => name.to_ascii_uppercase(),
+                    false => name.to_ascii_lowercase(),
+                };
+                let value = self.argument(name).or_else(|| self.argument(&other))?;
+                Some(((*name).to_owned(), value.to_owned()))
+            })
+            .collect()
     }
 
     /// The names that `declared` leaves over: given, but asked for by nobody.
@@ -69,7 +85,11 @@ impl Given {
         let names = self.arguments.keys().map(String::as_str);
         names.filter(|name| {
             !PROXIES.contains(name)
-                && *name != "SOURCE_DATE_EPOCH"
+                && *name != SOURCE_DATE_EPOCH
+                // Platforms' own need no declaration where `FROM` uses them; the others are wishes
+                // to the reference builder that people give to any.
+                && !self.platform.contains_key(name)
+                && !name.starts_with("BUILDKIT_")
                 && !declared.iter().any(|d| d == name)
         })
     }
@@ -120,8 +140,8 @@ impl Globals {
 pub(super) struct Scope {
     /// Name and value, in the order in which they came; what was set last wins, `ENV` or `ARG`.
     variables: Vec<(String, String)>,
-    /// Declared by `ARG`, with the value at this point; a later `ARG` of the name keeps its place.
-    arguments: Vec<(String, Option<String>)>,
+    /// Declared by `ARG`, each once, in the order of the first declarations.
+    arguments: Vec<String>,
 }
 
 impl Scope {
@@ -144,27 +164,28 @@ impl Scope {
     }
 
     /// `ARG name[=default]`: --build-arg beats the default, the default beats the argument of the
-    /// same name from before the first `FROM`.
+    /// same name from before the first `FROM`. The default is evaluated only when it counts.
+    /// Returns the value, if there is one now: an argument without any leaves a variable of its
+    /// name alone.
     pub(super) fn declare<E>(
         &mut self,
         given: &Given,
         globals: &Globals,
         name: &str,
-        default: Option<impl FnOnce(&Self) -> Result<String, E>>,
-    ) -> Result<(), E> {
+        default: Option<impl FnOnce() -> Result<String, E>>,
+    ) -> Result<Option<String>, E> {
         let value = match (given.argument(name), default) {
             (Some(value), _) => Some(value.to_owned()),
-            (None, Some(default)) => Some(default(self)?),
+            (None, Some(default)) => Some(default()?),
             (None, None) => globals.get(name).map(str::to_owned),
         };
         if let Some(value) = &value {
             self.set(name, value);
         }
-        match self.arguments.iter_mut().find(|(known, _)| known == name) {
-            Some((_, old)) => *old = value,
-            None => self.arguments.push((name.to_owned(), value)),
+        if !self.arguments.iter().any(|known| known == name) {
+            self.arguments.push(name.to_owned());
         }
-        Ok(())
+        Ok(value)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {
@@ -176,9 +197,9 @@ impl Scope {
         &self.variables
     }
 
-    /// Declared arguments that have a value, as the history shows them (`|N k=v …`).
+    /// Declared arguments with their present values, as the history shows them (`|N k=v …`).
     pub(super) fn arguments(&self) -> impl Iterator<Item = (&str, &str)> {
-        self.arguments.iter().filter_map(|(name, value)| Some((name.as_str(), value.as_deref()?)))
+        self.arguments.iter().map(|name| (name.as_str(), self.get(name).unwrap_or_default()))
     }
 }
 
@@ -195,26 +216,24 @@ mod tests {
             &arguments,
             &Platform::new("linux", "amd64", None),
             &Platform::new("linux", "arm", Some("v7")),
+            None,
         )
     }
 
-    fn text<T>(value: &str) -> Option<impl FnOnce(&T) -> Result<String, Infallible> + use<T>> {
-        let value = value.to_owned();
-        Some(move |_: &T| Ok(value))
-    }
-
-    type No<T> = fn(&T) -> Result<String, Infallible>;
+    type Default = fn() -> Result<String, Infallible>;
+    type GlobalDefault = fn(&Globals) -> Result<String, Infallible>;
 
     #[test]
     fn the_last_of_arg_and_env_wins() -> Result<(), Infallible> {
         let (given, globals) = (given(&[]), Globals::default());
         let mut scope = Scope::of_environment(&["A=base".into()]);
-        scope.declare(&given, &globals, "A", text("arg"))?;
+        scope.declare(&given, &globals, "A", Some(|| Ok::<_, Infallible>("arg".into())))?;
         assert_eq!(scope.get("A"), Some("arg"));
         scope.set("A", "env");
         assert_eq!(scope.get("A"), Some("env"));
-        scope.declare(&given, &globals, "A", None::<No<Scope>>)?;
-        assert_eq!(scope.get("A"), Some("env"));
+        let value = scope.declare(&given, &globals, "A", None::<Default>)?;
+        assert_eq!((value, scope.get("A")), (None, Some("env")));
+        assert_eq!(scope.arguments().collect::<Vec<_>>(), [("A", "env")]);
         Ok(())
     }
 
@@ -222,27 +241,51 @@ mod tests {
     fn build_arguments_beat_defaults_and_globals_are_imported() -> Result<(), Infallible> {
         let given = given(&[("G", "given")]);
         let mut globals = Globals::predeclared(&given);
-        globals.declare(&given, "G", text("default"))?;
-        globals.declare(&given, "H", text("global"))?;
+        let wrong: GlobalDefault = |_| unreachable!("a default that does not count");
+        globals.declare(&given, "G", Some(wrong))?;
+        let global: GlobalDefault = |_| Ok("global".into());
+        globals.declare(&given, "H", Some(global))?;
         assert_eq!(
             (globals.get("G"), globals.get("TARGETPLATFORM")),
             (Some("given"), Some("linux/arm/v7"))
         );
         let mut scope = Scope::default();
         assert_eq!(scope.get("H"), None);
-        scope.declare(&given, &globals, "H", None::<No<Scope>>)?;
-        scope.declare(&given, &globals, "TARGETARCH", None::<No<Scope>>)?;
-        scope.declare(&given, &globals, "UNSET", None::<No<Scope>>)?;
+        for (name, value) in [
+            ("UNSET", None),
+            ("H", Some("global")),
+            ("TARGETARCH", Some("arm")),
+            ("TARGETSTAGE", Some("default")),
+        ] {
+            let declared = scope.declare(&given, &globals, name, None::<Default>)?;
+            assert_eq!((declared.as_deref(), scope.get(name)), (value, value), "{name}");
+        }
+        let own =
+            scope.declare(&given, &globals, "H", Some(|| Ok::<_, Infallible>("own".into())))?;
+        assert_eq!(own.as_deref(), Some("own"));
         let arguments: Vec<_> = scope.arguments().collect();
-        assert_eq!(arguments, [("H", "global"), ("TARGETARCH", "arm")]);
+        assert_eq!(
+            arguments,
+            [("UNSET", ""), ("H", "own"), ("TARGETARCH", "arm"), ("TARGETSTAGE", "default")]
+        );
         Ok(())
     }
 
     #[test]
     fn proxies_come_in_both_spellings() {
-        let given = given(&[("https_proxy", "p"), ("X", "1")]);
-        let expected = [("HTTPS_PROXY", "p"), ("https_proxy", "p")];
+        let given = given(&[
+            ("https_proxy", "p"),
+            ("NO_PROXY", "a"),
+            ("no_proxy", "b"),
+            ("X", "1"),
+            ("Y", "2"),
+            ("TARGETARCH", "x"),
+            ("SOURCE_DATE_EPOCH", "1"),
+            ("BUILDKIT_INLINE_CACHE", "1"),
+        ]);
+        let expected =
+            [("HTTPS_PROXY", "p"), ("https_proxy", "p"), ("NO_PROXY", "a"), ("no_proxy", "b")];
         assert_eq!(given.proxies(), expected.map(|(k, v)| (k.to_owned(), v.to_owned())));
-        assert_eq!(given.unused(&[]).collect::<Vec<_>>(), ["X"]);
+        assert_eq!(given.unused(&["Y".to_owned()]).collect::<Vec<_>>(), ["X"]);
     }
 }

@@ -29,8 +29,9 @@ impl State {
         if config.runtime.env("PATH").is_none() {
             config.runtime.set_env("PATH", PATH);
         }
-        if config.runtime.working_dir.is_empty() {
-            "/".clone_into(&mut config.runtime.working_dir);
+        // Some tools write it without the slash.
+        if !config.runtime.working_dir.starts_with('/') {
+            config.runtime.working_dir.insert(0, '/');
         }
         Self {
             scope: Scope::of_environment(&config.runtime.env),
@@ -93,8 +94,12 @@ impl State {
 /// The manifest that we write is OCI's, so Docker's names for the same bytes are translated.
 fn as_oci(layer: &Descriptor) -> Descriptor {
     let mut layer = layer.clone();
-    if layer.media_type == media_type::DOCKER_LAYER_GZIP {
-        media_type::OCI_LAYER_GZIP.clone_into(&mut layer.media_type);
-    }
+    let ours = match layer.media_type.as_str() {
+        media_type::DOCKER_LAYER_GZIP => media_type::OCI_LAYER_GZIP,
+        "application/vnd.docker.image.rootfs.diff.tar" => media_type::OCI_LAYER,
+        "application/vnd.docker.image.rootfs.diff.tar.zstd" => media_type::OCI_LAYER_ZSTD,
+        _ => return layer,
+    };
+    ours.clone_into(&mut layer.media_type);
     layer
 }

@@ -2,7 +2,6 @@
 
 use std::path::Path;
 
-use super::copy_step::absolute;
 use super::error::Fault;
 use super::execute::{Deed, Executor};
 use super::key::KeyMaker;
@@ -20,10 +19,7 @@ pub(super) fn plan<'d>(
 ) -> Result<Option<Deed<'d>>, Fault> {
     let get = |name: &str| state.scope.get(name).map(str::to_owned);
     let path = Expander::new(executor.plan.escape, &get).word(&workdir.path)?;
-    let path = match absolute(state.directory(), &path).as_str() {
-        "/" => "/".to_owned(),
-        longer => longer.trim_end_matches('/').to_owned(),
-    };
+    let path = joined(state.directory(), &path).ok_or(Fault::EmptyWorkdir)?;
     state.config.runtime.working_dir.clone_from(&path);
     if clean(Path::new(&path)).as_os_str().is_empty() {
         return Ok(None);
@@ -46,4 +42,38 @@ pub(super) fn plan<'d>(
         destination.finish(snapshot)
     };
     Ok(Some(Deed { key, said, act: Box::new(act) }))
+}
+
+/// An absolute path as it was written; another one joins the present directory, cleaned.
+fn joined(directory: &str, path: &str) -> Option<String> {
+    match path {
+        "" => None,
+        _ if path.starts_with('/') => Some(path.to_owned()),
+        _ => {
+            let inside = clean(&Path::new(directory).join(path));
+            Some(Path::new("/").join(inside).to_string_lossy().into_owned())
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn relative_directories_join() {
+        for (directory, path, expected) in [
+            ("/", "a", Some("/a")),
+            ("/a", "b/", Some("/a/b")),
+            ("/a", "../c", Some("/c")),
+            ("/a", "../..", Some("/")),
+            ("/a", ".", Some("/a")),
+            ("/a", "/b", Some("/b")),
+            ("/a", "/b/../c/", Some("/b/../c/")),
+            ("/a", "b c", Some("/a/b c")),
+            ("/a", "", None),
+        ] {
+            assert_eq!(joined(directory, path).as_deref(), expected, "{directory} {path}");
+        }
+    }
 }
