@@ -163,7 +163,7 @@ impl Ends for Fault {
             Self::Transfer(error) => error.status(),
             Self::Run(error) => error.status(),
             Self::Sandbox(error) => error.status(),
-            Self::NotFound { .. } => Status::NOT_FOUND,
+            Self::NotFound { .. } | Self::NoUser(_) => Status::NOT_FOUND,
             Self::Context(..) | Self::Read(..) => Status::NOT_FOUND,
             Self::Command { .. } | Self::NotADirectory(_) | Self::IsADirectory(_) => Status::FAILED,
             Self::NotUnpacked => Status::STORAGE,

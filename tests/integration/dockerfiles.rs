@@ -1,6 +1,8 @@
 //! Dockerfiles, and what comes of them: each feature with something that can be seen.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
+use std::os::unix::fs::PermissionsExt as _;
 
 use crate::support::{Place, Said, busybox};
 
@@ -96,6 +98,7 @@ fn instructions_reach_the_configuration() {
         STOPSIGNAL SIGINT\n\
         HEALTHCHECK --interval=5s --retries=2 CMD true\n\
         SHELL [\"/bin/sh\", \"-ec\"]\n\
+        ONBUILD USER root\n\
         ONBUILD RUN echo triggered > /triggered\n\
         ENTRYPOINT [\"echo\", \"entry\"]\n\
         CMD [\"command\"]\n";
@@ -112,8 +115,7 @@ fn instructions_reach_the_configuration() {
     assert_eq!(config["Entrypoint"], serde_json::json!(["echo", "entry"]));
     assert_eq!(config["Cmd"], serde_json::json!(["command"]));
     // A child runs the trigger, and its own ENTRYPOINT clears the inherited CMD.
-    let context =
-        place.context("child", "FROM app\nUSER root\nENTRYPOINT [\"cat\", \"/triggered\"]\n", &[]);
+    let context = place.context("child", "FROM app\nENTRYPOINT [\"cat\", \"/triggered\"]\n", &[]);
     place.bryo("build -t child").arg(context).succeeds();
     assert_eq!(place.bryo("run child").succeeds().text(), "triggered");
 }
@@ -156,8 +158,7 @@ fn owners_are_recorded_although_they_cannot_be_set() {
     if !busybox(&place) {
         return;
     }
-    let dockerfile =
-        "FROM base\nCOPY --chown=www:7 file link /d/\nRUN mv /d /e && chmod 4755 /e/file\n";
+    let dockerfile = "FROM base\nCOPY --chown=www:7 file link /d/\nRUN mv /d/file /d/moved && chmod 4755 /d/moved\n";
     let context = place.context("context", dockerfile, &[("file", "x")]);
     place.run("ln").args(["-s", "file", "link"]).in_folder(&context).succeeds();
     let tar = place.path("work/out.tar");
@@ -174,8 +175,8 @@ fn owners_are_recorded_although_they_cannot_be_set() {
             .unwrap_or_else(|| panic!("no {name} in {listed}"));
         found.split_whitespace().take(2).collect::<Vec<_>>().join(" ")
     };
-    assert_eq!(line(" e/file"), "-rwsr-xr-x 33/7");
-    assert_eq!(line(" e/"), "drwxr-xr-x 33/7");
+    assert_eq!(line(" d/moved"), "-rwsr-xr-x 33/7");
+    assert_eq!(line(" d/"), "drwxr-xr-x 33/7");
 }
 
 #[test]
@@ -282,4 +283,198 @@ fn iidfile_and_outputs() {
     assert!(id.starts_with("sha256:"), "{id}");
     assert!(said.text().starts_with("sha256:"), "{said}");
     assert_eq!(fs::read_to_string(local.join("x")).expect("a file"), "x\n");
+}
+
+#[test]
+fn copies_go_where_the_reference_puts_them() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let dockerfile = "FROM base\n\
+        RUN mkdir -p /real /there/b && ln -s real /link && ln -s /gone/x /dangling \\\n\
+            && echo old > /there/keep && ln -s keep /there/f && chmod 700 /there/b\n\
+        COPY f /link/new\n\
+        COPY f /dangling\n\
+        COPY f /there/\n\
+        COPY d/ /there\n\
+        COPY none* /nothing/\n\
+        COPY d e /both\n\
+        COPY f /plain\n\
+        WORKDIR /w\n\
+        COPY f .\n\
+        COPY [\"a b\", \"s p/\"]\n\
+        COPY l* /l/\n";
+    let files = [("f", "F"), ("d/b/in", "I"), ("d/x", "X"), ("e/y", "Y"), ("a b", "S")];
+    let context = place.context("context", dockerfile, &files);
+    let mode = fs::Permissions::from_mode(0o775);
+    fs::set_permissions(context.join("d/b"), mode).expect("chmod");
+    place.run("ln").args(["-s", "/f", "link"]).in_folder(&context).succeeds();
+    place.bryo("build -t app").arg(context).succeeds();
+    let asked = "cat /real/new /gone/x /there/f /there/keep /both/x /both/y /plain /w/f '/w/s p/a b'
+        ls /l/link /nothing 2>&1 | sed 's/.*nothing.*/none/'; stat -c %a /there/b /both; cat /l/link";
+    assert_eq!(ask(&place, asked), "FFFold\nXYFFSnone\n/l/link\n775\n755\nF");
+}
+
+#[test]
+fn what_cannot_be_copied_is_said_with_its_line() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let files =
+        [(".dockerignore", "ignored\n"), ("ignored", ""), ("f", ""), ("g", ""), ("d/bin/x", "")];
+    for (line, code, needle) in [
+        ("COPY none /x", 3, "\"/none\": not found"),
+        ("COPY ignored /x", 3, ".dockerignore"),
+        ("COPY f g /x", 2, "must be a directory and end with /"),
+        ("COPY f /etc/passwd/", 1, "cannot copy to non-directory: \"/etc/passwd\""),
+        ("COPY f /etc/passwd/x", 1, "cannot copy to non-directory"),
+        ("RUN mkdir -p /e/f\nCOPY f /e", 1, "cannot replace to directory \"/e/f\" with file"),
+        ("RUN mkdir /u && ln -s x /u/bin\nCOPY d /u", 1, "non-directory: \"/u/bin\""),
+        ("COPY --chown=nobody-here f /x", 3, "nobody-here"),
+        ("COPY --chmod=64a f /x", 2, "invalid chmod parameter: '64a'"),
+        ("COPY https://example.com/x /x", 2, "source can't be a URL for COPY"),
+        ("COPY git@example.com:x /x", 2, "source can't be a git ref for COPY"),
+        ("ADD https://example.com/x /x", 2, "ADD of a URL"),
+        ("ADD --checksum=sha256:00 f /x", 2, "checksum requires HTTP(S) or Git sources"),
+        ("COPY --parents f /x", 2, "COPY --parents is not supported"),
+        ("RUN --mount=type=cache,target=/c true", 2, "RUN --mount is not supported"),
+        ("RUN --network=none true", 2, "RUN --network=none is not supported"),
+        ("COPY --from=5 / /", 2, "invalid stage index 5"),
+        ("WORKDIR $none", 2, "WORKDIR"),
+        ("USER nobody-here\nRUN true", 3, "unable to find user nobody-here"),
+        ("ENV a=\"${b:?is needed}\"", 2, "b: is needed"),
+    ] {
+        let context = place.context("context", &format!("FROM base\n{line}\n"), &files);
+        let said = place.bryo("build").arg(context).fails(code).mentions(needle);
+        let number = 1 + line.lines().count();
+        assert!(said.errors().contains(&format!("Dockerfile:{number}")), "{line}: {said}");
+    }
+}
+
+#[test]
+fn archives_that_cannot_be_unpacked_are_not_copied_instead() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let context = place.context("context", "FROM base\nADD t.tar.xz /x/\n", &[]);
+    place.file(context.join("t.tar.xz"), b"\xfd7zXZ\0 and more");
+    place.bryo("build").arg(&context).fails(2).mentions("xz").mentions("gzip");
+    place.file(context.join("Dockerfile"), "FROM base\nADD --unpack=false t.tar.xz /x/\n");
+    place.bryo("build -t app").arg(&context).succeeds();
+    assert_eq!(ask(&place, "ls /x"), "t.tar.xz");
+}
+
+#[test]
+fn arguments_reach_where_the_reference_lets_them() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let dockerfile = "ARG TAG=base\n\
+        FROM $TAG AS one\n\
+        RUN echo \"1 $TAG $A\" > /said\n\
+        ARG TAG\n\
+        ARG A=a B=$A\n\
+        ENV A=env\n\
+        RUN echo \"2 $TAG $A $B $http_proxy $HTTP_PROXY\" >> /said\n\
+        FROM one\n\
+        ARG A=again\n\
+        RUN echo \"3 $TAG $A\" >> /said\n";
+    let context = place.context("context", dockerfile, &[]);
+    let said = place
+        .bryo("build -t app --build-arg A=given --build-arg UNUSED=1 --build-arg http_proxy=p:1")
+        .arg(&context)
+        .succeeds();
+    assert!(said.errors().contains("[\"UNUSED\"] were not consumed"), "{said}");
+    assert_eq!(ask(&place, "cat /said"), "1  \n2 base env  p:1 p:1\n3 base given");
+    assert_eq!(ask(&place, "echo $A"), "env");
+    // Another proxy is no other image; the history does not know it.
+    let again = place
+        .bryo("build -t app --build-arg A=given --build-arg http_proxy=q:1")
+        .arg(&context)
+        .succeeds();
+    assert_eq!(again.text(), said.text());
+    let inspected = place.bryo("history --no-trunc app").succeeds().text();
+    assert!(inspected.contains("RUN |3 TAG=base A=env B= /bin/sh -c echo"), "{inspected}");
+    assert!(!inspected.contains("p:1"), "{inspected}");
+}
+
+#[test]
+fn what_changes_the_configuration_alone_disturbs_no_later_step() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let file = |label: &str| {
+        format!("FROM base\nLABEL a={label}\nARG X={label}\nEXPOSE 80\nCOPY f /f\nRUN echo deed\n")
+    };
+    let first = build(&place, &file("1"), &[("f", "")]);
+    assert!(first.errors().lines().any(|line| line.ends_with(" deed")), "{first}");
+    let second = build(&place, &file("1"), &[("f", "")]);
+    assert_eq!(first.text(), second.text());
+    let file = file("2").replace("ARG X=2\n", "");
+    let third = build(&place, &file, &[("f", "")]);
+    assert!(third.errors().contains("COPY f /f: cached"), "{third}");
+    assert_ne!(first.text(), third.text());
+}
+
+#[test]
+fn triggers_run_in_the_child_alone() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let dockerfile = "FROM base AS files\nRUN echo f > /f\n\
+        FROM base AS parent\nONBUILD ARG V=1\nONBUILD COPY --from=files /f /f\n\
+        ONBUILD RUN echo $V >> /ran\n\
+        FROM parent AS child\nRUN cat /f /ran\n\
+        FROM child\n";
+    build(&place, dockerfile, &[]);
+    assert_eq!(ask(&place, "cat /f /ran"), "f\n1");
+    assert_eq!(config(&place)["OnBuild"], serde_json::Value::Null);
+}
+
+#[test]
+fn the_source_date_sets_all_times() {
+    let dockerfile = "FROM scratch\nCOPY f /a/b/\nWORKDIR /w\nENV A=1\n";
+    let build = |arguments: &str, dockerfile: &str| {
+        let place = Place::new();
+        let context = place.context("context", dockerfile, &[("f", "x")]);
+        place.run("touch").args(["-d", "@1", "f"]).in_folder(&context).succeeds();
+        let line = format!("build -t app {arguments}");
+        let digest = place.bryo(&line).arg(&context).succeeds().text();
+        let inspected = place.bryo("inspect app").succeeds().json();
+        (digest, inspected[0]["Created"].as_str().unwrap_or_default().to_owned())
+    };
+    let expected = build("--build-arg SOURCE_DATE_EPOCH=1000000000", dockerfile);
+    assert!(expected.1.starts_with("2001-09-09T01:46:40"), "{expected:?}");
+    assert_eq!(build("--build-arg SOURCE_DATE_EPOCH=1000000000", dockerfile), expected);
+    let own = format!("ARG SOURCE_DATE_EPOCH=1000000000\n{dockerfile}");
+    assert_eq!(build("", &own), expected);
+}
+
+#[test]
+fn a_killed_build_leaves_a_storage_that_works() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let dockerfile =
+        "FROM base\nRUN echo first > /first\nRUN echo > /half; test -e /slow/go || sleep 1000\n";
+    let context = place.context("context", dockerfile, &[]);
+    let mut child = place.bryo("build --progress plain").arg(&context).spawn();
+    // The second command runs as soon as it is announced.
+    let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+    let announced =
+        lines.any(|line| line.expect("text").contains("[2/3] RUN echo first > /first: done"));
+    assert!(announced, "the first step ends");
+    child.kill().expect("it runs");
+    child.wait().expect("it ends");
+    let quick = dockerfile.replace("sleep 1000", "true");
+    let said = build(&place, &quick, &[]);
+    assert!(said.errors().contains("/first: cached"), "{said}");
+    assert_eq!(ask(&place, "cat /first"), "first");
 }

@@ -9,6 +9,7 @@ mod support;
 mod archives;
 mod build;
 mod command_line;
+mod dockerfiles;
 mod faults;
 mod identity;
 mod images;
