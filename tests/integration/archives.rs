@@ -96,8 +96,8 @@ fn trees_of_any_kind_are_imported() {
 fn owners_and_devices_survive_from_tar_to_tar() {
     let place = Place::new();
     // A tar that only root could unpack as it is meant.
-    let script = "mkdir -p r/d && echo f > r/d/f && ln -s f r/d/l && mkfifo r/d/p && touch r/beside &&
-        tar --format=pax --sort=name --mtime=@1000000000 --owner=www:33 --group=other:1234567 --mode=u+s -cf in.tar -C r d beside";
+    let script = "mkdir -p r/d && echo f > r/d/f && ln -s f r/d/l && mkfifo r/d/p && touch r/beside && chmod u+s r/d r/d/f &&
+        tar --format=pax --sort=name --mtime=@1000000000 --owner=www:33 --group=other:1234567 -cf in.tar -C r d beside";
     place.run("sh").args(["-ec", script]).succeeds();
     place.bryo("import -q in.tar owned").succeeds();
     let context = place.context("c", "FROM owned\n", &[]);
