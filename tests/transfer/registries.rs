@@ -11,7 +11,7 @@ use bryo::image::{Content, Digest, Platform, Reference};
 use bryo::registry::{Access, Registries};
 use bryo::report::{Event, Outcome, Recorder, Silent};
 use bryo::transfer::endpoint::SCHEMES;
-use bryo::transfer::{Endpoint, Options, Source as _, Surroundings, sink, source, transfer};
+use bryo::transfer::{Endpoint, Options, Surroundings, sink, source, transfer};
 
 use crate::made::{Made, Place, outcomes};
 
