@@ -385,7 +385,8 @@ fn refusals_are_explained() {
         (
             "mount --rbind / /mnt; mount -t tmpfs none /mnt/tmp; mkdir /mnt/tmp/root; \
              mount --rbind / /mnt/tmp/root; mkdir /mnt/tmp/d; cd /mnt/tmp; \
-             for d in usr lib lib64 proc var; do mkdir -p d/$d; mount --rbind /$d d/$d; done; \
+             for d in /usr /lib /lib64 /proc \"${0%/*}\"; do mkdir -p d$d; mount --rbind $d d$d; \
+             done; \
              chroot d",
             "cannot make a user namespace: the kernel refuses them inside a chroot: \
              unshare(CLONE_NEWUSER)",
