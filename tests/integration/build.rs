@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use crate::support::{Place, Said, busybox};
+use crate::support::{Place, Registry, Said, busybox, has};
 
 /// How many steps of a build with plain progress came from the cache.
 fn hits(said: &Said) -> usize {
@@ -193,7 +193,7 @@ fn outputs_are_read_by_others() {
     assert!(place.path("work/plain-directory/bin/busybox").exists());
     build("type=oci,dest=oci.tar");
     build("type=docker,dest=docker.tar");
-    if crate::support::has("skopeo", "skopeo") {
+    if has("skopeo", "skopeo") {
         for archive in ["oci-archive:oci.tar", "docker-archive:docker.tar"] {
             let said = place.run("skopeo").args(["inspect", archive]).succeeds().json();
             assert_eq!(said["Layers"].as_array().map(Vec::len), Some(2), "{archive}: {said:#}");
@@ -250,4 +250,63 @@ fn builds_run_side_by_side() {
     for at in 0..3 {
         assert_eq!(place.bryo(&format!("run app{at}")).succeeds().text(), "hello one");
     }
+}
+
+#[test]
+fn named_contexts_of_every_kind() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    place.bryo("save --format oci-dir -o layout base").succeeds();
+    place.folder("work/dir");
+    place.file("work/dir/f", "from a directory\n");
+    let dockerfile = "FROM first\nCOPY --from=second /etc/group /group\nCOPY --from=third f /f\n";
+    let context = place.context("c", dockerfile, &[]);
+    place
+        .bryo("build -q -t a --build-context first=docker-image://base")
+        .args(["--build-context", "second=oci-layout://layout"])
+        .args(["--build-context", "third=dir"])
+        .arg(&context)
+        .succeeds();
+    let said = place.bryo("run a cat /f /group").succeeds();
+    assert_eq!(said.text(), "from a directory\nroot:x:0:\nwww:x:33:");
+    let said = place.bryo("build --build-context first=https://x.invalid/y.git").arg(&context);
+    said.exits(2).mentions("https:// is not supported");
+}
+
+#[test]
+fn layers_are_compressed_as_wished() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    for (method, suffix) in [("gzip:9", "+gzip"), ("zstd", "+zstd"), ("none", ".tar")] {
+        let context = place.context("c", "FROM base\nRUN echo x > /x\n", &[]);
+        let line = format!("build -q --no-cache --compress {method} -t a");
+        place.bryo(&line).arg(context).succeeds();
+        let described = place.bryo("inspect a").succeeds().json();
+        let media_type = described[0]["Layers"][1]["mediaType"].as_str().expect("text").to_owned();
+        assert!(media_type.ends_with(suffix), "{method}: {media_type}");
+        assert_eq!(place.bryo("run a cat /x").succeeds().text(), "x");
+    }
+    place.bryo("build --compress lzma .").exits(2).mentions("lzma");
+}
+
+#[test]
+fn what_was_built_is_pushed_under_each_name() {
+    let place = Place::new();
+    if !has("docker-registry", "docker-registry") || !busybox(&place) {
+        return;
+    }
+    let registry = Registry::start(&place);
+    let names = ["one:1", "two:2"].map(|name| registry.name(name));
+    let context = place.context("c", "FROM base\nRUN echo x > /x\n", &[]);
+    let line = format!("build -q --push -t {} -t {}", names[0], names[1]);
+    let digest = place.bryo(&line).arg(context).succeeds().text();
+    for name in &names {
+        place.bryo(&format!("rm {name}")).succeeds();
+        assert_eq!(place.bryo(&format!("pull -q {name}")).succeeds().text(), digest);
+    }
+    place.bryo("build --push .").exits(2).mentions("--tag");
 }
