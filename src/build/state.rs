@@ -2,7 +2,7 @@
 
 use super::history;
 use super::scope::Scope;
-use crate::image::{Config, Descriptor, Digest, media_type};
+use crate::image::{Config, Descriptor, Digest, History, media_type};
 
 /// What `RUN` and other shell forms use when no `SHELL` was set.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
@@ -33,6 +33,7 @@ impl State {
         if !config.runtime.working_dir.starts_with('/') {
             config.runtime.working_dir.insert(0, '/');
         }
+        complete_history(&mut config);
         Self {
             scope: Scope::of_environment(&config.runtime.env),
             layers: layers.iter().map(as_oci).collect(),
@@ -91,6 +92,17 @@ impl State {
     }
 }
 
+/// Gives each layer of a base its entry in the history: tools that count them refuse an image in
+/// which only the new layers have one.
+fn complete_history(config: &mut Config) {
+    let told = config.history.iter().filter(|entry| !entry.empty_layer).count();
+    for _ in told..config.rootfs.diff_ids.len() {
+        let created = config.created.clone();
+        let comment = Some("layer of the base".to_owned());
+        config.history.push(History { created, comment, ..History::default() });
+    }
+}
+
 /// The manifest that we write is OCI's, so Docker's names for the same bytes are translated.
 fn as_oci(layer: &Descriptor) -> Descriptor {
     let mut layer = layer.clone();
@@ -102,4 +114,22 @@ fn as_oci(layer: &Descriptor) -> Descriptor {
     };
     ours.clone_into(&mut layer.media_type);
     layer
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn each_layer_of_a_base_has_its_history() {
+        let entry = |empty_layer| History { empty_layer, ..History::default() };
+        for (history, expected) in [(vec![], 2), (vec![entry(true), entry(false)], 3)] {
+            let mut config = Config::default();
+            config.rootfs.diff_ids = vec![Digest::of(b"a"), Digest::of(b"b")];
+            config.history = history;
+            let state = State::new(config, &[]);
+            assert_eq!(state.config.history.len(), expected);
+            assert_eq!(state.config.history.iter().filter(|entry| !entry.empty_layer).count(), 2);
+        }
+    }
 }
