@@ -90,8 +90,8 @@ impl Config {
             .filter(|(uid, _)| *uid != 0 && (caller.uid == 0 || caller.uid == *uid));
         let uid = sudo.map_or(caller.uid, |(uid, _)| uid);
         let own = match sudo {
-            Some((uid, _)) => home_of(uid, &caller.passwd),
-            None => environment.path("HOME").or_else(|| home_of(uid, &caller.passwd)),
+            Some((uid, _)) => home_of(uid, &(caller.passwd)()),
+            None => environment.path("HOME").or_else(|| home_of(uid, &(caller.passwd)())),
         };
         // A uid without an account has `/` as its home: nothing can be kept there.
         let home = own.filter(|home| home.is_absolute() && home != Path::new("/"));
@@ -152,15 +152,19 @@ impl Config {
 struct Caller {
     /// As the namespace outside of ours counts.
     uid: u32,
-    passwd: String,
+    /// The accounts of this machine; seldom asked for.
+    passwd: fn() -> String,
 }
 
 impl Caller {
     fn now() -> Self {
         let seen = fs::metadata("/proc/self").map_or(0, |meta| meta.uid());
         let map = fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
-        let passwd = fs::read("/etc/passwd").unwrap_or_default();
-        Self { uid: outside(&map, seen), passwd: String::from_utf8_lossy(&passwd).into_owned() }
+        let passwd = || {
+            let passwd = fs::read("/etc/passwd").unwrap_or_default();
+            String::from_utf8_lossy(&passwd).into_owned()
+        };
+        Self { uid: outside(&map, seen), passwd }
     }
 }
 
