@@ -204,7 +204,7 @@ mod tests {
     fn config(uid: u32, variables: &[(&str, &str)]) -> Config {
         let environment = variables.iter().map(|(k, v)| (k.into(), v.into())).collect();
         let passwd =
-            "root:x:0:0::/root:/bin/sh\nann:x:1000:1000:,,,:/home/ann:/bin/sh\n".to_owned();
+            || "root:x:0:0::/root:/bin/sh\nann:x:1000:1000:,,,:/home/ann:/bin/sh\n".to_owned();
         Config::from(Environment(environment), &Caller { uid, passwd })
     }
 
