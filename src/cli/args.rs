@@ -58,9 +58,6 @@ pub(crate) struct Network {
     /// Read credentials from FILE alone (docker's and podman's format)
     #[arg(long, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
-    /// Log in with these credentials
-    #[arg(long, value_name = "USER:PASSWORD")]
-    pub(crate) creds: Option<String>,
     /// Trust the certificate authorities in FILE (PEM) too; may be repeated
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Vec<PathBuf>,
@@ -72,6 +69,16 @@ pub(crate) struct Network {
     #[arg(long, value_name = "N", default_value = "4")]
     #[arg(value_parser = clap::value_parser!(u8).range(1..))]
     pub(crate) jobs: u8,
+}
+
+/// Credentials on the command line: for commands that speak with one registry alone, since any that
+/// asks would get them.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Registry options")]
+pub(crate) struct Login {
+    /// Log in with these credentials
+    #[arg(long, value_name = "USER:PASSWORD")]
+    pub(crate) creds: Option<String>,
 }
 
 /// `K=V`, the value left out where the environment knows it.

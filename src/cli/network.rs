@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::args::Network;
+use super::args::{Login, Network};
 use super::error::Error;
 use super::session::Session;
 use crate::http::{self, Client};
@@ -20,10 +20,10 @@ pub(crate) struct Remote {
 
 impl Network {
     pub(crate) fn remote(&self, session: &Session) -> Result<Remote, Error> {
-        self.remote_as(session, self.given()?)
+        self.remote_as(session, None)
     }
 
-    /// The same, with credentials that were just asked for.
+    /// The same, with credentials for whichever registry asks.
     pub(crate) fn remote_as(
         &self,
         session: &Session,
@@ -45,8 +45,10 @@ impl Network {
         let registries = Registries::new(Arc::new(Client::new(settings)), access);
         Ok(Remote { registries, jobs: usize::from(self.jobs) })
     }
+}
 
-    fn given(&self) -> Result<Option<Credential>, Error> {
+impl Login {
+    pub(crate) fn given(&self) -> Result<Option<Credential>, Error> {
         let Some(text) = &self.creds else { return Ok(None) };
         let Some((user, secret)) = text.split_once(':') else {
             let hint = Some("give both, or use `bryo login`".to_owned());

@@ -1,6 +1,6 @@
 //! `bryo pull`.
 
-use crate::cli::args::{self, Network};
+use crate::cli::args::{self, Login, Network};
 use crate::cli::error::Error;
 use crate::cli::session::Session;
 use crate::image::{Platform, Reference};
@@ -21,12 +21,14 @@ pub(crate) struct Pull {
     platform: Option<Platform>,
     #[command(flatten)]
     network: Network,
+    #[command(flatten)]
+    login: Login,
 }
 
 impl Pull {
     pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
         let store = session.store()?;
-        let remote = self.network.remote(session)?;
+        let remote = self.network.remote_as(session, self.login.given()?)?;
         for name in &self.images {
             let descriptor = remote.pull(session, &store, name, self.platform.as_ref())?;
             session.print(&format!("{}\n", descriptor.digest))?;

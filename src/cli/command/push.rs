@@ -1,6 +1,6 @@
 //! `bryo push`.
 
-use crate::cli::args::Network;
+use crate::cli::args::{Login, Network};
 use crate::cli::error::Error;
 use crate::cli::session::Session;
 use crate::image::Reference;
@@ -19,6 +19,8 @@ pub(crate) struct Push {
     destination: Option<Reference>,
     #[command(flatten)]
     network: Network,
+    #[command(flatten)]
+    login: Login,
 }
 
 impl Push {
@@ -28,7 +30,7 @@ impl Push {
             None => self.image.parse()?,
         };
         let store = session.store()?;
-        let remote = self.network.remote(session)?;
+        let remote = self.network.remote_as(session, self.login.given()?)?;
         let sent = remote.push(session, &store, &self.image, &destination)?;
         session.print(&format!("{}\n", sent.digest))
     }
