@@ -17,7 +17,7 @@ use crate::transfer::source::{host, tree};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo import debian.tar debian:12
-  bryo import host:bash,ls,cat,python3 base")]
+  bryo import host:bash,ls,cat,id base")]
 pub(crate) struct Import {
     /// A directory, a tar, `-`, or host:PROGRAM,…
     #[arg(value_name = "SOURCE")]

@@ -48,6 +48,9 @@ pub(crate) struct Run {
     /// Let the command read stdin, which bryo does anyway
     #[arg(short, long)]
     interactive: bool,
+    /// Give the command a terminal, which bryo does anyway where it has one itself
+    #[arg(short, long)]
+    tty: bool,
     /// Choose this platform from an index [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
     platform: Option<Platform>,
