@@ -25,6 +25,7 @@ mod enter;
 mod error;
 mod failure;
 mod init;
+mod mode;
 mod mounts;
 mod network;
 mod points;
@@ -41,6 +42,7 @@ use crate::report::{Activity, Reporter};
 pub use cause::{Cause, Evidence, Step, apparmor_profile};
 pub use enter::{Caller, MARKER, enter};
 pub use error::Error;
+pub use mode::{RootEmulation, UnknownRootEmulation};
 pub use mounts::{Mount, What};
 pub use points::Points;
 
