@@ -11,8 +11,10 @@ pub mod overlay;
 pub mod path;
 pub mod probe;
 pub mod process;
+pub mod seccomp;
 pub mod signal;
 pub mod storage;
+pub mod tracee;
 pub mod xattr;
 
 use std::io;
