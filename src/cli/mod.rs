@@ -8,11 +8,11 @@ mod command;
 mod config;
 mod error;
 mod excerpt;
+mod invocation;
 #[cfg(test)]
 mod manual;
 mod network;
 mod output;
-mod session;
 mod status;
 mod table;
 mod ui;
@@ -27,7 +27,7 @@ use args::{Args, Global};
 use command::Command;
 use config::Config;
 use error::Error;
-use session::Session;
+use invocation::Invocation;
 use status::Status;
 use ui::{Progress, Ui};
 
@@ -48,15 +48,15 @@ pub fn main() -> ExitCode {
             return status;
         }
     };
-    let session = session(global);
-    match panic::catch_unwind(panic::AssertUnwindSafe(|| perform(command, &session, words))) {
+    let invocation = invocation(global);
+    match panic::catch_unwind(panic::AssertUnwindSafe(|| perform(command, &invocation, words))) {
         Ok(Ok(status)) => status,
-        Ok(Err(error)) => error.tell(session.ui),
+        Ok(Err(error)) => error.tell(invocation.ui),
         // The hook has said what and where.
         Err(_) => {
             ui::say(&format!(
                 "{}: this is a mistake of bryo {}, not yours; please report it with the lines above",
-                session.ui.paint(ui::Style::Error, "error"),
+                invocation.ui.paint(ui::Style::Error, "error"),
                 env!("CARGO_PKG_VERSION"),
             ));
             Status::BUG.into()
@@ -64,8 +64,12 @@ pub fn main() -> ExitCode {
     }
 }
 
-fn perform(command: Command, session: &Session, words: Vec<OsString>) -> Result<ExitCode, Error> {
-    let config = &session.config;
+fn perform(
+    command: Command,
+    invocation: &Invocation,
+    words: Vec<OsString>,
+) -> Result<ExitCode, Error> {
+    let config = &invocation.config;
     let runs_a_program = matches!(command, Command::Run(_));
     // Under sudo, whatever is written must be its caller's: entering takes over that identity.
     let entered = match command.needs_namespace()
@@ -77,13 +81,13 @@ fn perform(command: Command, session: &Session, words: Vec<OsString>) -> Result<
         }
         false => Ok(()),
     };
-    entered.and_then(|()| command.run(session)).map_err(|error| match runs_a_program {
+    entered.and_then(|()| command.run(invocation)).map_err(|error| match runs_a_program {
         true => Error::NotRun(Box::new(error)),
         false => error,
     })
 }
 
-fn session(global: Global) -> Session {
+fn invocation(global: Global) -> Invocation {
     let Global { storage, progress, color, quiet, verbose } = global;
     let mut config = Config::read();
     if let Some(storage) = storage {
@@ -92,5 +96,5 @@ fn session(global: Global) -> Session {
     }
     let progress = if quiet { Progress::None } else { progress };
     let ui = Ui::new(progress, color, verbose, &config);
-    Session { config, ui, reporter: ui.reporter(), quiet }
+    Invocation { config, ui, reporter: ui.reporter(), quiet }
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::args::{Login, Network};
 use super::error::Error;
-use super::session::Session;
+use super::invocation::Invocation;
 use crate::http::{self, Client};
 use crate::image::{Content, Descriptor, Platform, Reference};
 use crate::registry::{Access, Credential, Keyring, Patience, Registries, Registry};
@@ -19,17 +19,17 @@ pub(crate) struct Remote {
 }
 
 impl Network {
-    pub(crate) fn remote(&self, session: &Session) -> Result<Remote, Error> {
-        self.remote_as(session, None)
+    pub(crate) fn remote(&self, invocation: &Invocation) -> Result<Remote, Error> {
+        self.remote_as(invocation, None)
     }
 
     /// The same, with credentials for whichever registry asks.
     pub(crate) fn remote_as(
         &self,
-        session: &Session,
+        invocation: &Invocation,
         given: Option<Credential>,
     ) -> Result<Remote, Error> {
-        let config = &session.config;
+        let config = &invocation.config;
         let certificates = [&self.cacert[..], &config.certificates[..]].concat();
         let settings = http::Settings { proxies: config.proxies.clone(), certificates };
         let files = match &self.authfile {
@@ -40,7 +40,7 @@ impl Network {
             insecure: self.insecure.clone(),
             keyring: Keyring { given, files },
             patience: Patience::default(),
-            reporter: session.reporter.clone(),
+            reporter: invocation.reporter.clone(),
         };
         let registries = Registries::new(Arc::new(Client::new(settings)), access);
         Ok(Remote { registries, jobs: usize::from(self.jobs) })
@@ -72,20 +72,20 @@ impl Remote {
     /// Fetches an image, unpacks it and names it; gives its manifest's descriptor.
     pub(crate) fn pull(
         &self,
-        session: &Session,
+        invocation: &Invocation,
         store: &Store,
         name: &Reference,
         platform: Option<&Platform>,
     ) -> Result<Descriptor, Error> {
         let source = source::Registry::new(self.registry(name.registry()), name.clone());
         let options = self.options(platform, vec![name.clone()]);
-        Ok(transfer(&source, &sink::Store::new(store), &options, &*session.reporter)?)
+        Ok(transfer(&source, &sink::Store::new(store), &options, &*invocation.reporter)?)
     }
 
     /// Sends what `text` names in the store; gives its descriptor.
     pub(crate) fn push(
         &self,
-        session: &Session,
+        invocation: &Invocation,
         store: &Store,
         text: &str,
         destination: &Reference,
@@ -98,7 +98,7 @@ impl Remote {
         }
         // Whatever was named is sent whole.
         let options = Options { platform: None, jobs: self.jobs, names: Vec::new() };
-        Ok(transfer(&source, &sink, &options, &*session.reporter)?)
+        Ok(transfer(&source, &sink, &options, &*invocation.reporter)?)
     }
 }
 

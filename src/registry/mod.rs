@@ -5,7 +5,7 @@
 //! asks for them, never before.
 //!
 //! Whatever may pass is tried again (408, 429, 5xx, resets) as [`Access::patience`] says; a
-//! download that was cut goes on where it stopped, an upload starts a new session. Manifests are
+//! download that was cut goes on where it stopped, an upload starts anew. Manifests are
 //! compared with their digests before anybody sees them, blobs while they are read.
 
 mod auth;

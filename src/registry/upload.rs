@@ -32,10 +32,10 @@ struct Upload<'a, 'b> {
     open: Open<'b>,
 }
 
-/// How one session ended.
-enum Session {
+/// How one attempt ended.
+enum Attempt {
     Finished(Uploaded),
-    /// A new token is there, but this session may know only the old one.
+    /// A new token is there, but this attempt may know only the old one.
     Renewed,
     /// The blob is too much for one request.
     TooLarge(Error),
@@ -79,16 +79,16 @@ pub(super) fn upload(
     let mut renewals = 0;
     let mut in_pieces = false;
     loop {
-        match upload.session(&scope, from, in_pieces) {
-            Ok(Session::Finished(how)) => return Ok(how),
+        match upload.attempt(&scope, from, in_pieces) {
+            Ok(Attempt::Finished(how)) => return Ok(how),
             // Tokens may run out while blobs are sent, but not each time at once.
-            Ok(Session::Renewed) if renewals < 3 => renewals += 1,
-            Ok(Session::Renewed) => {
+            Ok(Attempt::Renewed) if renewals < 3 => renewals += 1,
+            Ok(Attempt::Renewed) => {
                 let what = connection.what(repository, &descriptor.digest.to_string());
                 return Err(connection.denied(what, Default::default(), &scope));
             }
-            Ok(Session::TooLarge(_)) if !in_pieces => in_pieces = true,
-            Ok(Session::TooLarge(error)) => return Err(error),
+            Ok(Attempt::TooLarge(_)) if !in_pieces => in_pieces = true,
+            Ok(Attempt::TooLarge(error)) => return Err(error),
             // We may not read there, or mounting is not known: sending always works.
             Err(Error::Denied { .. } | Error::Refused { .. } | Error::NotFound { .. })
                 if from.is_some() =>
@@ -106,7 +106,7 @@ pub(super) fn upload(
     }
 }
 
-/// A registry that forgot the session gets a new one.
+/// A registry that forgot the upload gets a new one.
 fn restartable(error: Error) -> Error {
     match error {
         Error::NotFound { what, detail } if detail.has("BLOB_UPLOAD_UNKNOWN") => {
@@ -117,13 +117,13 @@ fn restartable(error: Error) -> Error {
 }
 
 impl Upload<'_, '_> {
-    /// One session from its beginning to its end.
-    fn session(
+    /// One attempt from its beginning to its end.
+    fn attempt(
         &self,
         scope: &Scope,
         from: Option<&str>,
         in_pieces: bool,
-    ) -> Result<Session, Error> {
+    ) -> Result<Attempt, Error> {
         let mut path = format!("/v2/{}/blobs/uploads/", self.repository);
         let mut scope = scope.clone();
         if let Some(from) = from {
@@ -133,7 +133,7 @@ impl Upload<'_, '_> {
         let begin = Call::new(Method::Post, &path, &scope);
         let response = self.connection.once(&begin)?;
         match response.status() {
-            201 if from.is_some() => return Ok(Session::Finished(Uploaded::Mounted)),
+            201 if from.is_some() => return Ok(Attempt::Finished(Uploaded::Mounted)),
             200..=299 => {}
             _ => return Err(self.connection.refusal(&begin, response)),
         }
@@ -151,18 +151,18 @@ impl Upload<'_, '_> {
         }
     }
 
-    /// Closes the session with a digest, and what was not sent before.
-    fn finish(&self, scope: &Scope, location: &Url, body: Body<'_>) -> Result<Session, Error> {
+    /// Closes the upload with a digest, and what was not sent before.
+    fn finish(&self, scope: &Scope, location: &Url, body: Body<'_>) -> Result<Attempt, Error> {
         let url = with_digest(location, &self.descriptor.digest);
         let call = Call::to(Method::Put, &url, scope)
             .header("content-type", "application/octet-stream")
             .body(body);
         let Some(response) = self.connection.once_or_renew(&call)? else {
-            return Ok(Session::Renewed);
+            return Ok(Attempt::Renewed);
         };
         match response.status() {
-            200..=299 => self.compare(&response).map(|()| Session::Finished(Uploaded::Sent)),
-            413 | 416 => Ok(Session::TooLarge(self.connection.refusal(&call, response))),
+            200..=299 => self.compare(&response).map(|()| Attempt::Finished(Uploaded::Sent)),
+            413 | 416 => Ok(Attempt::TooLarge(self.connection.refusal(&call, response))),
             _ => Err(self.connection.refusal(&call, response)),
         }
     }
@@ -181,7 +181,7 @@ impl Upload<'_, '_> {
         }
     }
 
-    fn send_pieces(&self, scope: &Scope, begin: &Url, size: usize) -> Result<Session, Error> {
+    fn send_pieces(&self, scope: &Scope, begin: &Url, size: usize) -> Result<Attempt, Error> {
         let what = self.connection.what(self.repository, &self.descriptor.digest.to_string());
         let local = |source| Error::Exchange {
             what: what.clone(),
@@ -205,7 +205,7 @@ impl Upload<'_, '_> {
                 .header("content-range", format!("{offset}-{}", end - 1))
                 .body(Body::Bytes(&piece));
             let Some(response) = self.connection.once_or_renew(&call)? else {
-                return Ok(Session::Renewed);
+                return Ok(Attempt::Renewed);
             };
             if !response.is_success() {
                 return Err(self.connection.refusal(&call, response));
@@ -216,7 +216,7 @@ impl Upload<'_, '_> {
         self.finish(scope, &location, Body::Empty)
     }
 
-    /// Where the session goes on: `Location` may be relative, and carries state in its query.
+    /// Where the upload goes on: `Location` may be relative, and carries state in its query.
     fn location(&self, call: &Call<'_, '_>, response: &Response) -> Result<Url, Error> {
         let wrong = |why: &str| Error::Protocol {
             what: self.connection.shown(call),
@@ -231,7 +231,7 @@ fn blob(repository: &str, digest: &Digest) -> String {
     format!("/v2/{repository}/blobs/{digest}")
 }
 
-/// The session's URL with `digest` added; what is there stays as it is.
+/// The upload's URL with `digest` added; what is there stays as it is.
 fn with_digest(location: &Url, digest: &Digest) -> Url {
     let mut url = location.clone();
     let query = match url.query().filter(|query| !query.is_empty()) {

@@ -8,8 +8,8 @@ use std::process::ExitCode;
 use crate::build::{self, NamedContext, Options, Services};
 use crate::cli::args::{self, Network};
 use crate::cli::error::Error;
+use crate::cli::invocation::Invocation;
 use crate::cli::output::{Form, Output};
-use crate::cli::session::Session;
 use crate::image::{Content, Descriptor, Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::store::Store;
@@ -95,23 +95,23 @@ struct Dockerfile {
 }
 
 impl Build {
-    pub(crate) fn run(&self, session: &Session) -> Result<ExitCode, Error> {
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
         let dockerfile = self.dockerfile()?;
-        let options = self.options(session, &dockerfile)?;
-        let store = session.store()?;
-        let remote = self.network.remote(session)?;
-        let services = Services { images: &remote, path: &session.config.path };
-        let reporter = &*session.reporter;
+        let options = self.options(invocation, &dockerfile)?;
+        let store = invocation.store()?;
+        let remote = self.network.remote(invocation)?;
+        let services = Services { images: &remote, path: &invocation.config.path };
+        let reporter = &*invocation.reporter;
         let built = build::build(&store, services, &options, reporter).map_err(|error| {
             let Dockerfile { name, text, .. } = dockerfile;
             Error::Build { error: Box::new(error), name, text }
         })?;
         for output in &self.output {
-            self.write(output, &store, &built, session)?;
+            self.write(output, &store, &built, invocation)?;
         }
         if self.push {
             for name in &self.tag {
-                remote.push(session, &store, &name.to_string(), name)?;
+                remote.push(invocation, &store, &name.to_string(), name)?;
             }
         }
         if let Some(file) = &self.iidfile {
@@ -123,7 +123,7 @@ impl Build {
         }
         // stdout has room for one thing.
         if self.output.iter().all(|output| output.destination.is_some()) {
-            session.print(&format!("{}\n", built.digest))?;
+            invocation.print(&format!("{}\n", built.digest))?;
         }
         Ok(ExitCode::SUCCESS)
     }
@@ -159,8 +159,8 @@ impl Build {
         Ok(Dockerfile { name: path.display().to_string(), text, ignore_file })
     }
 
-    fn options(&self, session: &Session, dockerfile: &Dockerfile) -> Result<Options, Error> {
-        let config = &session.config;
+    fn options(&self, invocation: &Invocation, dockerfile: &Dockerfile) -> Result<Options, Error> {
+        let config = &invocation.config;
         let mut build_args: Vec<(String, String)> = PROXIES
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), config.variable(name)?)))
@@ -196,9 +196,9 @@ impl Build {
         output: &Output,
         store: &Store,
         built: &Descriptor,
-        session: &Session,
+        invocation: &Invocation,
     ) -> Result<(), Error> {
-        let reporter = &*session.reporter;
+        let reporter = &*invocation.reporter;
         let archive = || match &output.destination {
             Some(path) => sink::Output::File(path.clone()),
             None => sink::Output::Stream("stdout", Box::new(io::stdout())),

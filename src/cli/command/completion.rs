@@ -5,7 +5,7 @@ use clap_complete::Shell;
 
 use crate::cli::args::Args;
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 
 /// Print a completion script for a shell
 ///
@@ -17,9 +17,9 @@ pub(crate) struct Completion {
 }
 
 impl Completion {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let mut script = Vec::new();
         clap_complete::generate(self.shell, &mut Args::command(), "bryo", &mut script);
-        session.print(&String::from_utf8_lossy(&script))
+        invocation.print(&String::from_utf8_lossy(&script))
     }
 }

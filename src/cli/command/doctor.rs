@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::cli::status::Status;
 use crate::cli::table::bytes;
 use crate::image::Platform;
@@ -65,23 +65,23 @@ impl Doctor {
         self.inside
     }
 
-    pub(crate) fn run(&self, session: &Session) -> Result<ExitCode, Error> {
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
         if self.inside {
-            let trials = inside(session);
+            let trials = inside(invocation);
             let text = serde_json::to_string(&trials).expect("trials have string keys");
-            session.print(&text)?;
+            invocation.print(&text)?;
             return Ok(ExitCode::SUCCESS);
         }
         if self.about == Some(About::Apparmor) {
             let program = probe::own_program().unwrap_or_else(|| PathBuf::from("/usr/bin/bryo"));
-            session.print(&sandbox::apparmor_profile(&program))?;
+            invocation.print(&sandbox::apparmor_profile(&program))?;
             return Ok(ExitCode::SUCCESS);
         }
-        let trials = trials(session)?;
-        session.print(&if self.json {
-            document(session, &trials)
+        let trials = trials(invocation)?;
+        invocation.print(&if self.json {
+            document(invocation, &trials)
         } else {
-            text(session, &trials)
+            text(invocation, &trials)
         })?;
         let fine = trials.iter().all(|trial| trial.error.is_none());
         Ok(if fine { ExitCode::SUCCESS } else { Status::SYSTEM.into() })
@@ -89,11 +89,11 @@ impl Doctor {
 }
 
 /// Has another bryo try everything, whose namespaces end with it.
-fn trials(session: &Session) -> Result<Vec<Trial>, Error> {
+fn trials(invocation: &Invocation) -> Result<Vec<Trial>, Error> {
     let program = PathBuf::from("/proc/self/exe");
     let output = Command::new(&program)
         .args(["doctor", "--inside", "--progress", "json", "--storage"])
-        .arg(&session.config.storage)
+        .arg(&invocation.config.storage)
         .stdin(Stdio::null())
         .output()
         .map_err(Error::reading(&program))?;
@@ -113,8 +113,8 @@ fn trials(session: &Session) -> Result<Vec<Trial>, Error> {
 }
 
 /// What a build needs, tried inside of the namespace.
-fn inside(session: &Session) -> Vec<Trial> {
-    let store = match session.store() {
+fn inside(invocation: &Invocation) -> Vec<Trial> {
+    let store = match invocation.store() {
         Ok(store) => store,
         Err(error) => return vec![Trial::new("storage", Err(error))],
     };
@@ -139,8 +139,8 @@ fn command(store: &Store) -> Result<(), Error> {
     }
 }
 
-fn room(session: &Session) -> Option<u64> {
-    let existing = session.config.storage.ancestors().find(|path| path.exists())?;
+fn room(invocation: &Invocation) -> Option<u64> {
+    let existing = invocation.config.storage.ancestors().find(|path| path.exists())?;
     Some(storage::space(existing).ok()?.free)
 }
 
@@ -148,12 +148,12 @@ fn kernel() -> String {
     probe::kernel_release().unwrap_or_else(|| "unknown".to_owned())
 }
 
-fn text(session: &Session, trials: &[Trial]) -> String {
-    let room = room(session).map_or_else(String::new, |free| format!(" ({} free)", bytes(free)));
+fn text(invocation: &Invocation, trials: &[Trial]) -> String {
+    let room = room(invocation).map_or_else(String::new, |free| format!(" ({} free)", bytes(free)));
     let mut lines = vec![
         ("bryo", format!("{} ({})", env!("CARGO_PKG_VERSION"), Platform::host())),
         ("kernel", kernel()),
-        ("storage", format!("{}{room}", session.config.storage.display())),
+        ("storage", format!("{}{room}", invocation.config.storage.display())),
         ("subuids", "not needed".to_owned()),
     ];
     for Trial { name, error, hints } in
@@ -171,12 +171,12 @@ fn text(session: &Session, trials: &[Trial]) -> String {
     lines.iter().map(|(name, said)| format!("{name:12}{said}\n")).collect()
 }
 
-fn document(session: &Session, trials: &[Trial]) -> String {
+fn document(invocation: &Invocation, trials: &[Trial]) -> String {
     let document = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "platform": Platform::host().to_string(),
         "kernel": kernel(),
-        "storage": { "path": session.config.storage, "free": room(session) },
+        "storage": { "path": invocation.config.storage, "free": room(invocation) },
         "trials": trials,
     });
     format!("{document:#}\n")

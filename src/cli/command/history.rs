@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::cli::table::{Table, ago, bytes};
 use crate::image::Timestamp;
 use crate::inspect::{Step, info, steps};
@@ -29,8 +29,8 @@ pub(crate) struct History {
 const WIDTH: usize = 60;
 
 impl History {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
-        let store = session.store()?;
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let store = invocation.store()?;
         let info = info(&store, &store.find(&self.image)?)?;
         let Some((_, config)) = &info.config else {
             return Err(Error::NotAnImage(self.image.clone()));
@@ -39,7 +39,7 @@ impl History {
         steps.reverse();
         if self.json {
             let steps: Vec<Value> = steps.iter().map(describe).collect();
-            return session.print(&format!("{:#}\n", Value::Array(steps)));
+            return invocation.print(&format!("{:#}\n", Value::Array(steps)));
         }
         let mut table = Table::new(&["CREATED", "CREATED BY", "SIZE", "COMMENT"]);
         let now = Timestamp::from(SystemTime::now());
@@ -52,7 +52,7 @@ impl History {
                 history.comment.clone().unwrap_or_default(),
             ]);
         }
-        session.print(&table.to_string())
+        invocation.print(&table.to_string())
     }
 
     /// A step in one line.

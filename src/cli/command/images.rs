@@ -5,7 +5,7 @@ use std::time::SystemTime;
 use serde_json::{Value, json};
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::cli::table::{Table, ago, bytes};
 use crate::dockerfile::Glob;
 use crate::image::{Reference, Timestamp};
@@ -42,8 +42,8 @@ struct Row {
 }
 
 impl Images {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
-        let store = session.store()?;
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let store = invocation.store()?;
         let mut rows = Vec::new();
         for entry in store.list_refs()? {
             let name = match &entry.name {
@@ -58,15 +58,15 @@ impl Images {
         rows.sort_by(|a, b| b.info.created().cmp(&a.info.created()));
         if self.json {
             let rows: Vec<Value> = rows.iter().map(Row::json).collect();
-            return session.print(&format!("{:#}\n", Value::Array(rows)));
+            return invocation.print(&format!("{:#}\n", Value::Array(rows)));
         }
-        if session.quiet {
+        if invocation.quiet {
             let mut ids: Vec<String> =
                 rows.iter().map(|row| format!("{}\n", row.info.id())).collect();
             ids.dedup();
-            return session.print(&ids.concat());
+            return invocation.print(&ids.concat());
         }
-        session.print(&self.table(&rows))
+        invocation.print(&self.table(&rows))
     }
 
     fn shows(&self, name: Option<&Reference>) -> bool {

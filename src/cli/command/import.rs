@@ -4,7 +4,7 @@ use std::io;
 use std::path::Path;
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::image::Reference;
 use crate::store::{Name, RefEntry};
 use crate::transfer::source::{host, tree};
@@ -27,20 +27,20 @@ pub(crate) struct Import {
 }
 
 impl Import {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
-        let store = session.store()?;
-        let reporter = &*session.reporter;
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let store = invocation.store()?;
+        let reporter = &*invocation.reporter;
         let manifest = match (self.source.as_str(), self.source.strip_prefix("host:")) {
             (_, Some(programs)) => {
                 let programs: Vec<String> = programs.split(',').map(str::to_owned).collect();
-                host::image(&store, &programs, &session.config.path, reporter)
+                host::image(&store, &programs, &invocation.config.path, reporter)
             }
             ("-", None) => tree::from_stream(&store, io::stdin(), "stdin", reporter),
             (path, None) => tree::image(&store, Path::new(path), reporter),
         };
         let manifest = manifest.map_err(Error::inside(Path::new(&self.source)))?;
         let (name, descriptor) = (Name::Tagged(self.name.clone()), manifest.descriptor);
-        session.print(&format!("{}\n", descriptor.digest))?;
+        invocation.print(&format!("{}\n", descriptor.digest))?;
         store.set_ref(&RefEntry { name, descriptor, index: None })?;
         Ok(())
     }

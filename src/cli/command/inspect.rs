@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::image::{Config, Content, Reference};
 use crate::inspect::info;
 use crate::store::{Name, RefEntry, Store};
@@ -26,25 +26,25 @@ pub(crate) struct Inspect {
 }
 
 impl Inspect {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
-        let store = session.store()?;
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let store = invocation.store()?;
         let mut documents = Vec::new();
         for name in &self.images {
             let entry = store.find(name)?;
             if self.manifest {
-                session.print_bytes(store.content(&entry.descriptor)?.bytes())?;
+                invocation.print_bytes(store.content(&entry.descriptor)?.bytes())?;
             } else if self.config {
                 let Content::Image(manifest) = store.content(&entry.descriptor)? else {
                     return Err(Error::NotAnImage(name.clone()));
                 };
-                session.print_bytes(&store.read_blob(&manifest.config.digest)?)?;
+                invocation.print_bytes(&store.read_blob(&manifest.config.digest)?)?;
             } else {
                 documents.push(describe(&store, &entry)?);
             }
         }
         match self.manifest || self.config {
             true => Ok(()),
-            false => session.print(&format!("{:#}\n", Value::Array(documents))),
+            false => invocation.print(&format!("{:#}\n", Value::Array(documents))),
         }
     }
 }

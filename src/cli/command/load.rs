@@ -4,7 +4,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::image::{Platform, Reference};
 use crate::transfer::{JOBS, Options, sink, source, transfer};
 
@@ -21,8 +21,8 @@ pub(crate) struct Load {
 }
 
 impl Load {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
-        let store = session.store()?;
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let store = invocation.store()?;
         let input = self.input.as_deref().filter(|path| *path != Path::new("-"));
         let named = || Error::inside(input.unwrap_or(Path::new("stdin")));
         let files = match input {
@@ -34,12 +34,12 @@ impl Load {
             let options =
                 Options { platform: Some(Platform::host()), jobs: JOBS, names: names.clone() };
             let loaded =
-                transfer(&*image, &sink::Store::new(&store), &options, &*session.reporter)?;
+                transfer(&*image, &sink::Store::new(&store), &options, &*invocation.reporter)?;
             let lines: Vec<String> = match &names[..] {
                 [] => vec![format!("{}\n", loaded.digest)],
                 names => names.iter().map(Reference::familiar).map(|name| name + "\n").collect(),
             };
-            session.print(&lines.concat())?;
+            invocation.print(&lines.concat())?;
         }
         Ok(())
     }

@@ -4,7 +4,7 @@ use std::io::{self, BufRead as _, IsTerminal as _, Read as _};
 
 use crate::cli::args::Network;
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::registry::{Credential, Place, remember};
 
 /// Log in to a registry
@@ -31,17 +31,17 @@ pub(crate) struct Login {
 }
 
 impl Login {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
-        let file = self.network.authfile.as_ref().or(session.config.login_file.as_ref());
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let file = self.network.authfile.as_ref().or(invocation.config.login_file.as_ref());
         let file = file.ok_or(Error::NoPlaceForCredentials)?;
         let credential = self.credential()?;
-        let remote = self.network.remote_as(session, Some(credential.clone()))?;
+        let remote = self.network.remote_as(invocation, Some(credential.clone()))?;
         remote.registry(&self.host).check()?;
         let kept = match remember(file, &self.host, &credential)? {
             Place::File(path) => format!("credentials are kept in {}, unencrypted", path.display()),
             Place::Helper(program) => format!("credentials are kept by {program}"),
         };
-        session.reporter.note(format!("logged in to {}; {kept}", self.host));
+        invocation.reporter.note(format!("logged in to {}; {kept}", self.host));
         Ok(())
     }
 

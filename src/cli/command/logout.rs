@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::registry::{Place, forget};
 
 /// Forget the credentials for a registry
@@ -20,21 +20,21 @@ pub(crate) struct Logout {
 }
 
 impl Logout {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let files = match &self.authfile {
             Some(file) => vec![file.clone()],
-            None => session.config.auth_files.clone(),
+            None => invocation.config.auth_files.clone(),
         };
         let places = forget(&files, &self.host)?;
         if places.is_empty() {
-            session.reporter.note(format!("there were no credentials for {}", self.host));
+            invocation.reporter.note(format!("there were no credentials for {}", self.host));
         }
         for place in places {
             let place = match place {
                 Place::File(path) => path.display().to_string(),
                 Place::Helper(program) => program,
             };
-            session
+            invocation
                 .reporter
                 .note(format!("removed the credentials for {} from {place}", self.host));
         }

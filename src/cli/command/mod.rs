@@ -23,7 +23,7 @@ use std::process::ExitCode;
 use clap::Subcommand;
 
 use super::error::Error;
-use super::session::Session;
+use super::invocation::Invocation;
 
 /// What bryo can be told to do.
 #[derive(Debug, Subcommand)]
@@ -74,25 +74,25 @@ impl Command {
         !matches!(self, Self::Doctor(_) | Self::Version(_) | Self::Completion(_))
     }
 
-    pub(crate) fn run(self, session: &Session) -> Result<ExitCode, Error> {
+    pub(crate) fn run(self, invocation: &Invocation) -> Result<ExitCode, Error> {
         match self {
-            Self::Build(build) => return build.run(session),
-            Self::Run(run) => return run.run(session),
-            Self::Doctor(doctor) => return doctor.run(session),
-            Self::Pull(pull) => pull.run(session)?,
-            Self::Push(push) => push.run(session)?,
-            Self::Login(login) => login.run(session)?,
-            Self::Logout(logout) => logout.run(session)?,
-            Self::Images(images) => images.run(session)?,
-            Self::Inspect(inspect) => inspect.run(session)?,
-            Self::History(history) => history.run(session)?,
-            Self::Tag(tag) => tag.run(session)?,
-            Self::Rm(rm) => rm.run(session)?,
-            Self::Save(save) => save.run(session)?,
-            Self::Load(load) => load.run(session)?,
-            Self::Import(import) => import.run(session)?,
-            Self::Version(version) => version.run(session)?,
-            Self::Completion(completion) => completion.run(session)?,
+            Self::Build(build) => return build.run(invocation),
+            Self::Run(run) => return run.run(invocation),
+            Self::Doctor(doctor) => return doctor.run(invocation),
+            Self::Pull(pull) => pull.run(invocation)?,
+            Self::Push(push) => push.run(invocation)?,
+            Self::Login(login) => login.run(invocation)?,
+            Self::Logout(logout) => logout.run(invocation)?,
+            Self::Images(images) => images.run(invocation)?,
+            Self::Inspect(inspect) => inspect.run(invocation)?,
+            Self::History(history) => history.run(invocation)?,
+            Self::Tag(tag) => tag.run(invocation)?,
+            Self::Rm(rm) => rm.run(invocation)?,
+            Self::Save(save) => save.run(invocation)?,
+            Self::Load(load) => load.run(invocation)?,
+            Self::Import(import) => import.run(invocation)?,
+            Self::Version(version) => version.run(invocation)?,
+            Self::Completion(completion) => completion.run(invocation)?,
         }
         Ok(ExitCode::SUCCESS)
     }

@@ -2,7 +2,7 @@
 
 use crate::cli::args::{self, Login, Network};
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::image::{Platform, Reference};
 
 /// Fetch images from a registry
@@ -26,12 +26,12 @@ pub(crate) struct Pull {
 }
 
 impl Pull {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
-        let store = session.store()?;
-        let remote = self.network.remote_as(session, self.login.given()?)?;
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let store = invocation.store()?;
+        let remote = self.network.remote_as(invocation, self.login.given()?)?;
         for name in &self.images {
-            let descriptor = remote.pull(session, &store, name, self.platform.as_ref())?;
-            session.print(&format!("{}\n", descriptor.digest))?;
+            let descriptor = remote.pull(invocation, &store, name, self.platform.as_ref())?;
+            invocation.print(&format!("{}\n", descriptor.digest))?;
         }
         Ok(())
     }

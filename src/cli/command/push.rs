@@ -2,7 +2,7 @@
 
 use crate::cli::args::{Login, Network};
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::image::Reference;
 
 /// Send an image to a registry
@@ -24,14 +24,14 @@ pub(crate) struct Push {
 }
 
 impl Push {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let destination = match &self.destination {
             Some(destination) => destination.clone(),
             None => self.image.parse()?,
         };
-        let store = session.store()?;
-        let remote = self.network.remote_as(session, self.login.given()?)?;
-        let sent = remote.push(session, &store, &self.image, &destination)?;
-        session.print(&format!("{}\n", sent.digest))
+        let store = invocation.store()?;
+        let remote = self.network.remote_as(invocation, self.login.given()?)?;
+        let sent = remote.push(invocation, &store, &self.image, &destination)?;
+        invocation.print(&format!("{}\n", sent.digest))
     }
 }

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::cli::table::bytes;
 use crate::dockerfile::{self, Glob};
 use crate::store::{Name, RefEntry, Store};
@@ -23,8 +23,8 @@ pub(crate) struct Rm {
 }
 
 impl Rm {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
-        let store = session.store()?;
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let store = invocation.store()?;
         let mut names = BTreeSet::new();
         for text in &self.images {
             names.extend(meant(&store, text)?);
@@ -32,8 +32,8 @@ impl Rm {
         let names: Vec<Name> = names.into_iter().collect();
         let removed = store.remove(&names)?;
         let lines: Vec<String> = names.iter().map(|name| format!("{}\n", shown(name))).collect();
-        session.print(&lines.concat())?;
-        let reporter = &session.reporter;
+        invocation.print(&lines.concat())?;
+        let reporter = &invocation.reporter;
         match removed.deferred {
             true => reporter.note(
                 "another bryo is at work: what the images held is deleted by the next `bryo rm`"

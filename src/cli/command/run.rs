@@ -7,7 +7,7 @@ use std::process::ExitCode;
 
 use crate::cli::args::{self, Network};
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::image::{Content, Platform, Reference};
 use crate::run::{self, Options, Volume};
 use crate::sandbox::Output;
@@ -64,14 +64,14 @@ pub(crate) struct Run {
 }
 
 impl Run {
-    pub(crate) fn run(&self, session: &Session) -> Result<ExitCode, Error> {
-        let options = self.options(session)?;
-        let store = session.store()?;
-        let content = self.content(session, &store)?;
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
+        let options = self.options(invocation)?;
+        let store = invocation.store()?;
+        let content = self.content(invocation, &store)?;
         let Content::Image(manifest) = &content else {
             return Err(Error::NotAnImage(self.image.clone()));
         };
-        let reporter = &*session.reporter;
+        let reporter = &*invocation.reporter;
         transfer::unpack(&store, &content, usize::from(self.network.jobs), reporter)?;
         let config = store.config(manifest)?;
         let trees = store.trees(&config).ok_or_else(|| Error::NotAnImage(self.image.clone()))?;
@@ -82,7 +82,7 @@ impl Run {
     }
 
     /// The image here, if it is for the platform that is wanted, else the registry's.
-    fn content(&self, session: &Session, store: &Store) -> Result<Content, Error> {
+    fn content(&self, invocation: &Invocation, store: &Store) -> Result<Content, Error> {
         let here = match store.find(&self.image) {
             Ok(entry) => Some(store.content(&entry.descriptor)?),
             Err(store::Error::NotFound(_)) => None,
@@ -94,8 +94,8 @@ impl Run {
             return Ok(content);
         }
         let name: Reference = self.image.parse()?;
-        let remote = self.network.remote(session)?;
-        let descriptor = remote.pull(session, store, &name, self.platform.as_ref())?;
+        let remote = self.network.remote(invocation)?;
+        let descriptor = remote.pull(invocation, store, &name, self.platform.as_ref())?;
         Ok(store.content(&descriptor)?)
     }
 
@@ -108,14 +108,14 @@ impl Run {
         }
     }
 
-    fn options(&self, session: &Session) -> Result<Options, Error> {
+    fn options(&self, invocation: &Invocation) -> Result<Options, Error> {
         let mut env = Vec::new();
         for file in &self.env_file {
             env.extend(variables(file)?);
         }
         env.extend(self.env.iter().cloned());
         let env = env.into_iter().filter_map(|(name, value)| {
-            let value = value.or_else(|| session.config.variable(&name))?;
+            let value = value.or_else(|| invocation.config.variable(&name))?;
             Some(format!("{name}={value}"))
         });
         let text = |word: &OsString| {

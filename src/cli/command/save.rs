@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use clap::ValueEnum;
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::store::Name;
 use crate::transfer::sink::{self, Output};
 use crate::transfer::{Options, Sink, source, transfer};
@@ -39,8 +39,8 @@ enum Format {
 }
 
 impl Save {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
-        let store = session.store()?;
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let store = invocation.store()?;
         let entries: Result<Vec<_>, _> =
             self.images.iter().map(|image| store.find(image)).collect();
         let output = || match &self.output {
@@ -65,7 +65,7 @@ impl Save {
             };
             let source = source::Store::new(&store, entry.descriptor);
             let options = Options { names, ..Options::default() };
-            transfer(&source, &*sink, &options, &*session.reporter)?;
+            transfer(&source, &*sink, &options, &*invocation.reporter)?;
         }
         Ok(sink.finish()?)
     }

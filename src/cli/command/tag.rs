@@ -1,7 +1,7 @@
 //! `bryo tag`.
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::image::Reference;
 use crate::store::{Name, RefEntry};
 
@@ -17,13 +17,13 @@ pub(crate) struct Tag {
 }
 
 impl Tag {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         if self.name.digest().is_some() {
             let hint = Some("leave out what follows the `@`".to_owned());
             let text = format!("{} pins a digest, and a tag cannot", self.name);
             return Err(Error::Usage { text, hint });
         }
-        let store = session.store()?;
+        let store = invocation.store()?;
         let found = store.find(&self.image)?;
         store.set_ref(&RefEntry { name: Name::Tagged(self.name.clone()), ..found })?;
         Ok(())

@@ -3,7 +3,7 @@
 use serde_json::json;
 
 use crate::cli::error::Error;
-use crate::cli::session::Session;
+use crate::cli::invocation::Invocation;
 use crate::image::Platform;
 
 /// Show bryo's version
@@ -15,9 +15,9 @@ pub(crate) struct Version {
 }
 
 impl Version {
-    pub(crate) fn run(&self, session: &Session) -> Result<(), Error> {
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let (version, platform) = (env!("CARGO_PKG_VERSION"), Platform::host().to_string());
-        session.print(&match self.json {
+        invocation.print(&match self.json {
             true => format!("{:#}\n", json!({ "version": version, "platform": platform })),
             false => format!("bryo {version} ({platform})\n"),
         })

@@ -182,7 +182,7 @@ fn a_push_survives_the_end_of_its_token() {
     guest.push("a", "x", &noise(5, 2_000_000)).expect("pushed");
     assert_eq!(guest.retries(), 0, "a new token needs no pause");
     let begun = trouble.asked().iter().filter(|asked| asked.method == "POST").count();
-    assert_eq!(begun, 4, "two blobs, and two sessions that were begun anew");
+    assert_eq!(begun, 4, "two blobs, and two uploads that were begun anew");
 }
 
 #[test]

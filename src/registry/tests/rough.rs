@@ -202,7 +202,7 @@ fn an_upload_begins_anew() {
         let rules = vec![Rule::new("PUT", "/uploads/", 2, fault)];
         let Some(scene) = scene(rules) else { return };
         assert_eq!(scene.guest.upload("b", &noise(8, 300_000)).expect("sent"), Uploaded::Sent);
-        assert_eq!(scene.count("POST", "/uploads/"), 3, "a session is never used again");
+        assert_eq!(scene.count("POST", "/uploads/"), 3, "an upload is never used again");
         let locations: std::collections::HashSet<_> = scene
             .trouble
             .asked()

@@ -1,4 +1,4 @@
-//! [`Session`]: what every command starts from.
+//! [`Invocation`]: what every command starts from.
 
 use std::fmt;
 use std::sync::Arc;
@@ -10,7 +10,7 @@ use crate::report::Reporter;
 use crate::store::Store;
 
 /// The caller's settings, and how to talk to them.
-pub(crate) struct Session {
+pub(crate) struct Invocation {
     pub(crate) config: Config,
     pub(crate) ui: Ui,
     /// Who is told of what happens.
@@ -19,7 +19,7 @@ pub(crate) struct Session {
     pub(crate) quiet: bool,
 }
 
-impl Session {
+impl Invocation {
     /// Opens the storage directory.
     pub(crate) fn store(&self) -> Result<Store, Error> {
         let config = &self.config;
@@ -40,8 +40,8 @@ impl Session {
     }
 }
 
-impl fmt::Debug for Session {
+impl fmt::Debug for Invocation {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Session").field("config", &self.config).finish_non_exhaustive()
+        f.debug_struct("Invocation").field("config", &self.config).finish_non_exhaustive()
     }
 }
