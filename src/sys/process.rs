@@ -37,6 +37,15 @@ pub fn become_user(uid: u32, gid: u32) -> Result<()> {
     nix::sys::prctl::set_dumpable(true).map_err(|e| Error::new("prctl(PR_SET_DUMPABLE, 1)", e))
 }
 
+/// A bit for each capability that the kernel knows.
+pub fn all_capabilities() -> u64 {
+    let known = |number: &u64| {
+        // SAFETY: takes numbers only.
+        unsafe { libc::prctl(libc::PR_CAPBSET_READ, *number, 0_u64, 0_u64, 0_u64) >= 0 }
+    };
+    (0..64).take_while(known).fold(0, |set, number| set | 1 << number)
+}
+
 /// Asks the kernel to kill the process when the thread that made it ends.
 pub fn die_with_parent() -> Result<()> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)

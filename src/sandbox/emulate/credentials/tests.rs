@@ -1,0 +1,1 @@
+//! Changes of credentials, step by step as the kernel made them.
