@@ -196,8 +196,8 @@ pub(super) fn adopt(
 ) -> Result<(), Error> {
     let mut record = from.place.record(from_records)?.unwrap_or_default();
     let mut xattrs = std::mem::take(&mut record.xattrs);
-    xattrs.extend(from.place.xattrs()?);
-    record.xattrs = to.set_xattrs(xattrs)?;
+    xattrs.extend(from.place.xattrs(FileType::Dir)?);
+    record.xattrs = to.set_xattrs(FileType::Dir, xattrs)?;
     to.set_record(FileType::Dir, record, to_records)?;
     to.set_mode(from.meta.mode)?;
     Ok(to.set_time(from.meta.mtime)?)

@@ -57,6 +57,8 @@ pub fn changes_of_upper(upper: &Root, below: &mut Below) -> Result<Vec<Change>, 
 
 #[cfg(test)]
 mod tests {
+    use std::ffi::OsStr;
+
     use super::*;
     use crate::layer::text::{archive, draw, lines};
     use crate::layer::unpack;
@@ -130,9 +132,9 @@ mod tests {
     fn records_are_those_of_the_highest_tree_that_has_the_path() {
         let trees = [
             tree(
-                "d . 700\ns a -> x @1:1\ns b -> x @2:2\nd d\ns d/c -> x @3:3\nd e\ns e/c -> x @4:4\ns f -> x @5:5",
+                "d . 700\ns a -> x x.user.n=1\ns b -> x x.user.n=2\nd d\ns d/c -> x x.user.n=3\nd e\ns e/c -> x x.user.n=4\ns f -> x x.user.n=5",
             ),
-            tree("s a -> y\nf .wh.b\nf d 1\nd e\nf e/.wh..wh..opq\ns g -> x @6:6"),
+            tree("s a -> y\nf .wh.b\nf d 1\nd e\nf e/.wh..wh..opq\ns g -> x x.user.n=6"),
         ];
         let mut below = Below::new(
             trees.iter().map(|(_, root, table)| (root.path().to_owned(), table.clone())),
@@ -140,9 +142,11 @@ mod tests {
         let records = below.records().expect("records");
         let found: Vec<_> = records
             .iter()
-            .map(|(path, record)| (path.to_str().expect("text"), record.uid))
+            .map(|(path, record)| {
+                (path.to_str().expect("text"), &record.xattrs["user.n".as_ref() as &OsStr][..])
+            })
             .collect();
-        assert_eq!(found, [("f", 5), ("g", 6)]);
+        assert_eq!(found, [("f", &b"5"[..]), ("g", b"6")]);
         assert!(!records.root_implied);
         assert_eq!(below.hidden().expect("a number"), 0);
         let (_dir, root, _) = tree("");

@@ -109,7 +109,7 @@ impl Merge<'_> {
             }
             Some(_) if place.is_root() && records.root_implied => {}
             Some(meta) if meta.is_dir() && !opaque => {
-                for name in place.xattrs()?.into_keys() {
+                for name in place.xattrs(FileType::Dir)?.into_keys() {
                     if let Some(name) = name.to_str() {
                         place.remove_xattr(name)?;
                     }
@@ -133,8 +133,8 @@ impl Merge<'_> {
         }
         let mut record = source.record(records)?.unwrap_or_default();
         let mut xattrs = std::mem::take(&mut record.xattrs);
-        xattrs.extend(source.xattrs()?);
-        let record = Record { xattrs: place.set_xattrs(xattrs)?, ..record };
+        xattrs.extend(source.xattrs(FileType::Dir)?);
+        let record = Record { xattrs: place.set_xattrs(FileType::Dir, xattrs)?, ..record };
         place.set_record(FileType::Dir, record, &mut self.records)?;
         self.unfinished.insert(found.path.clone(), (found.meta.mode, found.meta.mtime));
         Ok(())

@@ -131,7 +131,7 @@ pub(super) fn draw(root: &Root, records: &SideTable) -> String {
             word(format!("t={}", meta.mtime.0));
         }
         let mut xattrs = place.record(records).expect("a record").unwrap_or_default().xattrs;
-        xattrs.extend(place.xattrs().expect("attributes"));
+        xattrs.extend(place.xattrs(meta.real_kind).expect("attributes"));
         for (name, value) in xattrs {
             word(format!("x.{}={}", name.display(), String::from_utf8_lossy(&value)));
         }

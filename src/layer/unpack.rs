@@ -489,10 +489,15 @@ impl State {
             EntryKind::Block => Some(DeviceKind::Block),
             _ => None,
         };
+        let real = match entry.kind {
+            EntryKind::Dir => FileType::Dir,
+            EntryKind::Symlink => FileType::Symlink,
+            EntryKind::Fifo => FileType::Fifo,
+            _ => FileType::File,
+        };
         let (major, minor) = entry.device;
         let device = kind.map(|kind| Device { kind, major, minor });
-        let xattrs =
-            if entry.xattrs.is_empty() { entry.xattrs } else { place.set_xattrs(entry.xattrs)? };
+        let xattrs = place.set_xattrs(real, entry.xattrs)?;
         Ok(Record { uid, gid, device, xattrs })
     }
 }

@@ -7,9 +7,10 @@ use std::rc::Rc;
 
 use super::dirs::Dirs;
 use super::meta::{FileType, Meta, Time};
-use super::owner::{CAPABILITY, Device, DeviceKind, Record, SideTable};
+use super::owner::{CAPABILITY, Device, DeviceKind, Record};
 use super::place::Place;
 use super::root::Root;
+use super::side_table::SideTable;
 use super::walk::{Found, Walk};
 use super::{Error, Result};
 use crate::sys::clone;
@@ -272,19 +273,21 @@ impl<'c> Copier<'c> {
     fn record(&self, original: &Place, meta: &Meta, place: &Place) -> Result<Record> {
         let mut record = original.record(self.from_records)?.unwrap_or_default();
         let mut xattrs = std::mem::take(&mut record.xattrs);
-        xattrs.extend(original.xattrs()?);
+        xattrs.extend(original.xattrs(meta.real_kind)?);
         xattrs.retain(|name, _| !self.options.no_xattrs || name == CAPABILITY);
-        record.xattrs = place.set_xattrs(xattrs)?;
+        let (copy, device) = match meta.real_kind {
+            FileType::Char => (FileType::File, Some(DeviceKind::Char)),
+            FileType::Block => (FileType::File, Some(DeviceKind::Block)),
+            kind => (kind, None),
+        };
+        record.xattrs = place.set_xattrs(copy, xattrs)?;
         if let Some((uid, gid)) = self.options.owner {
             (record.uid, record.gid) = (uid, gid);
         }
-        let kind = match meta.real_kind {
-            FileType::Char => DeviceKind::Char,
-            FileType::Block => DeviceKind::Block,
-            _ => return Ok(record),
-        };
-        let (major, minor) = meta.rdev;
-        record.device = Some(Device { kind, major, minor });
+        if let Some(kind) = device {
+            let (major, minor) = meta.rdev;
+            record.device = Some(Device { kind, major, minor });
+        }
         Ok(record)
     }
 

@@ -89,8 +89,8 @@ impl Meta {
     }
 }
 
-/// Whether an attribute belongs to the image: not overlayfs's marks, not our own records, and not
-/// the labels that a host's security modules give.
+/// Whether an attribute belongs to the image: not overlayfs's marks, not our own records (see also
+/// [`is_hidden`](super::is_hidden)), and not the labels that a host's security modules give.
 pub fn is_portable(attribute: &OsStr) -> bool {
     const HOSTS: [&str; 5] = [
         "security.selinux",
@@ -102,6 +102,6 @@ pub fn is_portable(attribute: &OsStr) -> bool {
     let name = attribute.as_bytes();
     !(name.starts_with(b"user.overlay.")
         || name.starts_with(b"trusted.overlay.")
-        || attribute == owner::ATTRIBUTE
+        || attribute == owner::MESSAGE
         || HOSTS.iter().any(|host| name.starts_with(host.as_bytes())))
 }

@@ -9,6 +9,7 @@
 //! - [`Root`] answers single questions and makes single changes.
 //! - [`Dirs`] and [`Place`] are for thousands of them: a cache of open directories, and an entry in
 //!   one of these.
+//! - [`live`] is for files of a container that runs.
 //! - [`Walk`] goes through a tree in order, [`Copier`] copies one, [`remove_tree`] removes one.
 //!
 //! Nobody may change a tree while this room works in it; what is guarded against are the names and
@@ -17,21 +18,24 @@
 mod accounts;
 mod copy;
 mod dirs;
+pub mod live;
 mod meta;
 mod owner;
 mod place;
 mod remove;
 mod root;
+mod side_table;
 mod walk;
 
 pub use accounts::{Accounts, Group, Owner, User};
 pub use copy::{Choice, Chooser, Copied, Copier, CopyOptions};
 pub use dirs::{Dir, Dirs, Obstacle};
 pub use meta::{FileType, Meta, Time, Xattrs, is_portable};
-pub use owner::{Device, DeviceKind, Record, SideTable};
+pub use owner::{Device, DeviceKind, Record, is_hidden};
 pub use place::Place;
 pub use remove::remove_tree;
 pub use root::Root;
+pub use side_table::SideTable;
 pub use walk::{Found, Walk};
 
 use std::io;

@@ -1,32 +1,53 @@
-//! Owners, devices and attributes that the caller may not really set, kept beside the file.
+//! Owners, devices and attributes that the caller may not really set, kept with the file.
 //!
-//! Regular files and directories carry a [`Record`] in the extended attribute
-//! `user.rootlesscontainers`, which umoci and others read too: a protocol buffer (proto3) with the
-//! fields 1 (uid) and 2 (gid). bryo adds, for itself, 3 (`S_IFCHR` or `S_IFBLK`: the file is an
-//! empty placeholder for that device), 4 (the device's number as `makedev(3)` has it) and 5 (a
-//! `security.capability` that could not be set). A field that is 0 is left out, and a record that
-//! says nothing is not written: 0:0 is everyone's owner.
+//! | kind | attribute | what it holds |
+//! |---|---|---|
+//! | files, directories | `user.rootlesscontainers` | a protocol buffer: fields 1 to 5 |
+//! | symbolic links, fifos, sockets | `security.capability` | a mark, uid and gid |
 //!
-//! Symbolic links and fifos cannot carry it, and some file systems carry none at all: these records
-//! stand in the tree's [`SideTable`], by path.
+//! The first one umoci and others read too (proto3): field 1 is the uid and 2 the gid. bryo adds, for
+//! itself, 3 (`S_IFCHR` or `S_IFBLK`: the file is an empty placeholder for that device), 4 (the
+//! device's number as `makedev(3)` has it) and 5 (a `security.capability` that could not be set). A
+//! field that is 0 is left out, and a record that says nothing is not written: 0:0 is everyone's
+//! owner.
+//!
+//! The others cannot have attributes of users. But `security.capability`, which root of a user
+//! namespace may set on any file of its own, means something to `execve(2)` alone, and nobody
+//! executes a link, a fifo or a socket. So it carries their owners, in the form of a set of
+//! capabilities (`struct vfs_cap_data`, revision 2), which is all that the kernel looks at:
+//!
+//! ```text
+//! 0  0x02000000        magic_etc: the revision, not effective
+//! 4  uid               permitted, capabilities 0 to 31
+//! 8  gid               inheritable, capabilities 0 to 31
+//! 12 "bryo"            permitted, capabilities 32 to 63
+//! 16 "own\xff"         inheritable, capabilities 32 to 63
+//! ```
+//!
+//! All numbers are little-endian. The mark names capabilities that no kernel has (the last of Linux
+//! 6.18 is 40), so no real set is taken for a record. The kernel adds the namespace's root (revision
+//! 3, 24 bytes) and takes it away again for whoever is that root. It is copied when overlayfs copies
+//! the file up, stays through renames and hard links, and a real `lchown(2)` removes it: the new
+//! record is written after that. A real capability on such a file is recorded aside when an archive
+//! brings it, never set.
+//!
+//! What a file cannot carry, because its file system has no such attributes or because it is more
+//! than an owner, stands in the tree's [`SideTable`](super::SideTable), by path.
 
-use std::collections::BTreeMap;
-use std::ffi::{OsStr, OsString};
-use std::fmt::Write as _;
-use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
-use std::path::{Path, PathBuf};
+use std::ffi::OsStr;
 
-use serde::{Deserialize, Serialize};
-
-use super::meta::Xattrs;
-use super::{Error, Result};
+use super::meta::{FileType, Xattrs};
 use crate::sys::path::{device_number, device_parts};
 
-/// The attribute that holds a record.
-pub(super) const ATTRIBUTE: &str = "user.rootlesscontainers";
+/// The attribute that holds the record of a file or directory.
+pub(super) const MESSAGE: &str = "user.rootlesscontainers";
 
-/// The only attribute that a record on the file itself can hold.
+/// What the name says; it also holds the record of what nobody can execute.
 pub(super) const CAPABILITY: &str = "security.capability";
+
+const REVISION_2: u32 = 0x0200_0000;
+const REVISION_3: u32 = 0x0300_0000;
+const MARK: [u8; 8] = *b"bryoown\xff";
 
 const S_IFCHR: u64 = 0o020_000;
 const S_IFBLK: u64 = 0o060_000;
@@ -66,72 +87,6 @@ impl Record {
         *self == Self::default()
     }
 
-    /// The value of the attribute; empty when there is nothing to write.
-    pub(super) fn encode(&self) -> Vec<u8> {
-        let device = self.device.map_or((0, 0), |device| {
-            let kind = match device.kind {
-                DeviceKind::Char => S_IFCHR,
-                DeviceKind::Block => S_IFBLK,
-            };
-            (kind, device_number(device.major, device.minor))
-        });
-        let mut bytes = Vec::new();
-        for (field, value) in
-            [(1, self.uid.into()), (2, self.gid.into()), (3, device.0), (4, device.1)]
-        {
-            if value != 0 {
-                put_varint(&mut bytes, field << 3);
-                put_varint(&mut bytes, value);
-            }
-        }
-        if let Some(capability) = self.xattrs.get(OsStr::new(CAPABILITY)) {
-            put_varint(&mut bytes, 5 << 3 | 2);
-            put_varint(&mut bytes, capability.len() as u64);
-            bytes.extend_from_slice(capability);
-        }
-        bytes
-    }
-
-    /// Reads the attribute's value; fields that we do not know are skipped. `None` when it is no
-    /// protocol buffer.
-    pub(super) fn decode(mut bytes: &[u8]) -> Option<Self> {
-        let mut record = Self::default();
-        let (mut kind, mut number) = (0, 0);
-        while !bytes.is_empty() {
-            let key = take_varint(&mut bytes)?;
-            match (key >> 3, key & 7) {
-                (field, 0) => {
-                    let value = take_varint(&mut bytes)?;
-                    match field {
-                        1 => record.uid = u32::try_from(value).ok()?,
-                        2 => record.gid = u32::try_from(value).ok()?,
-                        3 => kind = value,
-                        4 => number = value,
-                        _ => {}
-                    }
-                }
-                (field, 2) => {
-                    let length = usize::try_from(take_varint(&mut bytes)?).ok()?;
-                    let value = bytes.split_off(..length)?;
-                    if field == 5 {
-                        record.xattrs.insert(CAPABILITY.into(), value.to_vec());
-                    }
-                }
-                (_, 1) => _ = bytes.split_off(..8)?,
-                (_, 5) => _ = bytes.split_off(..4)?,
-                _ => return None,
-            }
-        }
-        let kind = match kind {
-            S_IFCHR => Some(DeviceKind::Char),
-            S_IFBLK => Some(DeviceKind::Block),
-            _ => None,
-        };
-        let (major, minor) = device_parts(number);
-        record.device = kind.map(|kind| Device { kind, major, minor });
-        Some(record)
-    }
-
     /// What stands on the file and what stands in the table, as one: the file's owner and device,
     /// because they are the ones that change, and the attributes of both.
     pub(super) fn merge(on_file: Option<Self>, in_table: Option<&Self>) -> Option<Self> {
@@ -146,6 +101,148 @@ impl Record {
             }
         }
     }
+}
+
+/// The attribute that carries a file's record, by the kind of file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Carrier {
+    Message,
+    Capability,
+}
+
+/// The value of a carrier that holds no record.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Damaged;
+
+impl Carrier {
+    /// That of what the kernel takes for a `kind`; real devices have none.
+    pub(super) fn of(kind: FileType) -> Option<Self> {
+        match kind {
+            FileType::File | FileType::Dir => Some(Self::Message),
+            FileType::Symlink | FileType::Fifo | FileType::Socket => Some(Self::Capability),
+            FileType::Char | FileType::Block => None,
+        }
+    }
+
+    pub(super) fn attribute(self) -> &'static str {
+        match self {
+            Self::Message => MESSAGE,
+            Self::Capability => CAPABILITY,
+        }
+    }
+
+    /// The attribute's value; empty when there is nothing to write.
+    pub(super) fn encode(self, record: &Record) -> Vec<u8> {
+        match self {
+            Self::Message => message(record),
+            Self::Capability if (record.uid, record.gid) == (0, 0) => Vec::new(),
+            Self::Capability => {
+                let numbers = [REVISION_2, record.uid, record.gid].map(u32::to_le_bytes);
+                [numbers.as_flattened(), &MARK].concat()
+            }
+        }
+    }
+
+    /// Reads the attribute's value; none of a capability that is really one.
+    ///
+    /// # Errors
+    ///
+    /// [`Damaged`] when it is no protocol buffer.
+    pub(super) fn decode(self, bytes: &[u8]) -> Result<Option<Record>, Damaged> {
+        match self {
+            Self::Message => read_message(bytes).map(Some).ok_or(Damaged),
+            Self::Capability => Ok(read_capability(bytes)),
+        }
+    }
+
+    /// What it cannot hold of a record.
+    pub(super) fn rest(self, mut record: Record) -> Record {
+        (record.uid, record.gid) = (0, 0);
+        if self == Self::Message {
+            record.device = None;
+            record.xattrs.remove(OsStr::new(CAPABILITY));
+        }
+        record
+    }
+}
+
+/// Whether a listing of a file's attributes must leave this one out, because it carries a record.
+/// `kind` is what the kernel takes the file for.
+pub fn is_hidden(attribute: &OsStr, kind: FileType) -> bool {
+    attribute == MESSAGE
+        || attribute == CAPABILITY && Carrier::of(kind) == Some(Carrier::Capability)
+}
+
+fn message(record: &Record) -> Vec<u8> {
+    let device = record.device.map_or((0, 0), |device| {
+        let kind = match device.kind {
+            DeviceKind::Char => S_IFCHR,
+            DeviceKind::Block => S_IFBLK,
+        };
+        (kind, device_number(device.major, device.minor))
+    });
+    let mut bytes = Vec::new();
+    for (field, value) in
+        [(1, record.uid.into()), (2, record.gid.into()), (3, device.0), (4, device.1)]
+    {
+        if value != 0 {
+            put_varint(&mut bytes, field << 3);
+            put_varint(&mut bytes, value);
+        }
+    }
+    if let Some(capability) = record.xattrs.get(OsStr::new(CAPABILITY)) {
+        put_varint(&mut bytes, 5 << 3 | 2);
+        put_varint(&mut bytes, capability.len() as u64);
+        bytes.extend_from_slice(capability);
+    }
+    bytes
+}
+
+/// Fields that we do not know are skipped. `None` when it is no protocol buffer.
+fn read_message(mut bytes: &[u8]) -> Option<Record> {
+    let mut record = Record::default();
+    let (mut kind, mut number) = (0, 0);
+    while !bytes.is_empty() {
+        let key = take_varint(&mut bytes)?;
+        match (key >> 3, key & 7) {
+            (field, 0) => {
+                let value = take_varint(&mut bytes)?;
+                match field {
+                    1 => record.uid = u32::try_from(value).ok()?,
+                    2 => record.gid = u32::try_from(value).ok()?,
+                    3 => kind = value,
+                    4 => number = value,
+                    _ => {}
+                }
+            }
+            (field, 2) => {
+                let length = usize::try_from(take_varint(&mut bytes)?).ok()?;
+                let value = bytes.split_off(..length)?;
+                if field == 5 {
+                    record.xattrs.insert(CAPABILITY.into(), value.to_vec());
+                }
+            }
+            (_, 1) => _ = bytes.split_off(..8)?,
+            (_, 5) => _ = bytes.split_off(..4)?,
+            _ => return None,
+        }
+    }
+    let kind = match kind {
+        S_IFCHR => Some(DeviceKind::Char),
+        S_IFBLK => Some(DeviceKind::Block),
+        _ => None,
+    };
+    let (major, minor) = device_parts(number);
+    record.device = kind.map(|kind| Device { kind, major, minor });
+    Some(record)
+}
+
+fn read_capability(bytes: &[u8]) -> Option<Record> {
+    let number = |at: usize| Some(u32::from_le_bytes(bytes.get(at..at + 4)?.try_into().ok()?));
+    let known = matches!((number(0)?, bytes.len()), (REVISION_2, 20) | (REVISION_3, 24));
+    (known && bytes[12..20] == MARK)
+        .then(|| number(4).zip(number(8)))?
+        .map(|(uid, gid)| Record::owner(uid, gid))
 }
 
 fn put_varint(bytes: &mut Vec<u8>, mut value: u64) {
@@ -166,213 +263,6 @@ fn take_varint(bytes: &mut &[u8]) -> Option<u64> {
         }
     }
     None
-}
-
-/// The records of a tree that its files cannot carry, by path.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(from = "Stored", into = "Stored")]
-pub struct SideTable {
-    records: BTreeMap<PathBuf, Record>,
-    /// Whether the tree's layer says nothing about the root directory itself, so that its
-    /// attributes are those of the layers below.
-    pub root_implied: bool,
-}
-
-impl SideTable {
-    /// An empty table of a tree whose layer says nothing about the root directory, or does.
-    pub fn new(root_implied: bool) -> Self {
-        Self { root_implied, ..Self::default() }
-    }
-
-    pub fn get(&self, path: &Path) -> Option<&Record> {
-        self.records.get(path)
-    }
-
-    /// Records something about a path, or forgets it when there is nothing to say.
-    pub fn set(&mut self, path: PathBuf, record: Record) {
-        if record.is_plain() {
-            self.records.remove(&path);
-        } else {
-            self.records.insert(path, record);
-        }
-    }
-
-    /// Forgets a path and all below it.
-    pub fn forget(&mut self, path: &Path) {
-        if self.records.is_empty() {
-            return;
-        }
-        let below: Vec<PathBuf> = self
-            .records
-            .range(path.to_path_buf()..)
-            .map(|(below, _)| below)
-            .take_while(|below| below.starts_with(path))
-            .cloned()
-            .collect();
-        for path in below {
-            self.records.remove(&path);
-        }
-    }
-
-    /// Lets what is recorded of `from`, and of all below it, be recorded of `to`.
-    pub fn rename(&mut self, from: &Path, to: &Path) {
-        let moved = |path: PathBuf| match path.strip_prefix(from) {
-            Ok(rest) if rest.as_os_str().is_empty() => to.to_owned(),
-            Ok(rest) => to.join(rest),
-            Err(_) => path,
-        };
-        let records = std::mem::take(&mut self.records);
-        self.records = records.into_iter().map(|(path, record)| (moved(path), record)).collect();
-    }
-
-    /// Path and record, in the order of paths.
-    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Record)> {
-        self.records.iter().map(|(path, record)| (path.as_path(), record))
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.records.is_empty()
-    }
-
-    pub fn to_json(&self) -> Vec<u8> {
-        serde_json::to_vec(self).expect("a table has only strings and numbers")
-    }
-
-    /// # Errors
-    ///
-    /// [`Error::SideTable`] when it is not what [`Self::to_json`] made.
-    pub fn from_json(bytes: &[u8]) -> Result<Self> {
-        serde_json::from_slice(bytes).map_err(Error::SideTable)
-    }
-}
-
-/// A [`SideTable`] as JSON has it. Paths and names need not be UTF-8: what is not, and the percent
-/// sign, is written as `%XX`. Values are hexadecimal.
-#[derive(Serialize, Deserialize)]
-struct Stored {
-    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
-    root_implied: bool,
-    #[serde(default)]
-    records: BTreeMap<String, StoredRecord>,
-}
-
-#[derive(Serialize, Deserialize)]
-struct StoredRecord {
-    #[serde(default, skip_serializing_if = "is_zero")]
-    uid: u32,
-    #[serde(default, skip_serializing_if = "is_zero")]
-    gid: u32,
-    /// `c` or `b`, major, minor.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    device: Option<(char, u32, u32)>,
-    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
-    xattrs: BTreeMap<String, String>,
-}
-
-#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
-fn is_zero(value: &u32) -> bool {
-    *value == 0
-}
-
-impl From<SideTable> for Stored {
-    fn from(table: SideTable) -> Self {
-        let record = |record: Record| StoredRecord {
-            uid: record.uid,
-            gid: record.gid,
-            device: record.device.map(|device| {
-                let kind = match device.kind {
-                    DeviceKind::Char => 'c',
-                    DeviceKind::Block => 'b',
-                };
-                (kind, device.major, device.minor)
-            }),
-            xattrs: record.xattrs.iter().map(|(name, value)| (escape(name), hex(value))).collect(),
-        };
-        Self {
-            root_implied: table.root_implied,
-            records: table
-                .records
-                .into_iter()
-                .map(|(path, value)| (escape(path.as_os_str()), record(value)))
-                .collect(),
-        }
-    }
-}
-
-impl From<Stored> for SideTable {
-    fn from(stored: Stored) -> Self {
-        let record = |record: StoredRecord| Record {
-            uid: record.uid,
-            gid: record.gid,
-            device: record.device.map(|(kind, major, minor)| Device {
-                kind: if kind == 'b' { DeviceKind::Block } else { DeviceKind::Char },
-                major,
-                minor,
-            }),
-            xattrs: record
-                .xattrs
-                .iter()
-                .map(|(name, value)| (unescape(name), unhex(value)))
-                .collect(),
-        };
-        Self {
-            root_implied: stored.root_implied,
-            records: stored
-                .records
-                .into_iter()
-                .map(|(path, value)| (unescape(&path).into(), record(value)))
-                .collect(),
-        }
-    }
-}
-
-fn escape(text: &OsStr) -> String {
-    let mut escaped = String::new();
-    for chunk in text.as_bytes().utf8_chunks() {
-        for part in chunk.valid().split_inclusive('%') {
-            escaped.push_str(part.strip_suffix('%').unwrap_or(part));
-            if part.ends_with('%') {
-                escaped.push_str("%25");
-            }
-        }
-        for byte in chunk.invalid() {
-            write!(escaped, "%{byte:02X}").expect("a string takes all that is written");
-        }
-    }
-    escaped
-}
-
-fn unescape(text: &str) -> OsString {
-    let mut bytes = Vec::new();
-    let mut rest = text.as_bytes();
-    while let Some((byte, after)) = rest.split_first() {
-        let code = after.get(..2).and_then(|code| std::str::from_utf8(code).ok());
-        match code.and_then(|code| u8::from_str_radix(code, 16).ok()).filter(|_| *byte == b'%') {
-            Some(code) => {
-                bytes.push(code);
-                rest = &after[2..];
-            }
-            None => {
-                bytes.push(*byte);
-                rest = after;
-            }
-        }
-    }
-    OsString::from_vec(bytes)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().fold(String::new(), |mut text, byte| {
-        write!(text, "{byte:02x}").expect("a string takes all that is written");
-        text
-    })
-}
-
-fn unhex(text: &str) -> Vec<u8> {
-    text.as_bytes()
-        .chunks(2)
-        .filter_map(|pair| u8::from_str_radix(std::str::from_utf8(pair).ok()?, 16).ok())
-        .collect()
 }
 
 #[cfg(test)]
@@ -398,8 +288,8 @@ mod tests {
             (capability, &[0x10, 5, 0x2a, 3, 1, 2, 3]),
         ];
         for (record, bytes) in rows {
-            assert_eq!(record.encode(), bytes, "{record:?}");
-            assert_eq!(Record::decode(bytes).as_ref(), Some(&record));
+            assert_eq!(Carrier::Message.encode(&record), bytes, "{record:?}");
+            assert_eq!(read_message(bytes).as_ref(), Some(&record));
         }
     }
 
@@ -415,32 +305,80 @@ mod tests {
             (&[0x0b, 1], None),
         ];
         for (bytes, record) in rows {
-            assert_eq!(Record::decode(bytes), record, "{bytes:x?}");
+            assert_eq!(read_message(bytes), record, "{bytes:x?}");
         }
     }
 
     #[test]
-    fn tables_survive_json() {
-        let mut table = SideTable { root_implied: true, ..SideTable::default() };
-        let odd = OsString::from_vec(b"dir/100% \xff\xfe \xc3\xa9 \"\n%41".to_vec());
-        let xattrs = [(OsString::from_vec(b"trusted.\x80".to_vec()), vec![0, 255])].into();
-        table.set(odd.into(), Record { xattrs, ..device(DeviceKind::Block, 8, 1) });
-        table.set("link".into(), Record::owner(1, 2));
-        table.set("nothing".into(), Record::default());
-        let json = table.to_json();
-        assert_eq!(SideTable::from_json(&json).expect("our own JSON"), table);
-        assert_eq!(table.iter().count(), 2);
-        assert!(SideTable::from_json(b"{\"records\": 1}").is_err());
+    fn a_set_of_capabilities_carries_an_owner_and_nothing_else_is_taken_for_one() {
+        let rows: [((u32, u32), &[u8]); 4] = [
+            ((0, 0), b""),
+            ((1, 0), b"\0\0\0\x02\x01\0\0\0\0\0\0\0bryoown\xff"),
+            ((0, 65535), b"\0\0\0\x02\0\0\0\0\xff\xff\0\0bryoown\xff"),
+            ((4_294_967_294, 258), b"\0\0\0\x02\xfe\xff\xff\xff\x02\x01\0\0bryoown\xff"),
+        ];
+        let carrier = Carrier::Capability;
+        for ((uid, gid), value) in rows {
+            let record = Record::owner(uid, gid);
+            assert_eq!(carrier.encode(&record), value);
+            if value.is_empty() {
+                continue;
+            }
+            assert_eq!(carrier.decode(value), Ok(Some(record.clone())));
+            let (_, rest) = value.split_at(4);
+            let with_root = [b"\0\0\0\x03", rest, b"\xe9\x03\0\0"].concat();
+            assert_eq!(carrier.decode(&with_root), Ok(Some(record)));
+            let others = [
+                [b"\x01\0\0\x02", rest].concat(),
+                [b"\0\0\0\x03", rest].concat(),
+                [value, b"\0\0\0\0"].concat(),
+                [value, b"\0"].concat(),
+                value[..19].to_vec(),
+                [&value[..19], b"\x01"].concat(),
+            ];
+            for other in others {
+                assert_eq!(carrier.decode(&other), Ok(None), "{other:x?}");
+            }
+        }
+        // All capabilities that there are, and cap_net_raw=ep.
+        let all = b"\x01\0\0\x02\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\0\0\xff\x01\0\0";
+        let ping = b"\x01\0\0\x02\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0";
+        for real in [&all[..], &ping[..], b"", b"nonsense"] {
+            assert_eq!(carrier.decode(real), Ok(None));
+        }
     }
 
     #[test]
-    fn forgetting_takes_what_is_below_and_nothing_beside() {
-        let mut table = SideTable::default();
-        for path in ["a", "a-b", "a/b", "a/b/c", "ab", "b"] {
-            table.set(path.into(), Record::owner(1, 1));
+    fn what_a_carrier_cannot_hold_is_left() {
+        let xattrs: Xattrs = [(CAPABILITY.into(), vec![1]), ("user.a".into(), vec![2])].into();
+        let kind = DeviceKind::Char;
+        let device = Some(Device { kind, major: 1, minor: 3 });
+        let record = Record { device, xattrs: xattrs.clone(), ..Record::owner(1, 2) };
+        let few = [("user.a".into(), vec![2])].into();
+        let rows = [
+            (Carrier::Message, Record { xattrs: few, ..Record::default() }),
+            (Carrier::Capability, Record { device, xattrs, ..Record::default() }),
+        ];
+        for (carrier, rest) in rows {
+            assert_eq!(carrier.rest(record.clone()), rest);
         }
-        table.forget(Path::new("a"));
-        let left: Vec<_> = table.iter().map(|(path, _)| path.to_owned()).collect();
-        assert_eq!(left, ["a-b", "ab", "b"].map(PathBuf::from));
+    }
+
+    #[test]
+    fn carriers_are_hidden_where_they_carry() {
+        let rows = [
+            (MESSAGE, FileType::File, true),
+            (MESSAGE, FileType::Symlink, true),
+            (CAPABILITY, FileType::File, false),
+            (CAPABILITY, FileType::Dir, false),
+            (CAPABILITY, FileType::Symlink, true),
+            (CAPABILITY, FileType::Fifo, true),
+            (CAPABILITY, FileType::Socket, true),
+            (CAPABILITY, FileType::Char, false),
+            ("user.other", FileType::Symlink, false),
+        ];
+        for (name, kind, hidden) in rows {
+            assert_eq!(is_hidden(OsStr::new(name), kind), hidden, "{name} {kind:?}");
+        }
     }
 }

@@ -8,7 +8,8 @@ use std::rc::Rc;
 
 use super::dirs::Dir;
 use super::meta::{FileType, Meta, Time, Xattrs, is_portable};
-use super::owner::{ATTRIBUTE, CAPABILITY, Record, SideTable};
+use super::owner::{Carrier, Record, is_hidden};
+use super::side_table::SideTable;
 use super::{Error, Result, remove};
 use crate::sys::path::{self as kernel, Stat, Want};
 use crate::sys::{self, xattr};
@@ -75,23 +76,22 @@ impl Place {
     }
 
     fn record_of(&self, kind: FileType, records: &SideTable) -> Result<Option<Record>> {
-        let on_file = match kind {
-            FileType::File | FileType::Dir => self.recorded()?,
-            _ => None,
+        let on_file = match Carrier::of(kind) {
+            Some(carrier) => self.recorded(carrier)?,
+            None => None,
         };
         let in_table = if records.is_empty() { None } else { records.get(&self.path()) };
         Ok(Record::merge(on_file, in_table))
     }
 
-    /// The record that a file or directory carries. One that may not be read has none for us; that
+    /// The record that the file itself carries. One that may not be read has none for us; that
     /// happens only outside of a user namespace, and there to files that are not an image's.
-    fn recorded(&self) -> Result<Option<Record>> {
-        match xattr::get_at(self.dir.fd(), &self.name, OsStr::new(ATTRIBUTE)) {
+    fn recorded(&self, carrier: Carrier) -> Result<Option<Record>> {
+        match xattr::get_at(self.dir.fd(), &self.name, carrier.attribute().as_ref()) {
             Ok(None) => Ok(None),
-            Ok(Some(bytes)) => match Record::decode(&bytes) {
-                Some(record) => Ok(Some(record)),
-                None => Err(Error::Record { path: self.shown() }),
-            },
+            Ok(Some(bytes)) => {
+                carrier.decode(&bytes).map_err(|_| Error::Record { path: self.shown() })
+            }
             Err(e) if io_kind(&e) == io::ErrorKind::PermissionDenied => Ok(None),
             Err(source) => Err(Error::Inspect { path: self.shown(), source }),
         }
@@ -105,13 +105,12 @@ impl Place {
         record: Record,
         records: &mut SideTable,
     ) -> Result<()> {
-        let carries = matches!(kind, FileType::File | FileType::Dir);
-        let bytes = if carries { record.encode() } else { Vec::new() };
-        if carries && bytes.is_empty() {
-            xattr::remove_at(self.dir.fd(), &self.name, OsStr::new(ATTRIBUTE))
-                .map_err(|source| Error::Attributes { path: self.shown(), source })?;
+        if !self.write_record(kind, record, records)?
+            && let Some(carrier) = Carrier::of(kind)
+        {
+            self.remove_xattr(carrier.attribute())?;
         }
-        self.write_record(record, &bytes, records)
+        Ok(())
     }
 
     /// As [`Self::set_record`], for something that was made just now and has no record yet.
@@ -124,25 +123,28 @@ impl Place {
         if record.is_plain() {
             return Ok(());
         }
-        let carries = matches!(kind, FileType::File | FileType::Dir);
-        let bytes = if carries { record.encode() } else { Vec::new() };
-        self.write_record(record, &bytes, records)
+        self.write_record(kind, record, records).map(drop)
     }
 
+    /// Whether the file carries a part of the record now.
     fn write_record(
         &self,
+        kind: FileType,
         mut record: Record,
-        bytes: &[u8],
         records: &mut SideTable,
-    ) -> Result<()> {
-        if !bytes.is_empty() && self.set_xattr(OsStr::new(ATTRIBUTE), bytes)? {
-            record.xattrs.remove(OsStr::new(CAPABILITY));
-            record = Record { xattrs: record.xattrs, ..Record::default() };
+    ) -> Result<bool> {
+        let mut carried = false;
+        if let Some(carrier) = Carrier::of(kind) {
+            let value = carrier.encode(&record);
+            carried = !value.is_empty() && self.set_xattr(carrier.attribute().as_ref(), &value)?;
+            if carried {
+                record = carrier.rest(record);
+            }
         }
         if !(record.is_plain() && records.is_empty()) {
             records.set(self.path(), record);
         }
-        Ok(())
+        Ok(carried)
     }
 
     /// Sets an extended attribute; false when this caller, kind of file or file system cannot have
@@ -156,23 +158,25 @@ impl Place {
     }
 
     /// Sets the attributes of `xattrs` that belong to an image, and returns those that this caller,
-    /// kind of file or file system cannot have.
-    pub fn set_xattrs(&self, xattrs: Xattrs) -> Result<Xattrs> {
+    /// `kind` of file or file system cannot have.
+    pub fn set_xattrs(&self, kind: FileType, xattrs: Xattrs) -> Result<Xattrs> {
         let mut left = Xattrs::new();
         for (name, value) in xattrs {
-            if is_portable(&name) && !self.set_xattr(&name, &value)? {
+            if is_portable(&name) && (is_hidden(&name, kind) || !self.set_xattr(&name, &value)?) {
                 left.insert(name, value);
             }
         }
         Ok(left)
     }
 
-    /// The attributes that belong to the image, without those that were only recorded.
-    pub fn xattrs(&self) -> Result<Xattrs> {
+    /// The attributes of a file of this `kind` that belong to the image, without those that were
+    /// only recorded.
+    pub fn xattrs(&self, kind: FileType) -> Result<Xattrs> {
         let fail = |source| Error::Inspect { path: self.shown(), source };
         let mut xattrs = Xattrs::new();
         for name in xattr::list_at(self.dir.fd(), &self.name).map_err(fail)? {
             if is_portable(&name)
+                && !is_hidden(&name, kind)
                 && let Some(value) =
                     xattr::get_at(self.dir.fd(), &self.name, &name).map_err(fail)?
             {
@@ -187,14 +191,17 @@ impl Place {
     pub fn describe(&self, records: &SideTable) -> Result<Option<(Meta, Xattrs)>> {
         let Some(stat) = self.stat()? else { return Ok(None) };
         let fail = |source| Error::Inspect { path: self.shown(), source };
+        let carrier = Carrier::of(stat.kind);
         let mut xattrs = Xattrs::new();
         let mut on_file = None;
         for name in xattr::list_at(self.dir.fd(), &self.name).map_err(fail)? {
-            if is_portable(&name) {
-                let value = xattr::get_at(self.dir.fd(), &self.name, &name).map_err(fail)?;
-                xattrs.extend(value.map(|value| (name, value)));
-            } else if name == ATTRIBUTE && matches!(stat.kind, FileType::File | FileType::Dir) {
-                on_file = self.recorded()?;
+            match carrier {
+                Some(carrier) if name == carrier.attribute() => on_file = self.recorded(carrier)?,
+                _ if is_portable(&name) => {
+                    let value = xattr::get_at(self.dir.fd(), &self.name, &name).map_err(fail)?;
+                    xattrs.extend(value.map(|value| (name, value)));
+                }
+                _ => {}
             }
         }
         let in_table = if records.is_empty() { None } else { records.get(&self.path()) };
@@ -353,7 +360,7 @@ fn refuses_node(error: &sys::Error) -> bool {
     )
 }
 
-fn refuses_xattr(error: &sys::Error) -> bool {
+pub(super) fn refuses_xattr(error: &sys::Error) -> bool {
     const ERANGE: i32 = 34;
     // No room: ext4 keeps all attributes of a file in one block and says ENOSPC when they do not
     // fit. A disk that is really full shows with the next byte that is written.

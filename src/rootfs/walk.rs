@@ -6,8 +6,8 @@ use std::path::{Path, PathBuf};
 use std::vec::IntoIter;
 
 use super::meta::{FileType, Meta};
-use super::owner::SideTable;
 use super::root::Root;
+use super::side_table::SideTable;
 use super::{Error, Result};
 
 /// A file that a walk came by.

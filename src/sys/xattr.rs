@@ -1,10 +1,11 @@
-//! Extended attributes of an entry of a directory, without following a link.
+//! Extended attributes of an entry of a directory, without following a link; and of a path, as the
+//! calling thread resolves it.
 //!
-//! The kernel has such calls only since Linux 6.13 (`getxattrat`). Before, the entry is named by
+//! For entries, the kernel has such calls only since Linux 6.13 (`getxattrat`). Before, the entry is named by
 //! the directory's descriptor in `/proc/self/fd`, which works for directories that were opened
 //! with `O_PATH` as well.
 
-use std::ffi::{OsStr, OsString};
+use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd as _};
 use std::os::unix::ffi::OsStringExt as _;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,8 @@ const SHORT: usize = 256;
 /// `XATTR_SIZE_MAX` and `XATTR_LIST_MAX`.
 const LONGEST: usize = 64 << 10;
 
-/// An attribute's value; `None` when it is not there or the file system keeps none.
+/// An attribute's value; `None` when it is not there, when the file system keeps none, and when it
+/// is a capability that has no meaning in this user namespace.
 pub fn get_at(dir: impl AsFd, name: &OsStr, attribute: &OsStr) -> Result<Option<Vec<u8>>> {
     let path = entry(dir, name);
     value(&path, attribute, |buffer| fs::lgetxattr(&path, attribute, buffer))
@@ -53,9 +55,67 @@ pub fn set_at(dir: impl AsFd, name: &OsStr, attribute: &OsStr, value: &[u8]) -> 
 /// Removes an attribute; it is no error when it is not there.
 pub fn remove_at(dir: impl AsFd, name: &OsStr, attribute: &OsStr) -> Result<()> {
     let path = entry(dir, name);
-    match fs::lremovexattr(&path, attribute) {
+    gone(fs::lremovexattr(&path, attribute), || fs::lgetxattr(&path, attribute, &mut [0_u8; 0]))
+        .map_err(|e| Error::new(format!("lremovexattr({path:?}, {attribute:?})"), e))
+}
+
+/// What `then` makes of the value of an attribute of the file at `path`, which the calling thread's
+/// working directory and root resolve; `None` as [`get_at`] says it, which costs one system call
+/// and no memory.
+pub fn look<T>(
+    path: &CStr,
+    follow: bool,
+    attribute: &str,
+    then: impl FnOnce(&[u8]) -> T,
+) -> Result<Option<T>> {
+    let ask = |buffer: &mut [u8]| match follow {
+        true => fs::getxattr(path, attribute, buffer),
+        false => fs::lgetxattr(path, attribute, buffer),
+    };
+    let mut short = [0_u8; SHORT];
+    let answer = match ask(&mut short) {
+        Ok(length) => return Ok(Some(then(&short[..length]))),
+        Err(Errno::RANGE) => whole(ask),
+        Err(e) => Err(e),
+    };
+    match answer {
+        Ok(value) => Ok(Some(then(&value))),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::OVERFLOW) => Ok(None),
+        Err(e) => Err(Error::new(format!("getxattr({path:?}, {attribute:?})"), e)),
+    }
+}
+
+/// Sets an attribute of the file that [`look`] would look at.
+pub fn set(path: &CStr, follow: bool, attribute: &str, value: &[u8]) -> Result<()> {
+    let set = if follow { fs::setxattr } else { fs::lsetxattr };
+    set(path, attribute, value, XattrFlags::empty()).map_err(|e| {
+        Error::new(format!("setxattr({path:?}, {attribute:?}, {} bytes)", value.len()), e)
+    })
+}
+
+/// Removes an attribute of the file that [`look`] would look at; it is no error when it is not
+/// there.
+pub fn remove(path: &CStr, follow: bool, attribute: &str) -> Result<()> {
+    let done = match follow {
+        true => {
+            gone(fs::removexattr(path, attribute), || fs::getxattr(path, attribute, &mut [0_u8; 0]))
+        }
+        false => gone(fs::lremovexattr(path, attribute), || {
+            fs::lgetxattr(path, attribute, &mut [0_u8; 0])
+        }),
+    };
+    done.map_err(|e| Error::new(format!("removexattr({path:?}, {attribute:?})"), e))
+}
+
+/// Whether an attribute is not there now. Who may not remove one hears so even when there is none.
+fn gone(
+    removed: rustix::io::Result<()>,
+    ask: impl Fn() -> rustix::io::Result<usize>,
+) -> rustix::io::Result<()> {
+    match removed {
         Ok(()) | Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(()),
-        Err(e) => Err(Error::new(format!("lremovexattr({path:?}, {attribute:?})"), e)),
+        Err(Errno::PERM | Errno::ACCESS) if ask() == Err(Errno::NODATA) => Ok(()),
+        Err(e) => Err(e),
     }
 }
 
@@ -66,7 +126,7 @@ fn value(
 ) -> Result<Option<Vec<u8>>> {
     match whole(ask) {
         Ok(value) => Ok(Some(value)),
-        Err(Errno::NODATA | Errno::OPNOTSUPP) => Ok(None),
+        Err(Errno::NODATA | Errno::OPNOTSUPP | Errno::OVERFLOW) => Ok(None),
         Err(e) => Err(Error::new(format!("getxattr({path:?}, {attribute:?})"), e)),
     }
 }

@@ -232,7 +232,7 @@ fn capabilities_are_set_or_recorded() {
         let place = root.place("ping".as_ref()).expect("a place").expect("a place");
         let record = place.record(&done.records).expect("a record").expect("a record");
         assert_eq!((record.uid, done.records.is_empty()), (7, true));
-        let mut all = place.xattrs().expect("attributes");
+        let mut all = place.xattrs(FileType::File).expect("attributes");
         all.extend(record.xattrs);
         assert_eq!(all, entry.xattrs);
     }

@@ -144,7 +144,9 @@ fn options_change_what_they_say() {
         };
         assert_eq!(meta.mode, mode, "{path}");
     }
-    assert_eq!(to.iter().count(), 1, "the link's record");
+    // Only who may set capabilities can let a link carry its owner.
+    let on_link = pair.meta("new/link").uid == 1000;
+    assert_eq!(to.iter().count(), usize::from(!on_link), "the link's record");
 }
 
 #[test]
@@ -207,7 +209,8 @@ fn records_and_attributes_travel() {
         copier.copy("".as_ref(), "old".as_ref()).expect("a copy");
         let meta = |path: &str| {
             let place = pair.to.place(path.as_ref()).expect(path).expect(path);
-            (place.meta(&to).expect(path).expect(path), place.xattrs().expect(path).len())
+            let meta = place.meta(&to).expect(path).expect(path);
+            (meta, place.xattrs(meta.real_kind).expect(path).len())
         };
         let (file, xattrs) = meta("old/d/f");
         assert_eq!((file.uid, file.gid, xattrs), (3, 4, usize::from(!no_xattrs)), "{target}");
