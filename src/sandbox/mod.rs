@@ -21,6 +21,7 @@
 //! `NO_NEW_PRIVS` (sudo would refuse to run).
 
 mod cause;
+mod emulate;
 mod enter;
 mod error;
 mod failure;

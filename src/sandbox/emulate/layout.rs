@@ -1,0 +1,350 @@
+//! The forms of `struct stat`, as data, and how the kernel fills them.
+//!
+//! Taken from the kernel's `arch/*/include/uapi/asm/stat.h` and, for what does not fit, from
+//! `fs/stat.c`. `tests/system_calls.rs` compares the offsets with the headers.
+
+use super::tables::Abi;
+use crate::sys::errno::Errno;
+
+/// What the stat calls tell about a file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Attributes {
+    /// `makedev(major, minor)`, like `rdev`.
+    pub(crate) dev: u64,
+    pub(crate) ino: u64,
+    pub(crate) mode: u32,
+    pub(crate) nlink: u64,
+    pub(crate) uid: u32,
+    pub(crate) gid: u32,
+    pub(crate) rdev: u64,
+    pub(crate) size: u64,
+    pub(crate) blksize: u64,
+    /// Of 512 bytes.
+    pub(crate) blocks: u64,
+    pub(crate) atime: Time,
+    pub(crate) mtime: Time,
+    pub(crate) ctime: Time,
+}
+
+/// Since the epoch.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(crate) struct Time {
+    pub(crate) seconds: i64,
+    pub(crate) nanoseconds: u32,
+}
+
+/// The fields of a `struct stat`, by the kernel's names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Field {
+    Dev,
+    Ino,
+    /// The inode's number in a structure that has a wider place for it as well, `__st_ino`: cut.
+    BrokenIno,
+    Mode,
+    Nlink,
+    Uid,
+    Gid,
+    Rdev,
+    Size,
+    Blksize,
+    Blocks,
+    Atime,
+    AtimeNsec,
+    Mtime,
+    MtimeNsec,
+    Ctime,
+    CtimeNsec,
+}
+
+/// A form of `struct stat`; what no field covers is 0.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Layout {
+    pub(crate) size: usize,
+    /// The offset of each field, and its width in bytes.
+    pub(crate) fields: &'static [(Field, usize, usize)],
+    /// The oldest form: device numbers that do not fit are cut, where later ones are refused.
+    cuts_devices: bool,
+}
+
+use Field::*;
+
+const X86_64: Layout = Layout {
+    size: 144,
+    fields: &[
+        (Dev, 0, 8),
+        (Ino, 8, 8),
+        (Nlink, 16, 8),
+        (Mode, 24, 4),
+        (Uid, 28, 4),
+        (Gid, 32, 4),
+        (Rdev, 40, 8),
+        (Size, 48, 8),
+        (Blksize, 56, 8),
+        (Blocks, 64, 8),
+        (Atime, 72, 8),
+        (AtimeNsec, 80, 8),
+        (Mtime, 88, 8),
+        (MtimeNsec, 96, 8),
+        (Ctime, 104, 8),
+        (CtimeNsec, 112, 8),
+    ],
+    cuts_devices: false,
+};
+
+/// Of `asm-generic/stat.h`.
+const GENERIC: Layout = Layout {
+    size: 128,
+    fields: &[
+        (Dev, 0, 8),
+        (Ino, 8, 8),
+        (Mode, 16, 4),
+        (Nlink, 20, 4),
+        (Uid, 24, 4),
+        (Gid, 28, 4),
+        (Rdev, 32, 8),
+        (Size, 48, 8),
+        (Blksize, 56, 4),
+        (Blocks, 64, 8),
+        (Atime, 72, 8),
+        (AtimeNsec, 80, 8),
+        (Mtime, 88, 8),
+        (MtimeNsec, 96, 8),
+        (Ctime, 104, 8),
+        (CtimeNsec, 112, 8),
+    ],
+    cuts_devices: false,
+};
+
+/// As x86_64's to the last used byte.
+const PPC64LE: Layout = Layout { size: 144, fields: X86_64.fields, cuts_devices: false };
+
+const S390X: Layout = Layout {
+    size: 144,
+    fields: &[
+        (Dev, 0, 8),
+        (Ino, 8, 8),
+        (Nlink, 16, 8),
+        (Mode, 24, 4),
+        (Uid, 28, 4),
+        (Gid, 32, 4),
+        (Rdev, 40, 8),
+        (Size, 48, 8),
+        (Atime, 56, 8),
+        (AtimeNsec, 64, 8),
+        (Mtime, 72, 8),
+        (MtimeNsec, 80, 8),
+        (Ctime, 88, 8),
+        (CtimeNsec, 96, 8),
+        (Blksize, 104, 8),
+        (Blocks, 112, 8),
+    ],
+    cuts_devices: false,
+};
+
+const MIPS64EL: Layout = Layout {
+    size: 104,
+    fields: &[
+        (Dev, 0, 4),
+        (Ino, 16, 8),
+        (Mode, 24, 4),
+        (Nlink, 28, 4),
+        (Uid, 32, 4),
+        (Gid, 36, 4),
+        (Rdev, 40, 4),
+        (Size, 56, 8),
+        (Atime, 64, 4),
+        (AtimeNsec, 68, 4),
+        (Mtime, 72, 4),
+        (MtimeNsec, 76, 4),
+        (Ctime, 80, 4),
+        (CtimeNsec, 84, 4),
+        (Blksize, 88, 4),
+        (Blocks, 96, 8),
+    ],
+    cuts_devices: false,
+};
+
+/// i386's and arm's `struct stat`, of the calls `stat`, `lstat` and `fstat`.
+const NARROW: Layout = Layout {
+    size: 64,
+    fields: &[
+        (Dev, 0, 4),
+        (Ino, 4, 4),
+        (Mode, 8, 2),
+        (Nlink, 10, 2),
+        (Uid, 12, 2),
+        (Gid, 14, 2),
+        (Rdev, 16, 4),
+        (Size, 20, 4),
+        (Blksize, 24, 4),
+        (Blocks, 28, 4),
+        (Atime, 32, 4),
+        (AtimeNsec, 36, 4),
+        (Mtime, 40, 4),
+        (MtimeNsec, 44, 4),
+        (Ctime, 48, 4),
+        (CtimeNsec, 52, 4),
+    ],
+    cuts_devices: false,
+};
+
+/// `struct __old_kernel_stat`.
+const OLD: Layout = Layout {
+    size: 32,
+    fields: &[
+        (Dev, 0, 2),
+        (Ino, 2, 2),
+        (Mode, 4, 2),
+        (Nlink, 6, 2),
+        (Uid, 8, 2),
+        (Gid, 10, 2),
+        (Rdev, 12, 2),
+        (Size, 16, 4),
+        (Atime, 20, 4),
+        (Mtime, 24, 4),
+        (Ctime, 28, 4),
+    ],
+    cuts_devices: true,
+};
+
+/// i386's `struct stat64`, where 64 bits need no more than 32 bits' alignment.
+const I386_64: Layout = Layout {
+    size: 96,
+    fields: &[
+        (Dev, 0, 8),
+        (BrokenIno, 12, 4),
+        (Mode, 16, 4),
+        (Nlink, 20, 4),
+        (Uid, 24, 4),
+        (Gid, 28, 4),
+        (Rdev, 32, 8),
+        (Size, 44, 8),
+        (Blksize, 52, 4),
+        (Blocks, 56, 8),
+        (Atime, 64, 4),
+        (AtimeNsec, 68, 4),
+        (Mtime, 72, 4),
+        (MtimeNsec, 76, 4),
+        (Ctime, 80, 4),
+        (CtimeNsec, 84, 4),
+        (Ino, 88, 8),
+    ],
+    cuts_devices: false,
+};
+
+/// arm's `struct stat64`.
+const ARM_64: Layout = Layout {
+    size: 104,
+    fields: &[
+        (Dev, 0, 8),
+        (BrokenIno, 12, 4),
+        (Mode, 16, 4),
+        (Nlink, 20, 4),
+        (Uid, 24, 4),
+        (Gid, 28, 4),
+        (Rdev, 32, 8),
+        (Size, 48, 8),
+        (Blksize, 56, 4),
+        (Blocks, 64, 8),
+        (Atime, 72, 4),
+        (AtimeNsec, 76, 4),
+        (Mtime, 80, 4),
+        (MtimeNsec, 84, 4),
+        (Ctime, 88, 4),
+        (CtimeNsec, 92, 4),
+        (Ino, 96, 8),
+    ],
+    cuts_devices: false,
+};
+
+impl Layout {
+    /// Of the structure that a call fills, if the call is one of the stat family but `statx`.
+    pub(crate) fn of(abi: Abi, call: &str) -> Option<&'static Self> {
+        match (abi, call) {
+            (Abi::I386, "oldstat" | "oldlstat" | "oldfstat") => Some(&OLD),
+            (Abi::I386, "stat64" | "lstat64" | "fstat64" | "fstatat64") => Some(&I386_64),
+            (Abi::Arm, "stat64" | "lstat64" | "fstat64" | "fstatat64") => Some(&ARM_64),
+            (_, "stat" | "lstat" | "fstat" | "newfstatat") => Some(match abi {
+                Abi::I386 | Abi::Arm => &NARROW,
+                Abi::X86_64 => &X86_64,
+                Abi::Aarch64 | Abi::Riscv64 | Abi::Loongarch64 => &GENERIC,
+                Abi::Ppc64le => &PPC64LE,
+                Abi::S390x => &S390X,
+                Abi::Mips64el => &MIPS64EL,
+            }),
+            _ => None,
+        }
+    }
+
+    /// The structure's bytes, in this machine's order.
+    ///
+    /// # Errors
+    ///
+    /// `EOVERFLOW` where the kernel says so (`cp_old_stat`, `cp_new_stat`): an inode or a link
+    /// count that does not fit, a size of more than 31 bits for a program of 32, a device that does
+    /// not fit. Times, blocks and modes are cut, and an id of more than 16 bits is nobody's.
+    pub(crate) fn encode(&self, attributes: &Attributes) -> Result<Vec<u8>, Errno> {
+        let mut bytes = vec![0; self.size];
+        for &(field, offset, width) in self.fields {
+            let value = self.value(attributes, field, width)?;
+            let whole = value.to_ne_bytes();
+            let skip = if cfg!(target_endian = "big") { whole.len() - width } else { 0 };
+            bytes[offset..offset + width].copy_from_slice(&whole[skip..skip + width]);
+        }
+        Ok(bytes)
+    }
+
+    fn value(&self, attributes: &Attributes, field: Field, width: usize) -> Result<u64, Errno> {
+        let greatest = u64::MAX >> (64 - 8 * width);
+        let whole = |value| if value > greatest { Err(Errno::OVERFLOW) } else { Ok(value) };
+        match field {
+            Dev | Rdev => {
+                let device = if field == Dev { attributes.dev } else { attributes.rdev };
+                if self.cuts_devices { Ok(device) } else { whole(device) }
+            }
+            Ino => whole(attributes.ino),
+            BrokenIno => Ok(attributes.ino),
+            Mode => Ok(attributes.mode.into()),
+            Nlink => whole(attributes.nlink),
+            Uid => Ok(short(attributes.uid, width).into()),
+            Gid => Ok(short(attributes.gid, width).into()),
+            // Signed, unlike the other fields.
+            Size if attributes.size > greatest >> 1 => Err(Errno::OVERFLOW),
+            Size => Ok(attributes.size),
+            Blksize => Ok(attributes.blksize),
+            Blocks => Ok(attributes.blocks),
+            Atime => Ok(attributes.atime.seconds.cast_unsigned()),
+            AtimeNsec => Ok(attributes.atime.nanoseconds.into()),
+            Mtime => Ok(attributes.mtime.seconds.cast_unsigned()),
+            MtimeNsec => Ok(attributes.mtime.nanoseconds.into()),
+            Ctime => Ok(attributes.ctime.seconds.cast_unsigned()),
+            CtimeNsec => Ok(attributes.ctime.nanoseconds.into()),
+        }
+    }
+}
+
+/// An id in a field of 16 bits, when it has no more than that (`high2lowuid`).
+fn short(id: u32, width: usize) -> u32 {
+    if width < 4 { short_id(id) } else { id }
+}
+
+/// What calls of 16 bits tell of an id (`high2lowuid` of the kernel): those that are greater are
+/// all nobody's.
+pub(crate) fn short_id(id: u32) -> u32 {
+    const OVERFLOW: u32 = 65534;
+    if id > 0xffff { OVERFLOW } else { id }
+}
+
+/// The places in `struct statx` that emulation changes; it is the same for all.
+pub(crate) mod statx {
+    pub(crate) const SIZE: usize = 256;
+    pub(crate) const UID: usize = 20;
+    pub(crate) const GID: usize = 24;
+    /// Of 16 bits.
+    pub(crate) const MODE: usize = 28;
+    /// Of 64 bits, like the next.
+    pub(crate) const LENGTH: usize = 40;
+    pub(crate) const BLOCKS: usize = 48;
+    pub(crate) const RDEV_MAJOR: usize = 128;
+    pub(crate) const RDEV_MINOR: usize = 132;
+}
