@@ -150,7 +150,7 @@ pub(crate) const CALLS: &[Row<Call>] = &[
 /// See [`super::refused`].
 #[rustfmt::skip]
 pub(crate) const REFUSED: &[Row<()>] = &[
-    row("io_uring_setup", (), [ 425,  425,  425,  425,  425,  425,  425, 5425,  425]),
-    row("io_uring_enter", (), [ 426,  426,  426,  426,  426,  426,  426, 5426,  426]),
-    row("io_uring_register", (), [ 427,  427,  427,  427,  427,  427,  427, 5427,  427]),
+    row("io_uring_setup",      (), [ 425,  425,  425,  425,  425,  425,  425, 5425,  425]),
+    row("io_uring_enter",      (), [ 426,  426,  426,  426,  426,  426,  426, 5426,  426]),
+    row("io_uring_register",   (), [ 427,  427,  427,  427,  427,  427,  427, 5427,  427]),
 ];
