@@ -13,6 +13,7 @@ pub mod probe;
 pub mod process;
 pub mod seccomp;
 pub mod signal;
+pub mod socket;
 pub mod storage;
 pub mod tracee;
 pub mod xattr;
