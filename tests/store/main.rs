@@ -4,6 +4,7 @@
 //! Started by root it becomes an ordinary user first (the way `sudo bryo` does).
 
 mod content;
+mod owners;
 mod processes;
 mod snapshots;
 
@@ -34,6 +35,9 @@ const TESTS: &[(&str, fn())] = &[
     ("changes_are_told", snapshots::changes_are_told),
     ("the_root_keeps_its_attributes", snapshots::the_root_keeps_its_attributes),
     ("records_follow_links", snapshots::records_follow_links),
+    ("owners_survive_what_a_run_does", owners::owners_survive_what_a_run_does),
+    ("real_capabilities_of_links_stay_aside", owners::real_capabilities_of_links_stay_aside),
+    ("what_files_could_not_carry_is_noted", owners::what_files_could_not_carry_is_noted),
     ("layers_repeat", snapshots::layers_repeat),
     ("a_hundred_and_fifty_layers", snapshots::a_hundred_and_fifty_layers),
     ("more_layers_than_the_kernel_takes", snapshots::more_layers_than_the_kernel_takes),

@@ -9,14 +9,14 @@
 
 mod overlay;
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use super::{Result, Store, Tree, TreeKey, Workspace};
 use crate::image::Digest;
 use crate::layer::{self, Below, Change};
-use crate::rootfs::{FileType, Record, Root, SideTable};
+use crate::rootfs::{FileType, Record, Root, SideTable, clean};
 
 /// A way to show layers as one directory.
 pub trait Backend: Debug + Sync {
@@ -80,6 +80,8 @@ pub struct Snapshot<'a> {
     below: Below,
     /// Owners and devices of what is new, where the files cannot carry them.
     new_records: SideTable,
+    /// Paths that were noted, of which nothing below knows better.
+    noted: HashSet<PathBuf>,
 }
 
 impl Store {
@@ -105,6 +107,7 @@ impl Store {
             tables,
             below,
             new_records,
+            noted: HashSet::new(),
         })
     }
 
@@ -201,6 +204,23 @@ impl Snapshot<'_> {
         &mut self.new_records
     }
 
+    /// Notes what a container's files could not carry while it ran, each with its path, which has no
+    /// symbolic links on the way. What is not among the files that were written is no matter of the
+    /// new layer and left out.
+    pub fn note(&mut self, records: impl IntoIterator<Item = (PathBuf, Record)>) -> Result<()> {
+        for (path, record) in records {
+            let path = clean(&path);
+            let Some(meta) = self.upper.lstat(&path)?.filter(|meta| !meta.is_whiteout()) else {
+                continue;
+            };
+            if let Some(place) = self.root.place(&path)?.filter(|place| place.path() == path) {
+                place.set_record(meta.real_kind, record, &mut self.new_records)?;
+                self.noted.insert(path);
+            }
+        }
+        Ok(())
+    }
+
     /// All owners and devices that files of [`Self::root`] cannot carry.
     pub fn records(&self) -> Result<SideTable> {
         let mut records = below(&self.trees, &self.tables).records()?;
@@ -220,16 +240,44 @@ impl Snapshot<'_> {
         for change in &changes {
             if let Change::Put(path) = change
                 && records.get(path).is_none()
+                && !self.noted.contains(path)
                 && let Some(record) = self.copied_record(path)?
             {
                 records.set(path.clone(), record);
             }
         }
+        self.record_other_names(&changes, &mut records)?;
         Ok((changes, records))
     }
 
-    /// The record of the file that was copied up to `path`, if that is what happened. A copy of a
-    /// link or of a fifo has its time, and nobody writes to them; of other files the kind must do.
+    /// Lets all names of a file say what is recorded of one.
+    fn record_other_names(&self, changes: &[Change], records: &mut SideTable) -> Result<()> {
+        let mut files = HashMap::new();
+        for (path, record) in records.iter() {
+            if let Some(meta) =
+                self.upper.lstat(path)?.filter(|meta| meta.nlink > 1 && !meta.is_dir())
+            {
+                files.insert(meta.identity(), record.clone());
+            }
+        }
+        if files.is_empty() {
+            return Ok(());
+        }
+        for change in changes {
+            if let Change::Put(path) = change
+                && records.get(path).is_none()
+                && let Some(meta) = self.upper.lstat(path)?
+                && let Some(record) = files.get(&meta.identity())
+            {
+                records.set(path.clone(), record.clone());
+            }
+        }
+        Ok(())
+    }
+
+    /// What a table below records of the file that was copied up to `path`, if that is what happened:
+    /// what stands on a file is copied with it. A copy of a link or of a fifo has its time, and
+    /// nobody writes to them; of other files the kind must do.
     fn copied_record(&self, path: &Path) -> Result<Option<Record>> {
         if self.tables.iter().all(|table| table.get(path).is_none()) {
             return Ok(None);
