@@ -81,7 +81,7 @@ pub(super) fn plan<'d>(
     let runtime = state.config.runtime.clone();
     let activity: Activity = step.activity;
     let act = move |snapshot: &mut Snapshot<'_>| {
-        let exit = run::run(
+        let ended = run::run(
             snapshot.root(),
             snapshot.upper(),
             &runtime,
@@ -93,9 +93,9 @@ pub(super) fn plan<'d>(
             run::Error::Image(rootfs::Error::NoUser(name)) => Fault::NoUser(name),
             other => other.into(),
         })?;
-        match exit.success() {
+        match ended.exit.success() {
             true => Ok(()),
-            false => Err(Fault::Command { command: words.join(" "), code: exit.code() }),
+            false => Err(Fault::Command { command: words.join(" "), code: ended.exit.code() }),
         }
     };
     Ok(Deed { key, said, act: Box::new(act) })

@@ -9,7 +9,7 @@ use std::ffi::OsString;
 use crate::image::Runtime;
 use crate::report::Reporter;
 use crate::rootfs::{self, Accounts, Root};
-use crate::sandbox::{self, Exit, Mount, Output, Points, Sandbox, What};
+use crate::sandbox::{self, Ended, Identity, Mount, Output, Points, RootEmulation, Sandbox, What};
 
 pub use volumes::Volume;
 
@@ -96,12 +96,12 @@ pub fn run(
     options: &Options,
     output: Output,
     reporter: &dyn Reporter,
-) -> Result<Exit, Error> {
+) -> Result<Ended, Error> {
     let sandbox = prepare(root, config, options)?;
     let points = Points::make(root, upper, &sandbox.mounts)?;
-    let exit = sandbox.spawn(output, reporter);
+    let ended = sandbox.spawn(output, reporter);
     points.remove(upper)?;
-    Ok(exit?)
+    Ok(ended?)
 }
 
 /// The sandbox that a command runs in.
@@ -109,10 +109,9 @@ pub fn prepare(root: &Root, config: &Runtime, options: &Options) -> Result<Sandb
     let argv = env::command(config, options).ok_or(Error::NoCommand)?;
     let user = options.user.as_deref().unwrap_or(&config.user);
     let owner = Accounts::read(root)?.process_owner(user)?;
-    if (owner.uid, owner.gid) != (0, 0) {
-        return Err(Error::NotRoot { user: user.to_owned(), uid: owner.uid, gid: owner.gid });
-    }
     let mut sandbox = Sandbox::new(root.path(), argv.into_iter().map(OsString::from));
+    sandbox.emulation = RootEmulation::Full;
+    sandbox.user = Identity { uid: owner.uid, gid: owner.gid, groups: owner.groups };
     sandbox.env = env::environment(config, options, owner.home.as_deref());
     sandbox.directory = env::directory(config, options)?;
     sandbox.mounts.extend(options.volumes.iter().map(|volume| {

@@ -18,6 +18,10 @@ pub enum Error {
     },
     #[error("a sandbox cannot be made here")]
     World { source: sys::Error },
+    #[error("root cannot be emulated in this way here")]
+    Emulate { source: sys::Error },
+    #[error("root emulation broke down: {why}")]
+    Supervisor { why: String },
     #[error("{} cannot be mounted", path.display())]
     Mount { path: PathBuf, source: sys::Error },
     #[error("{}, which is to be mounted", path.display())]
@@ -38,7 +42,10 @@ impl Error {
     /// Whether the system, not the user's input, is the reason: the kernel or a policy refuses what
     /// a sandbox needs.
     pub fn is_unsupported(&self) -> bool {
-        matches!(self, Self::Enter { .. } | Self::World { .. } | Self::Mount { .. })
+        matches!(
+            self,
+            Self::Enter { .. } | Self::World { .. } | Self::Mount { .. } | Self::Emulate { .. }
+        )
     }
 
     /// 126 or 127 when the program could not be executed, as of `docker run`.
@@ -53,6 +60,9 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Enter { cause, .. } => cause.remedy(),
+            Self::Emulate { .. } => Some(
+                "`bryo doctor` says which way of --root-emulation works here, and why".to_owned(),
+            ),
             Self::World { source } if source.errno() == Some(ENOSPC) => Some(
                 "it is not the disk that is full: `sysctl -a | grep max_.*_namespaces` shows how \
                  many of each kind a user may have"

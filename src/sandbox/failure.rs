@@ -13,6 +13,11 @@ use crate::sys;
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum Reply {
     Notice(Notice),
+    /// Calls are trapped from now on. The listener and the mount namespace come with this line, and
+    /// one byte back is waited for. Whether signals leave waiting threads alone.
+    Listening {
+        killable: bool,
+    },
     Failure(Failure),
 }
 
@@ -47,6 +52,8 @@ pub(super) struct Failure {
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) enum About {
     World,
+    /// The filter, or the first calls under it.
+    Emulation,
     Source(#[serde(with = "super::any_path")] PathBuf),
     Point(#[serde(with = "super::any_path")] PathBuf),
     Mount(#[serde(with = "super::any_path")] PathBuf),
@@ -73,6 +80,9 @@ impl Failure {
         match self.about {
             About::World => {
                 Error::World { source: sys::Error { call: call("second stage"), source: cause } }
+            }
+            About::Emulation => {
+                Error::Emulate { source: sys::Error { call: call("seccomp"), source: cause } }
             }
             About::Source(path) => Error::Source { path, source: cause },
             About::Point(path) => Error::Point { path, source: cause },

@@ -14,12 +14,13 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{About, Failure, Reply};
-use super::{Sandbox, mounts};
+use super::filter::{self, Filter};
+use super::{Identity, RootEmulation, Sandbox, mounts};
 use crate::sys::ns::Namespace;
-use crate::sys::{self, fd, mount, ns, process, signal};
+use crate::sys::{self, fd, mount, ns, process, seccomp, signal};
 
 /// What the second stage is asked to do. It comes over the socket that is its standard input, after
-/// one byte that may carry the descriptor of the real standard input.
+/// its length, which may carry the descriptor of the real standard input.
 #[derive(Debug, Serialize, Deserialize)]
 pub(super) struct Order {
     pub sandbox: Sandbox,
@@ -71,10 +72,37 @@ fn obey(socket: &mut UnixStream) -> Result<Infallible, Failure> {
 
     begin_in(&sandbox.directory)
         .map_err(|e| Failure::file(About::Directory(sandbox.directory.clone()), &e))?;
-    fd::become_stdin(stdin)?;
     process::write_no_core_files()?;
     signal::reset_all()?;
+    emulate(&sandbox, socket)?;
+    fd::become_stdin(stdin)?;
     execute(&sandbox)
+}
+
+/// Has calls answered from now on, and becomes who the process is to be.
+fn emulate(sandbox: &Sandbox, socket: &mut UnixStream) -> Result<(), Failure> {
+    let failed = |e| Failure::call(About::Emulation, e);
+    let filter = match sandbox.emulation {
+        RootEmulation::Full => Filter::Full,
+        RootEmulation::Ids => Filter::Ids,
+        RootEmulation::Fake => {
+            return seccomp::load(&filter::program(Filter::Fake)).map_err(failed);
+        }
+        RootEmulation::Fakeroot | RootEmulation::None => return Ok(()),
+        RootEmulation::Auto => unreachable!("it was resolved before"),
+    };
+    let mounts = open("/proc/self/ns/mnt")?;
+    process::begin_as_root().map_err(failed)?;
+    let listener = seccomp::load_with_listener(&filter::program(filter)).map_err(failed)?;
+    let line = line(&Reply::Listening { killable: listener.is_killable() });
+    fd::send(socket, &line, &[listener.as_fd(), mounts.as_fd()]).map_err(failed)?;
+    drop((listener, mounts));
+    socket.read_exact(&mut [0]).map_err(|e| Failure::file(About::Emulation, &e))?;
+    if !sandbox.user.is_plain_root() {
+        let Identity { uid, gid, groups } = &sandbox.user;
+        process::take_identity(*uid, *gid, groups).map_err(failed)?;
+    }
+    Ok(())
 }
 
 /// A directory that is missing is made, as container runtimes do.
@@ -86,12 +114,14 @@ fn begin_in(directory: &Path) -> io::Result<()> {
 }
 
 fn receive(socket: &mut UnixStream) -> Result<(Order, Option<OwnedFd>), Failure> {
-    let (count, mut descriptors) = fd::receive(socket, &mut [0])?;
+    let mut length = [0; size_of::<u64>()];
+    let (count, mut descriptors) = fd::receive(socket, &mut length)?;
     let mut text = Vec::new();
-    let read = socket.read_to_end(&mut text).and_then(|_| match count {
+    let read = match count {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
-        _ => Ok(serde_json::from_slice(&text)?),
-    });
+        _ => socket.take(u64::from_ne_bytes(length)).read_to_end(&mut text),
+    };
+    let read = read.and_then(|_| Ok(serde_json::from_slice(&text)?));
     let order = read.map_err(|e| Failure::file(About::World, &e))?;
     Ok((order, descriptors.pop()))
 }
@@ -102,10 +132,14 @@ fn open(path: &str) -> Result<File, Failure> {
 }
 
 fn tell(socket: &mut UnixStream, reply: &Reply) {
+    // If bryo is gone, so is this process.
+    drop(socket.write_all(&line(reply)));
+}
+
+fn line(reply: &Reply) -> Vec<u8> {
     let mut line = serde_json::to_vec(reply).expect("a reply has no failing types");
     line.push(b'\n');
-    // If bryo is gone, so is this process.
-    drop(socket.write_all(&line));
+    line
 }
 
 fn execute(sandbox: &Sandbox) -> Result<Infallible, Failure> {

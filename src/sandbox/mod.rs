@@ -25,6 +25,7 @@ mod emulate;
 mod enter;
 mod error;
 mod failure;
+mod filter;
 mod init;
 mod mode;
 mod mounts;
@@ -41,6 +42,7 @@ use serde::{Deserialize, Serialize};
 use crate::report::{Activity, Reporter};
 
 pub use cause::{Cause, Evidence, Step, apparmor_profile};
+pub use emulate::Refusal;
 pub use enter::{Caller, MARKER, enter};
 pub use error::Error;
 pub use mode::{RootEmulation, UnknownRootEmulation};
@@ -70,6 +72,27 @@ pub struct Sandbox {
     #[serde(with = "any_path")]
     pub directory: PathBuf,
     pub host_name: String,
+    /// Who answers what the kernel would refuse; not [`RootEmulation::Auto`]. Under
+    /// [`RootEmulation::Fakeroot`] nobody does: the command itself has to begin with it.
+    pub emulation: RootEmulation,
+    /// Who the process is. All but root needs [`RootEmulation::Full`] or [`RootEmulation::Ids`].
+    pub user: Identity,
+}
+
+/// A user, as a process is one.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Identity {
+    pub uid: u32,
+    pub gid: u32,
+    /// The other groups.
+    pub groups: Vec<u32>,
+}
+
+impl Identity {
+    /// Whether it is root, and in no other group.
+    pub fn is_plain_root(&self) -> bool {
+        *self == Self::default()
+    }
 }
 
 /// Where a process's standard streams lead.
@@ -104,9 +127,17 @@ impl Exit {
     }
 }
 
+/// What is left of a process.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Ended {
+    pub exit: Exit,
+    /// What the emulation could not do for it; a reason, perhaps, for its failure.
+    pub refusals: Vec<Refusal>,
+}
+
 impl Sandbox {
-    /// `argv` in `root`, with the mounts that every process needs, an empty environment, and `/` as
-    /// its directory.
+    /// `argv` in `root`, with the mounts that every process needs, an empty environment, `/` as its
+    /// directory, as root without emulation.
     pub fn new(root: impl Into<PathBuf>, argv: impl IntoIterator<Item = OsString>) -> Self {
         Self {
             root: root.into(),
@@ -115,6 +146,8 @@ impl Sandbox {
             env: Vec::new(),
             directory: PathBuf::from("/"),
             host_name: HOST_NAME.to_owned(),
+            emulation: RootEmulation::None,
+            user: Identity::default(),
         }
     }
 
@@ -124,7 +157,7 @@ impl Sandbox {
     ///
     /// When the world cannot be made, or the program cannot be executed ([`Error::exit_code`] is
     /// 126 or 127 then, as of `docker run`). A program that fails is no error.
-    pub fn spawn(&self, output: Output, reporter: &dyn Reporter) -> Result<Exit, Error> {
+    pub fn spawn(&self, output: Output, reporter: &dyn Reporter) -> Result<Ended, Error> {
         spawn::spawn(self, output, reporter)
     }
 }

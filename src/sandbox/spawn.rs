@@ -3,20 +3,21 @@
 
 use std::ffi::OsString;
 use std::io::{self, PipeReader, Read as _, Write as _};
-use std::net::Shutdown;
 use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus};
-use std::sync::{Mutex, MutexGuard, PoisonError, mpsc};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
 
+use super::emulate::Supervisor;
 use super::failure::{Failure, Reply};
 use super::init::Order;
-use super::{Error, Exit, Output, SECOND_STAGE, Sandbox};
+use super::{Ended, Error, Exit, Output, SECOND_STAGE, Sandbox};
 use crate::report::{Activity, Event, Reporter, Stream};
 use crate::sys::ns::Namespace;
 use crate::sys::process::{self, Foreground};
+use crate::sys::seccomp::Listener;
 use crate::sys::signal::{self, Caught};
 use crate::sys::{self, fd, ns};
 
@@ -35,10 +36,8 @@ pub(super) fn spawn(
     sandbox: &Sandbox,
     output: Output,
     reporter: &dyn Reporter,
-) -> Result<Exit, Error> {
-    run(sandbox, output, reporter)
-        .map_err(|source| Error::World { source })?
-        .map_err(Failure::into_error)
+) -> Result<Ended, Error> {
+    run(sandbox, output, reporter).map_err(|source| Error::World { source })?
 }
 
 /// The outer error: the second stage could not be started; the inner one: what it answered.
@@ -46,7 +45,7 @@ fn run(
     sandbox: &Sandbox,
     output: Output,
     reporter: &dyn Reporter,
-) -> sys::Result<Result<Exit, Failure>> {
+) -> sys::Result<Result<Ended, Error>> {
     let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair()"))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("bryo").arg(SECOND_STAGE).stdin(OwnedFd::from(theirs));
@@ -66,7 +65,8 @@ fn run(
         }
     };
     let foreground = signals.as_ref().and_then(|_| Foreground::of(io::stdin()));
-    let process = Process::default();
+    let process = Arc::new(Process::default());
+    let supervisor = OnceLock::new();
 
     let (ended, answer) = thread::scope(|scope| {
         let (sender, started) = mpsc::channel();
@@ -80,8 +80,18 @@ fn run(
             scope.spawn(|| signals.for_each(|caught| process.tell(caught)));
         }
         // If it did not start, its thread has the reason.
-        let answer = started.recv().ok().map(|()| converse(ours, sandbox, output, reporter));
+        let answer = started.recv().ok().map(|()| {
+            converse(ours, sandbox, output, reporter, |listening| {
+                let process = Arc::clone(&process);
+                let supervisor = supervise(&supervisor, listening, process)?;
+                supervisor.start(scope);
+                Ok(())
+            })
+        });
         let ended = life.join().expect("the thread does not panic");
+        if let Some(supervisor) = supervisor.get() {
+            supervisor.stop();
+        }
         drop(catcher); // Ends the iteration over the signals.
         (ended, answer.transpose())
     });
@@ -90,10 +100,26 @@ fn run(
         foreground.restore(io::stdin()).ok();
     }
     let exit = process.exit(ended?);
-    Ok(match answer.map_err(failed("second stage"))?.flatten() {
-        Some(failure) => Err(failure),
-        None => Ok(exit),
-    })
+    if let Some(failure) = answer.map_err(failed("second stage"))?.flatten() {
+        return Ok(Err(failure.into_error()));
+    }
+    let supervisor = supervisor.get();
+    if let Some(why) = supervisor.and_then(Supervisor::failure) {
+        return Ok(Err(Error::Supervisor { why }));
+    }
+    let refusals = supervisor.map(Supervisor::refusals).unwrap_or_default();
+    Ok(Ok(Ended { exit, refusals }))
+}
+
+/// The supervisor of the processes whose listener has come.
+fn supervise<'s>(
+    place: &'s OnceLock<Supervisor>,
+    Listening { listener, mounts }: Listening,
+    process: Arc<Process>,
+) -> io::Result<&'s Supervisor> {
+    let end = move || process.kill();
+    let supervisor = Supervisor::new(listener, mounts, Box::new(end)).map_err(|e| e.source)?;
+    Ok(place.get_or_init(|| supervisor))
 }
 
 /// Starts the second stage in a new pid namespace, and waits for its end.
@@ -115,12 +141,19 @@ fn live(
     child.wait().map_err(failed("wait4()"))
 }
 
+/// What came with [`Reply::Listening`].
+struct Listening {
+    listener: Listener,
+    mounts: OwnedFd,
+}
+
 /// Gives the second stage its order, and listens until it executes the program or gives up.
 fn converse(
     mut socket: UnixStream,
     sandbox: &Sandbox,
     output: Output,
     reporter: &dyn Reporter,
+    supervise: impl Fn(Listening) -> io::Result<()>,
 ) -> io::Result<Option<Failure>> {
     let stdin = io::stdin();
     let inherit = matches!(output, Output::Inherit);
@@ -130,19 +163,55 @@ fn converse(
         console: process::terminal_name(&stdin).filter(|_| inherit).map(OsString::from),
     };
     let descriptors = if inherit { &[stdin.as_fd()][..] } else { &[] };
-    fd::send(&socket, b"o", descriptors).map_err(|e| e.source)?;
-    socket.write_all(&serde_json::to_vec(&order)?)?;
-    socket.shutdown(Shutdown::Write)?;
-    let mut answer = String::new();
-    socket.read_to_string(&mut answer)?;
+    let order = serde_json::to_vec(&order)?;
+    let length = (order.len() as u64).to_ne_bytes();
+    fd::send(&socket, &length, descriptors).map_err(|e| e.source)?;
+    socket.write_all(&order)?;
+
     let mut failure = None;
-    for line in answer.lines() {
-        match serde_json::from_str(line)? {
+    let mut answers = Answers { socket: &socket, text: Vec::new(), descriptors: Vec::new() };
+    while let Some(line) = answers.line()? {
+        match serde_json::from_slice(&line)? {
             Reply::Notice(notice) => reporter.warn(notice.text()),
             Reply::Failure(reason) => failure = Some(reason),
+            Reply::Listening { killable } => {
+                let mut came = answers.descriptors.drain(..);
+                let (Some(listener), Some(mounts)) = (came.next(), came.next()) else {
+                    return Err(io::ErrorKind::InvalidData.into());
+                };
+                supervise(Listening { listener: Listener::new(listener, killable), mounts })?;
+                drop(came);
+                (&socket).write_all(b"!")?;
+            }
         }
     }
     Ok(failure)
+}
+
+/// What the second stage says, line by line, and the descriptors that have come with it.
+struct Answers<'s> {
+    socket: &'s UnixStream,
+    text: Vec<u8>,
+    descriptors: Vec<OwnedFd>,
+}
+
+impl Answers<'_> {
+    /// The next line; none when the second stage has ended or become the program.
+    fn line(&mut self) -> io::Result<Option<Vec<u8>>> {
+        loop {
+            if let Some(end) = self.text.iter().position(|byte| *byte == b'\n') {
+                return Ok(Some(self.text.drain(..=end).collect()));
+            }
+            let mut bytes = [0; 4096];
+            let (count, descriptors) =
+                fd::receive(self.socket, &mut bytes).map_err(|e| e.source)?;
+            if count == 0 {
+                return Ok(None);
+            }
+            self.text.extend_from_slice(&bytes[..count]);
+            self.descriptors.extend(descriptors);
+        }
+    }
 }
 
 /// Reports what comes out of a pipe, until nobody holds its other end.
@@ -187,6 +256,14 @@ impl Process {
     /// From now on its number may be somebody else's.
     fn ends(&self) {
         self.state().pid = None;
+    }
+
+    /// Ends it at once, and all others of its pid namespace with it.
+    fn kill(&self) {
+        if let Some(pid) = self.state().pid {
+            // Fails only when it has ended.
+            signal::send(pid, signal::KILL).ok();
+        }
     }
 
     fn tell(&self, caught: Caught) {

@@ -6,6 +6,7 @@ pub mod clone;
 pub mod errno;
 pub mod fd;
 pub mod mount;
+pub mod native;
 pub mod ns;
 pub mod overlay;
 pub mod path;

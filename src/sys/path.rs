@@ -38,7 +38,8 @@ pub enum FileType {
 }
 
 impl FileType {
-    fn of(mode: u32) -> Self {
+    /// The kind that a mode of stat(2) has.
+    pub fn of(mode: u32) -> Self {
         match Type::from_raw_mode(mode) {
             Type::Directory => Self::Dir,
             Type::Symlink => Self::Symlink,

@@ -46,6 +46,26 @@ pub fn all_capabilities() -> u64 {
     (0..64).take_while(known).fold(0, |set, number| set | 1 << number)
 }
 
+/// Puts the soft limit on file locks (`RLIMIT_LOCKS`) to the hard one. Linux has no use for it since
+/// 2.4.25; under root emulation the distance says who a process is, and none means root.
+pub fn begin_as_root() -> Result<()> {
+    let locks = rustix::process::getrlimit(Resource::Locks);
+    let limit = rustix::process::Rlimit { current: locks.maximum, maximum: locks.maximum };
+    rustix::process::setrlimit(Resource::Locks, limit)
+        .map_err(|e| Error::new("setrlimit(RLIMIT_LOCKS)", e))
+}
+
+/// Becomes a user, with what else root emulation is to know: the group and the other groups.
+pub fn take_identity(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
+    let all: Vec<Gid> = groups.iter().copied().map(Gid::from_raw).collect();
+    let (user, group) = (Uid::from_raw(uid), Gid::from_raw(gid));
+    nix::unistd::setgroups(&all).map_err(|e| Error::new(format!("setgroups({groups:?})"), e))?;
+    nix::unistd::setresgid(group, group, group)
+        .map_err(|e| Error::new(format!("setresgid({gid}, {gid}, {gid})"), e))?;
+    nix::unistd::setresuid(user, user, user)
+        .map_err(|e| Error::new(format!("setresuid({uid}, {uid}, {uid})"), e))
+}
+
 /// Asks the kernel to kill the process when the thread that made it ends.
 pub fn die_with_parent() -> Result<()> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)

@@ -145,6 +145,34 @@ pub fn is_default(process: i32, signal: i32) -> Result<bool> {
     Ok((ignored | caught) >> (signal - 1) & 1 == 0)
 }
 
+/// A thread of this process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Thread(rustix::thread::Pid);
+
+pub fn this_thread() -> Thread {
+    Thread(rustix::thread::gettid())
+}
+
+/// Lets [`interrupt`] end a system call in which a thread waits, with `EINTR`; nothing else happens.
+pub fn allow_interruptions() -> Result<()> {
+    extern "C" fn nothing(_: i32) {}
+    // SAFETY: all-zero bytes are a valid `sigaction`: an empty mask, no flags, so no restart.
+    let mut action: libc::sigaction = unsafe { mem::zeroed() };
+    action.sa_sigaction = nothing as *const () as usize;
+    exchange(INTERRUPTION, Some(&action)).map(drop)
+}
+
+/// Interrupts what a thread waits for; nothing happens when it waits for nothing, or is gone.
+pub fn interrupt(Thread(thread): Thread) {
+    let (process, thread) = (std::process::id(), thread.as_raw_nonzero().get());
+    // SAFETY: takes numbers only; the signal's handler does nothing.
+    unsafe { libc::syscall(libc::SYS_tgkill, process, thread, INTERRUPTION) };
+}
+
+/// A signal that nobody uses (it tells of urgent data, if one asks for that) and that is ignored by
+/// default.
+const INTERRUPTION: i32 = libc::SIGURG;
+
 /// Sets an action if there is a new one; gives the old one.
 fn exchange(signal: i32, new: Option<&libc::sigaction>) -> Result<libc::sigaction> {
     // SAFETY: all-zero bytes are a valid `sigaction`.
@@ -166,7 +194,7 @@ mod tests {
     #[test]
     fn signals_are_caught_and_given_back() {
         let own = i32::try_from(std::process::id()).expect("a pid");
-        let signal = libc::SIGURG; // ignored by default: harmless in a test process
+        let signal = libc::SIGCHLD; // ignored by default: harmless in a test process
         assert!(is_default(own, signal).expect("own status"));
         let (catcher, mut signals) = catch(&[signal]).expect("caught");
         assert!(!is_default(own, signal).expect("own status"));

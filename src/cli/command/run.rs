@@ -77,8 +77,8 @@ impl Run {
         let trees = store.trees(&config).ok_or_else(|| Error::NotAnImage(self.image.clone()))?;
         let snapshot = store.snapshot(&trees)?;
         let (root, upper) = (snapshot.root(), snapshot.upper());
-        let exit = run::run(root, upper, &config.runtime, &options, Output::Inherit, reporter)?;
-        Ok(ExitCode::from(exit.code()))
+        let ended = run::run(root, upper, &config.runtime, &options, Output::Inherit, reporter)?;
+        Ok(ExitCode::from(ended.exit.code()))
     }
 
     /// The image here, if it is for the platform that is wanted, else the registry's.

@@ -5,33 +5,7 @@
 
 use super::tables::Abi;
 use crate::sys::errno::Errno;
-
-/// What the stat calls tell about a file.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Attributes {
-    /// `makedev(major, minor)`, like `rdev`.
-    pub(crate) dev: u64,
-    pub(crate) ino: u64,
-    pub(crate) mode: u32,
-    pub(crate) nlink: u64,
-    pub(crate) uid: u32,
-    pub(crate) gid: u32,
-    pub(crate) rdev: u64,
-    pub(crate) size: u64,
-    pub(crate) blksize: u64,
-    /// Of 512 bytes.
-    pub(crate) blocks: u64,
-    pub(crate) atime: Time,
-    pub(crate) mtime: Time,
-    pub(crate) ctime: Time,
-}
-
-/// Since the epoch.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(crate) struct Time {
-    pub(crate) seconds: i64,
-    pub(crate) nanoseconds: u32,
-}
+use crate::sys::native::Attributes;
 
 /// The fields of a `struct stat`, by the kernel's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -313,12 +287,12 @@ impl Layout {
             Size => Ok(attributes.size),
             Blksize => Ok(attributes.blksize),
             Blocks => Ok(attributes.blocks),
-            Atime => Ok(attributes.atime.seconds.cast_unsigned()),
-            AtimeNsec => Ok(attributes.atime.nanoseconds.into()),
-            Mtime => Ok(attributes.mtime.seconds.cast_unsigned()),
-            MtimeNsec => Ok(attributes.mtime.nanoseconds.into()),
-            Ctime => Ok(attributes.ctime.seconds.cast_unsigned()),
-            CtimeNsec => Ok(attributes.ctime.nanoseconds.into()),
+            Atime => Ok(attributes.atime.0.cast_unsigned()),
+            AtimeNsec => Ok(attributes.atime.1.into()),
+            Mtime => Ok(attributes.mtime.0.cast_unsigned()),
+            MtimeNsec => Ok(attributes.mtime.1.into()),
+            Ctime => Ok(attributes.ctime.0.cast_unsigned()),
+            CtimeNsec => Ok(attributes.ctime.1.into()),
         }
     }
 }
@@ -342,9 +316,12 @@ pub(crate) mod statx {
     pub(crate) const GID: usize = 24;
     /// Of 16 bits.
     pub(crate) const MODE: usize = 28;
-    /// Of 64 bits, like the next.
+    /// Of 64 bits, like the next two.
+    pub(crate) const INO: usize = 32;
     pub(crate) const LENGTH: usize = 40;
     pub(crate) const BLOCKS: usize = 48;
     pub(crate) const RDEV_MAJOR: usize = 128;
     pub(crate) const RDEV_MINOR: usize = 132;
+    pub(crate) const DEV_MAJOR: usize = 136;
+    pub(crate) const DEV_MINOR: usize = 140;
 }

@@ -1,10 +1,269 @@
-//! Emulation of root: what the calls of a process that is no real root would have done.
+//! Root, as far as a process can tell: the calls that an ordinary user's namespace refuses, and
+//! those that would tell, are taken by a seccomp listener and answered here.
+//!
+//! ```text
+//! traced thread ── call ──▶ filter ──▶ listener ──▶ a worker ── look_up ──▶ a handler
+//!       ▲                     │                        │                       │ real calls, in the
+//!       └── untrapped calls ──┘                        │                       │ thread's place;
+//!       └─────────────── value, error, descriptor or "do it yourself" ◀────────┘ records
+//! ```
+//!
+//! Nothing is put into the image, so static programs and those of other libcs are no different.
+//! Who a process believes to be is carried by the process itself ([`credentials`]); who owns a file
+//! is recorded on the file ([`crate::rootfs::live`]). So bryo keeps no books about processes or
+//! files, and forks, renames and hard links need no attention.
+//!
+//! Security is no matter of this room: a traced process has every right that a worker has, and may
+//! change its own memory while it is looked at.
 
 #[cfg_attr(not(test), expect(dead_code))]
 mod acl;
 #[cfg_attr(not(test), expect(dead_code))]
 mod control;
-#[expect(dead_code)]
+mod credentials;
 mod layout;
-#[expect(dead_code)]
-mod tables;
+mod owner;
+mod process;
+mod replay;
+mod request;
+pub(super) mod tables;
+mod target;
+mod worker;
+
+use std::collections::{BTreeMap, HashMap};
+use std::fmt;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::thread::{self, Scope};
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use credentials::{Credentials, Table};
+use replay::Lost;
+use request::{Reply, Request};
+use tables::Call;
+
+use crate::rootfs::Record;
+use crate::sys::errno::Errno;
+use crate::sys::native::{self, Attributes};
+use crate::sys::seccomp::Listener;
+use crate::sys::{self, signal, tracee};
+
+/// What a handler says.
+#[derive(Debug)]
+enum Answer {
+    Value(i64),
+    /// The kernel is to do the call.
+    Continue,
+    /// A new descriptor of the thread.
+    Descriptor {
+        descriptor: OwnedFd,
+        close_on_exec: bool,
+    },
+}
+
+/// Answers a call.
+fn answer(request: &Request<'_>) -> Reply {
+    match request.call() {
+        Call::Chown | Call::Lchown | Call::Fchown | Call::Fchownat => owner::chown(request),
+        Call::Stat | Call::Lstat | Call::Fstat | Call::Newfstatat => owner::stat(request),
+        Call::Statx => owner::statx(request),
+        _ => Ok(Answer::Continue),
+    }
+}
+
+/// Something that the emulation could not do for a process.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Refusal {
+    /// As strace would show it, with the path.
+    pub call: String,
+    pub errno: i32,
+    /// How often.
+    pub count: u32,
+}
+
+/// The supervisor of one sandbox.
+#[derive(Debug)]
+pub(super) struct Supervisor {
+    shared: Shared,
+}
+
+/// What the workers have in common.
+#[derive(Debug)]
+struct Shared {
+    listener: Listener,
+    /// Our own `/proc`, which shows the threads by the numbers that the listener gives.
+    proc: OwnedFd,
+    /// The sandbox's mount namespace.
+    mounts: OwnedFd,
+    /// The device number of the sandbox's `/proc`, where each process's files are its own.
+    process_files: [u64; 2],
+    credentials: Table,
+    lost: Lost,
+    unwritten: Unwritten,
+    /// Whether a process may have another root than the first one.
+    has_other_roots: AtomicBool,
+    refusals: Mutex<BTreeMap<(String, i32), u32>>,
+    workers: AtomicUsize,
+    idle: AtomicUsize,
+    threads: Mutex<Vec<signal::Thread>>,
+    stopping: AtomicBool,
+    failure: Mutex<Option<String>>,
+    end: End,
+}
+
+/// Ends the processes, when nobody is left to answer them.
+struct End(Box<dyn Fn() + Send + Sync>);
+
+impl fmt::Debug for End {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("End")
+    }
+}
+
+impl Supervisor {
+    /// For the process that has sent `listener` and its mount namespace; `end` kills it.
+    ///
+    /// # Errors
+    ///
+    /// When `/proc` cannot be opened.
+    pub(super) fn new(
+        listener: Listener,
+        mounts: OwnedFd,
+        end: Box<dyn Fn() + Send + Sync>,
+    ) -> sys::Result<Self> {
+        listener.wake_on_the_same_processor();
+        signal::allow_interruptions()?;
+        let failed =
+            |source: Errno| sys::Error { call: "open(\"/proc\")".into(), source: source.into() };
+        let proc = native::handle(c"/proc", true).map_err(failed)?;
+        let ours = native::stat(c"/proc", true).map_err(failed)?.dev;
+        Ok(Self {
+            shared: Shared {
+                listener,
+                proc,
+                mounts,
+                process_files: [ours, ours],
+                credentials: Table::new(),
+                lost: Lost::default(),
+                unwritten: Unwritten::default(),
+                has_other_roots: AtomicBool::new(false),
+                refusals: Mutex::default(),
+                workers: AtomicUsize::new(0),
+                idle: AtomicUsize::new(0),
+                threads: Mutex::default(),
+                stopping: AtomicBool::new(false),
+                failure: Mutex::default(),
+                end: End(end),
+            },
+        })
+    }
+
+    /// Answers calls from now on, on threads of `scope`.
+    pub(super) fn start<'scope, 'env: 'scope>(&'env self, scope: &'scope Scope<'scope, 'env>) {
+        for _ in 0..worker::FIRST {
+            worker::start(&self.shared, scope);
+        }
+    }
+
+    /// Ends the workers. To be called when the last traced process is gone: its calls wait for ever
+    /// from now on.
+    pub(super) fn stop(&self) {
+        self.shared.stopping.store(true, Ordering::Release);
+        loop {
+            // Each one that waits for a call; it may just have begun to, and is told again.
+            for thread in self.shared.threads().iter() {
+                signal::interrupt(*thread);
+            }
+            if self.shared.threads().is_empty() {
+                return;
+            }
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Why it could not go on, if that is so.
+    pub(super) fn failure(&self) -> Option<String> {
+        lock(&self.shared.failure).clone()
+    }
+
+    /// What it could not do for the processes.
+    pub(super) fn refusals(&self) -> Vec<Refusal> {
+        let refusals = lock(&self.shared.refusals);
+        let refusal = |((call, errno), count): (&(String, i32), &u32)| Refusal {
+            call: call.clone(),
+            errno: *errno,
+            count: *count,
+        };
+        refusals.iter().map(refusal).collect()
+    }
+}
+
+impl Shared {
+    fn credentials_of(&self, thread: i32) -> Result<Arc<Credentials>, Errno> {
+        let (soft, hard) = tracee::lock_limits(thread)?;
+        Ok(self.credentials.get(Table::number(soft, hard)))
+    }
+
+    fn set_credentials_of(&self, thread: i32, credentials: Credentials) -> Result<(), Errno> {
+        let (_, hard) = tracee::lock_limits(thread)?;
+        let number = self.credentials.intern(credentials, hard)?;
+        tracee::set_lock_limits(thread, Table::soft(number, hard), hard)
+    }
+
+    fn refuse(&self, call: String, errno: Errno) {
+        *lock(&self.refusals).entry((call, errno.raw_os_error())).or_default() += 1;
+    }
+
+    /// Gives up: nobody would answer any more, so the processes have to end.
+    fn fail(&self, why: &str) {
+        lock(&self.failure).get_or_insert_with(|| why.to_owned());
+        (self.end.0)();
+    }
+
+    fn is_stopping(&self) -> bool {
+        self.stopping.load(Ordering::Acquire)
+    }
+
+    fn threads(&self) -> MutexGuard<'_, Vec<signal::Thread>> {
+        lock(&self.threads)
+    }
+}
+
+/// Records that could not be written on their files, for as long as the sandbox lives.
+#[derive(Debug, Default)]
+struct Unwritten {
+    any: AtomicBool,
+    records: Mutex<HashMap<(u64, u64), Record>>,
+}
+
+impl Unwritten {
+    fn get(&self, file: &Attributes) -> Option<Record> {
+        if !self.any.load(Ordering::Acquire) {
+            return None;
+        }
+        lock(&self.records).get(&(file.dev, file.ino)).cloned()
+    }
+
+    fn set(&self, file: &Attributes, record: Record) {
+        let mut records = lock(&self.records);
+        if record.is_plain() {
+            records.remove(&(file.dev, file.ino));
+        } else {
+            records.insert((file.dev, file.ino), record);
+        }
+        self.any.store(!records.is_empty(), Ordering::Release);
+    }
+
+    fn forget(&self, file: &Attributes) {
+        if self.any.load(Ordering::Acquire) {
+            lock(&self.records).remove(&(file.dev, file.ino));
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}

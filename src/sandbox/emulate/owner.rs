@@ -1,0 +1,161 @@
+//! Owners: chown and its kin write records, stat and its kin show them.
+
+use super::credentials::{Capability, UNCHANGED};
+use super::layout::statx;
+use super::request::{CURRENT_DIRECTORY, Reply, Request};
+use super::tables::Call;
+use super::target::{self, Target};
+use super::{Answer, process};
+use crate::rootfs::Record;
+use crate::sys::errno::Errno;
+use crate::sys::native::{self, Attributes};
+use crate::sys::path::{device_number, device_parts};
+
+const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+const AT_EMPTY_PATH: u32 = 0x1000;
+
+/// What the kernel does not tell about a file unless it is asked; owner, kind and mode are needed.
+const STATX_NEEDED: u32 = 0x1 | 0x2 | 0x8 | 0x10;
+
+pub(super) fn chown(request: &Request<'_>) -> Reply {
+    let (target, ids) = match request.call() {
+        Call::Chown => (request.target(None, 0, true)?, 1),
+        Call::Lchown => (request.target(None, 0, false)?, 1),
+        Call::Fchown => (request.target_descriptor(request.int(0))?, 1),
+        _ => {
+            let flags = request.word(4);
+            if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
+                return Err(Errno::INVAL);
+            }
+            (at(request, 0, 1, flags)?, 2)
+        }
+    };
+    let (uid, gid) = (request.id(ids), request.id(ids + 1));
+    let native = target.native()?;
+    let old = target.record(request.shared(), &native).unwrap_or_default();
+    let credentials = request.credentials()?;
+    // The kernel's chown_ok() and chgrp_ok().
+    if !credentials.may(Capability::Chown) {
+        let owns = credentials.uid.fs == old.uid;
+        let user_stays = uid == UNCHANGED || owns && uid == old.uid;
+        let group_is_own =
+            gid == UNCHANGED || owns && (gid == old.gid || credentials.in_group(gid));
+        if !user_stays || !group_is_own {
+            return Err(Errno::PERM);
+        }
+    }
+    match native::chown_to_root(target.path(), target.follow(), uid != UNCHANGED, gid != UNCHANGED)
+    {
+        Ok(()) => {}
+        // The host's file, lent by a bind mount. It is as good as root's, and stays what it is.
+        Err(Errno::PERM) => return Ok(Answer::Value(0)),
+        Err(errno) => return Err(errno),
+    }
+    let keep = |new: u32, old: u32| if new == UNCHANGED { old } else { new };
+    let mut new = Record { uid: keep(uid, old.uid), gid: keep(gid, old.gid), ..old };
+    // Capabilities do not survive a change of owner.
+    if native.is_file() {
+        new.xattrs.clear();
+    }
+    target.set_record(request.shared(), &native, &new)?;
+    Ok(Answer::Value(0))
+}
+
+pub(super) fn stat(request: &Request<'_>) -> Reply {
+    let (target, buffer) = match request.call() {
+        Call::Stat => (request.target(None, 0, true), 1),
+        Call::Lstat => (request.target(None, 0, false), 1),
+        Call::Fstat => (request.target_descriptor(request.int(0)), 1),
+        _ => (at(request, 0, 1, request.word(3)), 2),
+    };
+    let layout = request.trapped().layout.ok_or(Errno::NOSYS)?;
+    // Whatever this thread cannot find the kernel may, or knows the right error for.
+    let Some(attributes) = target.and_then(|target| attributes(request, &target)).ok() else {
+        return Ok(Answer::Continue);
+    };
+    request.write(request.arg(buffer), &layout.encode(&attributes)?)?;
+    Ok(Answer::Value(0))
+}
+
+/// What a process is told about a file.
+fn attributes(request: &Request<'_>, target: &Target) -> Result<Attributes, Errno> {
+    let mut attributes = target.native()?;
+    let record = record(request, target, &attributes);
+    target::apply(&mut attributes, record.as_ref());
+    Ok(attributes)
+}
+
+pub(super) fn statx(request: &Request<'_>) -> Reply {
+    let (flags, mask) = (request.word(2), request.word(3));
+    // Asked for by the kernel's structure itself, so that what it knows and we do not is kept.
+    let found = at(request, 0, 1, flags).and_then(|target| {
+        let follow = if target.follow() { 0 } else { AT_SYMLINK_NOFOLLOW };
+        let flags = flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) | follow;
+        Ok((native::statx(target.path(), flags, mask | STATX_NEEDED)?, target))
+    });
+    let Ok((mut told, target)) = found else {
+        return Ok(Answer::Continue);
+    };
+    let mut attributes = decode(&told);
+    let record = record(request, &target, &attributes);
+    target::apply(&mut attributes, record.as_ref());
+    patch(&mut told, &attributes);
+    request.write(request.arg(4), &told)?;
+    Ok(Answer::Value(0))
+}
+
+/// As much of the kernel's `struct statx` as says which file it is, and what [`patch`] changes.
+fn decode(told: &[u8; statx::SIZE]) -> Attributes {
+    let word = |at: usize| u32::from_ne_bytes(told[at..at + 4].try_into().expect("four bytes"));
+    let long = |at: usize| u64::from_ne_bytes(told[at..at + 8].try_into().expect("eight bytes"));
+    let mode = u16::from_ne_bytes([told[statx::MODE], told[statx::MODE + 1]]);
+    Attributes {
+        dev: device_number(word(statx::DEV_MAJOR), word(statx::DEV_MINOR)),
+        ino: long(statx::INO),
+        mode: mode.into(),
+        uid: word(statx::UID),
+        gid: word(statx::GID),
+        rdev: device_number(word(statx::RDEV_MAJOR), word(statx::RDEV_MINOR)),
+        size: long(statx::LENGTH),
+        blocks: long(statx::BLOCKS),
+        ..Attributes::default()
+    }
+}
+
+/// Writes into the structure what a record changes.
+fn patch(told: &mut [u8; statx::SIZE], attributes: &Attributes) {
+    let (major, minor) = device_parts(attributes.rdev);
+    for (at, word) in [
+        (statx::UID, attributes.uid),
+        (statx::GID, attributes.gid),
+        (statx::RDEV_MAJOR, major),
+        (statx::RDEV_MINOR, minor),
+    ] {
+        told[at..at + 4].copy_from_slice(&word.to_ne_bytes());
+    }
+    for (at, long) in [(statx::LENGTH, attributes.size), (statx::BLOCKS, attributes.blocks)] {
+        told[at..at + 8].copy_from_slice(&long.to_ne_bytes());
+    }
+    let mode = u16::try_from(attributes.mode).expect("the kernel's own modes have 16 bits");
+    told[statx::MODE..statx::MODE + 2].copy_from_slice(&mode.to_ne_bytes());
+}
+
+/// What is recorded of a file; of a file in `/proc`, what is known about its process.
+fn record(request: &Request<'_>, target: &Target, native: &Attributes) -> Option<Record> {
+    match process::owner(request, target, native) {
+        Some((uid, gid)) => Some(Record::owner(uid, gid)),
+        None => target.record(request.shared(), native),
+    }
+}
+
+/// The file that a call of the `…at` family means.
+fn at(request: &Request<'_>, directory: usize, path: usize, flags: u32) -> Result<Target, Errno> {
+    // Since Linux 6.11 no path at all is an empty one.
+    if flags & AT_EMPTY_PATH != 0 && (request.arg(path) == 0 || request.text(path)?.is_empty()) {
+        return match request.int(directory) {
+            CURRENT_DIRECTORY => request.target_descriptor(CURRENT_DIRECTORY),
+            descriptor => request.target_descriptor(descriptor),
+        };
+    }
+    request.target(Some(directory), path, flags & AT_SYMLINK_NOFOLLOW == 0)
+}

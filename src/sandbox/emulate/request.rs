@@ -1,0 +1,252 @@
+//! [`Request`]: a trapped system call that waits for its answer.
+
+use std::cell::RefCell;
+use std::ffi::{CStr, CString};
+use std::fmt::Display;
+use std::os::fd::{AsFd as _, OwnedFd};
+use std::sync::Arc;
+
+use super::credentials::Credentials;
+use super::tables::{Abi, Call, Trapped};
+use super::target::Target;
+use super::worker::Worker;
+use super::{Answer, Shared};
+use crate::sys::errno::Errno;
+use crate::sys::seccomp::Notification;
+use crate::sys::tracee;
+
+/// `PATH_MAX`, with the NUL.
+const LONGEST_PATH: usize = 4096;
+
+/// Most paths are shorter; longer ones cost a second look.
+const USUAL_PATH: u64 = 256;
+
+/// The smallest unit in which memory can be there or not, on every architecture.
+const PAGE: u64 = 4096;
+
+/// `AT_FDCWD`.
+pub(super) const CURRENT_DIRECTORY: i32 = -100;
+
+/// A system call of a traced thread, which waits until it is answered.
+#[derive(Debug)]
+pub(super) struct Request<'w> {
+    worker: &'w Worker<'w>,
+    notification: Notification,
+    abi: Abi,
+    trapped: Trapped,
+    /// The first text that was read, and which argument it was: what tells one call from the next.
+    text: RefCell<Option<(usize, CString)>>,
+}
+
+impl<'w> Request<'w> {
+    pub(super) fn new(
+        worker: &'w Worker<'w>,
+        notification: Notification,
+        abi: Abi,
+        trapped: Trapped,
+    ) -> Self {
+        Self { worker, notification, abi, trapped, text: RefCell::new(None) }
+    }
+
+    /// What the call means.
+    pub(super) fn call(&self) -> Call {
+        self.trapped.call
+    }
+
+    /// What the kernel calls it.
+    pub(super) fn name(&self) -> &'static str {
+        self.trapped.name
+    }
+
+    pub(super) fn trapped(&self) -> &Trapped {
+        &self.trapped
+    }
+
+    pub(super) fn abi(&self) -> Abi {
+        self.abi
+    }
+
+    pub(super) fn notification(&self) -> &Notification {
+        &self.notification
+    }
+
+    /// The thread, as our pid namespace numbers it.
+    pub(super) fn thread(&self) -> i32 {
+        self.notification.thread.cast_signed()
+    }
+
+    pub(super) fn shared(&self) -> &'w Shared {
+        self.worker.shared()
+    }
+
+    /// An argument as it was passed: of 32-bit callers the upper half is 0.
+    pub(super) fn arg(&self, index: usize) -> u64 {
+        self.notification.args[index]
+    }
+
+    /// An argument that is an `int`.
+    #[expect(clippy::cast_possible_truncation, reason = "an int is the lower half")]
+    pub(super) fn int(&self, index: usize) -> i32 {
+        self.arg(index) as i32
+    }
+
+    /// An argument that is an unsigned 32-bit number: flags, modes, masks.
+    pub(super) fn word(&self, index: usize) -> u32 {
+        self.int(index).cast_unsigned()
+    }
+
+    /// A user's or group's id; `u32::MAX` leaves something as it is. The old calls of 32-bit
+    /// architectures pass 16 bits.
+    pub(super) fn id(&self, index: usize) -> u32 {
+        match self.word(index) {
+            id if !self.trapped.short_ids => id,
+            id if id & 0xffff == 0xffff => u32::MAX,
+            id => id & 0xffff,
+        }
+    }
+
+    /// Reads exactly as much as `buffer` holds.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when that is not there.
+    pub(super) fn read(&self, address: u64, buffer: &mut [u8]) -> Result<(), Errno> {
+        match self.read_some(address, buffer)? {
+            count if count == buffer.len() => Ok(()),
+            _ => Err(Errno::FAULT),
+        }
+    }
+
+    fn read_some(&self, address: u64, buffer: &mut [u8]) -> Result<usize, Errno> {
+        tracee::read(&self.shared().proc, self.thread(), address, buffer)
+    }
+
+    /// Writes to the thread's memory, if it still waits: its number might be somebody else's.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when that memory is not there or cannot be written to.
+    pub(super) fn write(&self, address: u64, bytes: &[u8]) -> Result<(), Errno> {
+        if !self.is_waiting() {
+            return Err(Errno::SRCH);
+        }
+        match tracee::write(&self.shared().proc, self.thread(), address, bytes)? {
+            count if count == bytes.len() => Ok(()),
+            _ => Err(Errno::FAULT),
+        }
+    }
+
+    pub(super) fn is_waiting(&self) -> bool {
+        self.shared().listener.is_waiting(self.notification.id)
+    }
+
+    /// A text that an argument points to.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT`, or `ENAMETOOLONG` when it is longer than a path may be.
+    pub(super) fn text(&self, index: usize) -> Result<CString, Errno> {
+        let text = self.text_at(self.arg(index))?;
+        self.text.borrow_mut().get_or_insert_with(|| (index, text.clone()));
+        Ok(text)
+    }
+
+    /// A text at an address, as [`Self::text`] reads one.
+    pub(super) fn text_at(&self, address: u64) -> Result<CString, Errno> {
+        let mut buffer = [0; LONGEST_PATH];
+        let mut length = 0;
+        while length < LONGEST_PATH {
+            let start = address + length as u64;
+            // Memory may end with the page: what lies behind is asked for only if it is needed.
+            let page_end = PAGE - start % PAGE;
+            let wanted = if length == 0 { page_end.min(USUAL_PATH) } else { page_end };
+            let wanted = usize::try_from(wanted).expect("no more than a page");
+            let end = LONGEST_PATH.min(length + wanted);
+            let count = self.read_some(start, &mut buffer[length..end])?;
+            if let Ok(text) = CStr::from_bytes_until_nul(&buffer[..length + count]) {
+                return Ok(text.to_owned());
+            }
+            if count == 0 {
+                return Err(Errno::FAULT);
+            }
+            length += count;
+        }
+        Err(Errno::NAMETOOLONG)
+    }
+
+    /// The first text that was read, and the argument that it came from.
+    pub(super) fn first_text(&self) -> Option<(usize, CString)> {
+        self.text.borrow().clone()
+    }
+
+    /// The file that a path names, relative to the descriptor that argument `at` is, or to the
+    /// working directory.
+    ///
+    /// # Errors
+    ///
+    /// `ENOENT` for an empty path, `EBADF` for a descriptor that is none.
+    pub(super) fn target(
+        &self,
+        at: Option<usize>,
+        path: usize,
+        follow: bool,
+    ) -> Result<Target, Errno> {
+        let directory = at.map_or(CURRENT_DIRECTORY, |at| self.int(at));
+        self.target_of(directory, &self.text(path)?, follow)
+    }
+
+    /// As [`Self::target`], of values instead of arguments.
+    pub(super) fn target_of(
+        &self,
+        directory: i32,
+        path: &CStr,
+        follow: bool,
+    ) -> Result<Target, Errno> {
+        if path.is_empty() {
+            return Err(Errno::NOENT);
+        }
+        self.worker.locate(self.thread(), directory, path, follow)
+    }
+
+    /// The file that a descriptor of the thread stands for; the working directory for
+    /// [`CURRENT_DIRECTORY`].
+    pub(super) fn target_descriptor(&self, descriptor: i32) -> Result<Target, Errno> {
+        self.worker.descriptor(self.thread(), descriptor)
+    }
+
+    /// A copy of one of the thread's descriptors.
+    pub(super) fn steal(&self, descriptor: i32) -> Result<OwnedFd, Errno> {
+        tracee::descriptor(&self.shared().proc, self.thread(), descriptor)
+    }
+
+    /// Gives the thread a descriptor besides the answer; its number there.
+    pub(super) fn give(&self, descriptor: &OwnedFd, close_on_exec: bool) -> Result<i32, Errno> {
+        let listener = &self.shared().listener;
+        listener.give(self.notification.id, descriptor.as_fd(), close_on_exec)
+    }
+
+    /// The mode bits that the thread's new files do not get.
+    pub(super) fn umask(&self) -> Result<u32, Errno> {
+        tracee::umask(&self.shared().proc, self.thread())
+    }
+
+    /// Who the thread believes to be.
+    pub(super) fn credentials(&self) -> Result<Arc<Credentials>, Errno> {
+        self.shared().credentials_of(self.thread())
+    }
+
+    /// Makes its whole process somebody else.
+    pub(super) fn set_credentials(&self, credentials: Credentials) -> Result<(), Errno> {
+        self.shared().set_credentials_of(self.thread(), credentials)
+    }
+
+    /// Notes that the emulation cannot do what was asked, for the message of a step that fails;
+    /// gives the error number back.
+    pub(super) fn refuse(&self, what: impl Display, errno: Errno) -> Errno {
+        self.shared().refuse(what.to_string(), errno);
+        errno
+    }
+}
+
+/// Answers to a call.
+pub(super) type Reply = Result<Answer, Errno>;

@@ -1,0 +1,270 @@
+//! [`Worker`]: a thread of bryo that answers calls, in the place of whoever made them.
+//!
+//! Each has a working directory, a root and a umask of its own, and lives in the sandbox's mount
+//! namespace. So paths are resolved by the kernel itself, as the traced thread would see them:
+//! absolute ones as they stand, others after changing to `/proc/PID/cwd` or `/proc/PID/fd/N`.
+
+use std::cell::Cell;
+use std::ffi::{CStr, CString};
+use std::os::unix::ffi::OsStrExt as _;
+use std::panic::{self, AssertUnwindSafe};
+use std::sync::atomic::Ordering;
+use std::thread::Scope;
+
+use super::request::{CURRENT_DIRECTORY, Reply, Request};
+use super::tables::{self, Abi};
+use super::target::Target;
+use super::{Answer, Shared};
+use crate::sys::errno::Errno;
+use crate::sys::seccomp::Notification;
+use crate::sys::{native, signal};
+
+/// As many as are there from the start: one may wait for a slow file system.
+pub(super) const FIRST: usize = 2;
+
+/// A bound on how many may be made when all are busy. A worker can wait for a traced process (a file
+/// system in user space, a message that is to come) whose own calls need another worker.
+const MOST: usize = 64;
+
+/// How many links at the end of a path are followed by hand, on the way to `/proc/self`.
+const MOST_LINKS: usize = 8;
+
+#[derive(Debug)]
+pub(super) struct Worker<'w> {
+    shared: &'w Shared,
+    /// Whether the working directory is our own `/proc` now.
+    in_proc: Cell<bool>,
+}
+
+/// Makes a worker, if there are not enough.
+pub(super) fn start<'scope, 'env: 'scope>(
+    shared: &'env Shared,
+    scope: &'scope Scope<'scope, 'env>,
+) {
+    if shared.workers.fetch_add(1, Ordering::Relaxed) >= MOST {
+        shared.workers.fetch_sub(1, Ordering::Relaxed);
+        return;
+    }
+    scope.spawn(move || {
+        let thread = signal::this_thread();
+        shared.threads().push(thread);
+        if let Err(error) = live(shared, scope) {
+            shared.fail(&format!("{error}"));
+        }
+        shared.threads().retain(|other| *other != thread);
+    });
+}
+
+fn live<'scope, 'env: 'scope>(
+    shared: &'env Shared,
+    scope: &'scope Scope<'scope, 'env>,
+) -> Result<(), String> {
+    let place = native::own_place()
+        .and_then(|()| native::enter_mount_namespace(&shared.mounts))
+        .map_err(|e| format!("entering the sandbox's mount namespace: {e}"));
+    place?;
+    let worker = Worker { shared, in_proc: Cell::new(false) };
+    loop {
+        shared.idle.fetch_add(1, Ordering::AcqRel);
+        let received = shared.listener.receive();
+        let idle = shared.idle.fetch_sub(1, Ordering::AcqRel);
+        if shared.is_stopping() {
+            return Ok(());
+        }
+        match received {
+            Ok(None) => {}
+            Ok(Some(notification)) => {
+                if idle == 1 {
+                    start(shared, scope);
+                }
+                worker.serve(notification);
+            }
+            Err(errno) => return Err(format!("ioctl(SECCOMP_IOCTL_NOTIF_RECV): {errno}")),
+        }
+    }
+}
+
+impl<'w> Worker<'w> {
+    pub(super) fn shared(&self) -> &'w Shared {
+        self.shared
+    }
+
+    fn serve(&self, notification: Notification) {
+        let found = Abi::of_audit(notification.arch).and_then(|abi| {
+            let number = notification.number.cast_unsigned();
+            tables::look_up(abi, number).map(|trapped| (abi, trapped))
+        });
+        let Some((abi, trapped)) = found else {
+            // The filter and the tables are made of the same rows; whatever it is, it is native.
+            self.shared.listener.proceed(notification.id).ok();
+            return;
+        };
+        let request = Request::new(self, notification, abi, trapped);
+        let reply = match self.shared.lost.find(&request) {
+            Some(reply) => reply,
+            // A bug of ours must not leave the thread waiting for ever.
+            None => panic::catch_unwind(AssertUnwindSafe(|| super::answer(&request)))
+                .unwrap_or_else(|_| {
+                    self.shared.fail(&format!("a defect in the answer to {}()", request.name()));
+                    Err(Errno::NOSYS)
+                }),
+        };
+        self.send(&request, reply);
+    }
+
+    fn send(&self, request: &Request<'_>, reply: Reply) {
+        let (id, listener) = (request.notification().id, &self.shared.listener);
+        let sent = match &reply {
+            Ok(Answer::Value(value)) => listener.answer(id, *value),
+            Ok(Answer::Continue) => listener.proceed(id),
+            Ok(Answer::Descriptor { descriptor, close_on_exec }) => {
+                use std::os::fd::AsFd as _;
+                match listener.answer_with(id, descriptor.as_fd(), *close_on_exec) {
+                    // Its table of descriptors is full, or cannot be reached at all.
+                    Err(errno) if errno != Errno::NOENT => listener.fail(id, errno),
+                    sent => sent,
+                }
+            }
+            Err(errno) => listener.fail(id, *errno),
+        };
+        if sent == Err(Errno::NOENT) && !listener.is_killable() {
+            self.shared.lost.keep(request, reply);
+        }
+    }
+
+    /// The file that `path` names to a thread, relative to one of its descriptors.
+    pub(super) fn locate(
+        &self,
+        thread: i32,
+        directory: i32,
+        path: &CStr,
+        follow: bool,
+    ) -> Result<Target, Errno> {
+        self.take_root(thread)?;
+        if let Some(own) = self.own_proc(thread, path, follow)? {
+            return Ok(own);
+        }
+        if !path.to_bytes().starts_with(b"/") {
+            self.enter_directory(thread, directory)?;
+        }
+        if follow && self.ends_in_own_proc(path) {
+            return self.through_links(thread, path);
+        }
+        Ok(Target::new(path.to_owned(), follow))
+    }
+
+    /// The file behind a descriptor of a thread.
+    pub(super) fn descriptor(&self, thread: i32, descriptor: i32) -> Result<Target, Errno> {
+        if descriptor == CURRENT_DIRECTORY {
+            self.take_root(thread)?;
+            self.enter_directory(thread, descriptor)?;
+            return Ok(Target::new(c".".to_owned(), true));
+        }
+        self.enter_proc()?;
+        Ok(Target::new(text(format!("{thread}/fd/{descriptor}")), true))
+    }
+
+    /// Paths below `/proc/self` mean the traced thread, not this one.
+    fn own_proc(&self, thread: i32, path: &CStr, follow: bool) -> Result<Option<Target>, Errno> {
+        let Some(rest) = own_proc_rest(path.to_bytes()) else { return Ok(None) };
+        // The link itself is the same for everyone.
+        if rest.is_empty() && !follow {
+            return Ok(None);
+        }
+        self.enter_proc()?;
+        let mut own = thread.to_string().into_bytes();
+        own.extend_from_slice(rest);
+        Ok(Some(Target::new(text(own), follow)))
+    }
+
+    /// Whether a path is one of those that usually lead to `/proc/self`; asking the file system each
+    /// time would cost more than what it finds.
+    fn ends_in_own_proc(&self, path: &CStr) -> bool {
+        path.to_bytes().starts_with(b"/dev/")
+    }
+
+    /// Follows the links at the end of a path by hand, in case they lead to `/proc/self`, which is
+    /// another process's to the kernel.
+    fn through_links(&self, thread: i32, path: &CStr) -> Result<Target, Errno> {
+        let mut path = path.to_owned();
+        for _ in 0..MOST_LINKS {
+            let Ok(leads_to) = native::read_link(&path) else { break };
+            if leads_to.starts_with(b"/") {
+                path = text(leads_to);
+            } else {
+                let parent = std::path::Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()))
+                    .parent()
+                    .unwrap_or(std::path::Path::new("/"));
+                let joined = parent.join(std::ffi::OsStr::from_bytes(&leads_to));
+                path = text(joined.as_os_str().as_bytes());
+            }
+            if let Some(own) = self.own_proc(thread, &path, true)? {
+                return Ok(own);
+            }
+        }
+        Ok(Target::new(path, true))
+    }
+
+    /// Has the thread's root, if there are several in the sandbox.
+    fn take_root(&self, thread: i32) -> Result<(), Errno> {
+        if self.shared.has_other_roots.load(Ordering::Acquire) {
+            self.enter_proc()?;
+            native::change_directory(&text(format!("{thread}/root")))?;
+            self.in_proc.set(false);
+            native::change_root(c".")?;
+        }
+        Ok(())
+    }
+
+    fn enter_directory(&self, thread: i32, directory: i32) -> Result<(), Errno> {
+        self.enter_proc()?;
+        let path = match directory {
+            CURRENT_DIRECTORY => format!("{thread}/cwd"),
+            descriptor => format!("{thread}/fd/{descriptor}"),
+        };
+        self.in_proc.set(false);
+        native::change_directory(&text(path)).map_err(|errno| match errno {
+            Errno::NOENT => Errno::BADF,
+            errno => errno,
+        })
+    }
+
+    fn enter_proc(&self) -> Result<(), Errno> {
+        if !self.in_proc.replace(true) {
+            native::change_directory_to(&self.shared.proc)?;
+        }
+        Ok(())
+    }
+}
+
+/// What follows `/proc/self` or `/proc/thread-self`.
+fn own_proc_rest(path: &[u8]) -> Option<&[u8]> {
+    let rest = path.strip_prefix(b"/proc/")?;
+    let rest = rest.strip_prefix(b"thread-").unwrap_or(rest).strip_prefix(b"self")?;
+    (rest.is_empty() || rest.starts_with(b"/")).then_some(rest)
+}
+
+/// Text without NUL: it came from such, or is made of words and numbers.
+fn text(bytes: impl Into<Vec<u8>>) -> CString {
+    CString::new(bytes).unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn paths_of_oneself_are_known() {
+        for (path, rest) in [
+            ("/proc/self", Some("")),
+            ("/proc/self/fd/1", Some("/fd/1")),
+            ("/proc/thread-self/attr", Some("/attr")),
+            ("/proc/selfish", None),
+            ("/proc/1/fd", None),
+            ("proc/self", None),
+        ] {
+            let found = own_proc_rest(path.as_bytes());
+            assert_eq!(found, rest.map(str::as_bytes), "{path}");
+        }
+    }
+}
