@@ -43,7 +43,7 @@ const TASKS: &[Task] = &[
     ("--proc", || {
         let (image, recorder) = (image(), Recorder::default());
         let script = sandbox(image.path(), &["sh", "-c", "exec test -e /proc/self/status"]);
-        let exit = script.spawn(Output::Report(Activity::new()), &recorder).expect("a sandbox");
+        let exit = script.spawn(Output::Report(Activity::new()), &recorder).expect("a sandbox").exit;
         let warned = |event: &Event| matches!(event, Event::Warning { .. });
         writeln!(io::stdout(), "{exit:?} {}", recorder.events().iter().any(warned))
             .expect("stdout");
@@ -53,7 +53,7 @@ const TASKS: &[Task] = &[
         let image = image();
         let script = env::var("SCRIPT").expect("a script");
         let exit = sandbox(image.path(), &["sh", "-c", &script]).spawn(Output::Inherit, &Silent);
-        ExitCode::from(exit.expect("a sandbox").code())
+        ExitCode::from(exit.expect("a sandbox").exit.code())
     }),
 ];
 
@@ -120,7 +120,7 @@ fn sandbox(image: &Path, argv: &[&str]) -> Sandbox {
 /// Runs to the end; gives what was written, both streams together per stream.
 fn run(sandbox: &Sandbox) -> (Result<Exit, Error>, String, String) {
     let recorder = Recorder::default();
-    let exit = sandbox.spawn(Output::Report(Activity::new()), &recorder);
+    let exit = sandbox.spawn(Output::Report(Activity::new()), &recorder).map(|ended| ended.exit);
     let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
     for event in recorder.events() {
         match event {
