@@ -8,8 +8,9 @@
 //! each into its own directory ([`layer`], [`store`]); owners and devices that an ordinary user may
 //! not really set are recorded beside the files ([`rootfs`]). A Dockerfile is parsed
 //! ([`dockerfile`]), planned and executed ([`build`]); its `RUN` steps see an overlay of the layers
-//! as their root ([`run`], [`sandbox`]); what they change is packed into a layer whose bytes depend
-//! on nothing but the files ([`layer`]).
+//! as their root ([`run`], [`sandbox`]), where they may do what root may, or as much of it as the
+//! system allows ([`fakeroot`]); what they change is packed into a layer whose bytes depend on
+//! nothing but the files ([`layer`]).
 //!
 //! # Floors
 //!
@@ -20,7 +21,7 @@
 //! 6  cli
 //! 5  build inspect
 //! 4  run transfer
-//! 3  store
+//! 3  fakeroot store
 //! 2  layer sandbox
 //! 1  registry rootfs
 //! 0  dockerfile http image report sys
@@ -36,6 +37,7 @@
 //! image     oci_spec sha2 jiff
 //! http      reqwest rustls rustls_native_certs webpki_roots tokio bytes http_body
 //! registry  base64
+//! fakeroot  regex toml
 //! layer     flate2 tar zstd crc32fast
 //! sys       caps libc nix rustix
 //! ```
@@ -60,6 +62,7 @@
 pub mod build;
 pub mod cli;
 pub mod dockerfile;
+pub mod fakeroot;
 pub mod http;
 pub mod image;
 pub mod inspect;
