@@ -18,7 +18,6 @@ mod table;
 #[cfg(test)]
 mod tests;
 
-use crate::sandbox::Identity;
 use crate::sys::errno::Errno;
 
 pub(crate) use capability::{Ambient, Capabilities, Capability};
@@ -65,25 +64,6 @@ impl Credentials {
             gid: Ids::all(0),
             groups: Vec::new(),
             capabilities: Capabilities::root(),
-            securebits: 0,
-        }
-    }
-
-    /// A process that starts as this user: root with all capabilities, anybody else with none and
-    /// nothing inheritable, as with `docker run --user`.
-    pub(crate) fn of(identity: &Identity) -> Self {
-        let mut groups = identity.groups.clone();
-        groups.sort_unstable();
-        let full = Capabilities::root();
-        let capabilities = match identity.uid {
-            0 => full,
-            _ => Capabilities { effective: 0, permitted: 0, ..full },
-        };
-        Self {
-            uid: Ids::all(identity.uid),
-            gid: Ids::all(identity.gid),
-            groups,
-            capabilities,
             securebits: 0,
         }
     }
