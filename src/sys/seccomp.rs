@@ -23,6 +23,44 @@ pub struct Instruction {
     pub k: u32,
 }
 
+/// The codes that filters use.
+impl Instruction {
+    /// `BPF_LD | BPF_W | BPF_ABS`: the word at offset `k` of `struct seccomp_data`.
+    pub const LOAD: u16 = 0x20;
+    /// `BPF_ALU | BPF_AND | BPF_K`.
+    pub const AND: u16 = 0x54;
+    /// `BPF_JMP | BPF_JA`: skips `k` instructions, more than `jt` could.
+    pub const SKIP: u16 = 0x05;
+    /// `BPF_JMP | BPF_JEQ | BPF_K`.
+    pub const EQUAL: u16 = 0x15;
+    /// `BPF_JMP | BPF_JGE | BPF_K`.
+    pub const AT_LEAST: u16 = 0x35;
+    /// `BPF_JMP | BPF_JSET | BPF_K`: whether any of the bits is set.
+    pub const ANY_OF: u16 = 0x45;
+    /// `BPF_RET | BPF_K`.
+    pub const RETURN: u16 = 0x06;
+}
+
+/// What a filter returns.
+impl Instruction {
+    /// `SECCOMP_RET_ALLOW`.
+    pub const ALLOW: u32 = 0x7fff_0000;
+    /// `SECCOMP_RET_USER_NOTIF`.
+    pub const NOTIFY: u32 = 0x7fc0_0000;
+    /// `SECCOMP_RET_ERRNO`, to be joined with the number, which may be 0.
+    pub const ERRNO: u32 = 0x0005_0000;
+}
+
+/// Offsets in `struct seccomp_data`.
+impl Instruction {
+    pub const NUMBER: u32 = 0;
+    pub const ARCH: u32 = 4;
+    /// Six words of 64 bits.
+    pub const ARGS: u32 = 16;
+    /// The length of it all.
+    pub const DATA: u32 = 64;
+}
+
 /// A trapped call, as the kernel describes it (`struct seccomp_notif`).
 #[repr(C)]
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -111,7 +111,47 @@ impl Abi {
     pub(crate) fn big_endian(self) -> bool {
         self == Self::S390x
     }
+
+    /// The values that some architectures have of their own.
+    pub(crate) fn constants(self) -> &'static Constants {
+        match self {
+            Self::Mips64el => &Constants {
+                enosys: 89,
+                o_creat: 0x100,
+                sol_socket: 0xffff,
+                so_passcred: 17,
+                so_peercred: 18,
+                ..GENERIC
+            },
+            Self::Ppc64le => &Constants { so_passcred: 20, so_peercred: 21, ..GENERIC },
+            _ => &GENERIC,
+        }
+    }
 }
+
+/// Constants of C by which a call is seen to concern emulation.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) struct Constants {
+    pub(crate) enosys: u32,
+    pub(crate) o_creat: u32,
+    /// `__O_TMPFILE`, the bit that `O_TMPFILE` adds to `O_DIRECTORY`.
+    pub(crate) o_tmpfile: u32,
+    pub(crate) sol_socket: u32,
+    pub(crate) so_passcred: u32,
+    pub(crate) so_peercred: u32,
+    pub(crate) so_peergroups: u32,
+}
+
+/// Of `asm-generic/{errno,fcntl,socket}.h`.
+const GENERIC: Constants = Constants {
+    enosys: 38,
+    o_creat: 0o100,
+    o_tmpfile: 0o20_000_000,
+    sol_socket: 1,
+    so_passcred: 16,
+    so_peercred: 17,
+    so_peergroups: 59,
+};
 
 /// What a system call means. Two calls that mean the same have the same arguments, save for the
 /// widths that [`Trapped`] tells: i386's `chown` and `chown32` are both [`Call::Chown`].

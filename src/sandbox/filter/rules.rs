@@ -1,0 +1,141 @@
+//! What each filter does with each call: the policy, apart from BPF and from numbers.
+//!
+//! Not taken, on purpose: access checks, `link`, time stamps and `getxattr`, which the root of a
+//! user namespace does well natively; and `clone`, whose new mount namespace is seen when it is
+//! used (`pivot_root`, `chroot`).
+
+use super::{Action, Filter};
+use crate::sandbox::emulate::tables::{Abi, Call, SOCKETCALLS};
+
+/// A filter's answer.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Verdict {
+    Allow,
+    Notify,
+    /// The call is not done, and fails with that number; with 0 it succeeds.
+    Errno(u32),
+}
+
+/// Something that the lower 32 bits of an argument must fulfil.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Condition {
+    pub(super) argument: u32,
+    /// What is looked at.
+    pub(super) mask: u32,
+    /// That must be one of these; none: any bit must be set.
+    pub(super) values: Vec<u32>,
+}
+
+impl Condition {
+    fn is(argument: u32, values: &[u32]) -> Self {
+        Self { argument, mask: u32::MAX, values: values.to_vec() }
+    }
+
+    fn masked(argument: u32, mask: u32, values: &[u32]) -> Self {
+        Self { argument, mask, values: values.to_vec() }
+    }
+
+    fn has(argument: u32, bits: u32) -> Self {
+        Self { argument, mask: bits, values: Vec::new() }
+    }
+}
+
+/// What the filter does with a call; `None`: it does not care.
+pub(super) fn action(filter: Filter, abi: Abi, call: Call) -> Option<Action> {
+    let topic = topic(call);
+    let (conditions, verdict) = match filter {
+        Filter::Full => (conditions(abi, call, true), Verdict::Notify),
+        Filter::Ids if topic == Topic::Stat || topic == Topic::Creation => return None,
+        Filter::Ids => (conditions(abi, call, false), Verdict::Notify),
+        Filter::Fake if topic == Topic::Privileged => (Vec::new(), Verdict::Errno(0)),
+        Filter::Fake if topic == Topic::Node => (vec![device(call)], Verdict::Errno(0)),
+        Filter::Fake => return None,
+    };
+    Some(Action { conditions, verdict })
+}
+
+/// Why a call is taken.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Topic {
+    /// It does what only root may, and nobody needs to see that it was done.
+    Privileged,
+    /// It makes devices, among others.
+    Node,
+    /// It tells or changes an identity or what hangs on it.
+    Identity,
+    /// It would remove, replace or change a device that is bound into place.
+    Device,
+    /// It tells a file's owner.
+    Stat,
+    /// The new file belongs to somebody.
+    Creation,
+}
+
+fn topic(call: Call) -> Topic {
+    use Call::*;
+    match call {
+        Chown | Lchown | Fchown | Fchownat => Topic::Privileged,
+        Setuid | Setgid | Setreuid | Setregid | Setresuid | Setresgid => Topic::Privileged,
+        Setfsuid | Setfsgid | Setgroups | Capset => Topic::Privileged,
+        Mknod | Mknodat => Topic::Node,
+        Getuid | Geteuid | Getgid | Getegid | Getresuid | Getresgid => Topic::Identity,
+        Getgroups | Capget | Prctl | Execve | Execveat => Topic::Identity,
+        Prlimit64 | Getrlimit | OldGetrlimit | Setrlimit => Topic::Identity,
+        Chroot | PivotRoot | Setns | Unshare => Topic::Identity,
+        Setxattr | Lsetxattr | Fsetxattr | Setxattrat => Topic::Identity,
+        Removexattr | Lremovexattr | Fremovexattr | Removexattrat => Topic::Identity,
+        Listxattr | Llistxattr | Flistxattr | Listxattrat => Topic::Identity,
+        Getsockopt | Setsockopt | Sendmsg | Sendmmsg | Recvmsg => Topic::Identity,
+        Recvmmsg | RecvmmsgTime64 | Socketcall => Topic::Identity,
+        Unlink | Unlinkat | Rename | Renameat | Renameat2 => Topic::Device,
+        Chmod | Fchmod | Fchmodat | Fchmodat2 => Topic::Device,
+        Stat | Lstat | Fstat | Newfstatat | Statx => Topic::Stat,
+        Open | Openat | Openat2 | Creat | Mkdir | Mkdirat => Topic::Creation,
+        Symlink | Symlinkat | Bind => Topic::Creation,
+    }
+}
+
+/// When a call concerns emulation, by its arguments; none: always.
+fn conditions(abi: Abi, call: Call, creation: bool) -> Vec<Condition> {
+    let of = abi.constants();
+    let creates = of.o_creat | of.o_tmpfile;
+    match call {
+        Call::Open => vec![Condition::has(1, creates)],
+        Call::Openat => vec![Condition::has(2, creates)],
+        Call::Prctl => vec![Condition::is(0, PRCTL)],
+        Call::Getrlimit | Call::OldGetrlimit | Call::Setrlimit => {
+            vec![Condition::is(0, &[RLIMIT_LOCKS])]
+        }
+        Call::Prlimit64 => vec![Condition::is(1, &[RLIMIT_LOCKS])],
+        Call::Unshare => vec![Condition::has(0, CLONE_NEWNS)],
+        Call::Getsockopt => vec![
+            Condition::is(1, &[of.sol_socket]),
+            Condition::is(2, &[of.so_peercred, of.so_peergroups]),
+        ],
+        Call::Setsockopt => {
+            vec![Condition::is(1, &[of.sol_socket]), Condition::is(2, &[of.so_passcred])]
+        }
+        Call::Socketcall => {
+            let taken = SOCKETCALLS.iter().filter(|(_, call)| creation || *call != Call::Bind);
+            vec![Condition::is(0, &taken.map(|(code, _)| *code).collect::<Vec<_>>())]
+        }
+        _ => Vec::new(),
+    }
+}
+
+/// The node to be made is a device.
+fn device(call: Call) -> Condition {
+    Condition::masked(if call == Call::Mknodat { 2 } else { 1 }, S_IFMT, &[S_IFCHR, S_IFBLK])
+}
+
+/// What prctl(2) tells and changes of capabilities: `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`,
+/// `PR_CAPBSET_READ`, `PR_CAPBSET_DROP`, `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS`,
+/// `PR_CAP_AMBIENT`.
+const PRCTL: &[u32] = &[7, 8, 23, 24, 27, 28, 47];
+
+/// The limit that carries the identity of a process.
+const RLIMIT_LOCKS: u32 = 10;
+const CLONE_NEWNS: u32 = 0x2_0000;
+const S_IFMT: u32 = 0o170_000;
+const S_IFCHR: u32 = 0o020_000;
+const S_IFBLK: u32 = 0o060_000;
