@@ -16,7 +16,7 @@ use rules::{Condition, Verdict};
 
 /// How much is taken from the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum Filter {
+pub(super) enum Filter {
     /// Everything that tells or changes an owner, an identity or a device.
     Full,
     /// That, without what tells the owners of files and without creation.
@@ -26,11 +26,16 @@ pub(crate) enum Filter {
     Fake,
 }
 
-/// The filter for a sandbox on this host.
+/// The filter for a sandbox on this host; `None` on an architecture without tables.
 ///
 /// In every filter io_uring, the calls of x32 and those of unknown architectures give `ENOSYS`:
 /// they would go past it.
-pub(crate) fn program(filter: Filter, host: Abi) -> Vec<Instruction> {
+pub(super) fn program(filter: Filter) -> Option<Vec<Instruction>> {
+    Abi::native().map(|host| compile(filter, host))
+}
+
+/// The filter for a kernel under programs of `host`.
+fn compile(filter: Filter, host: Abi) -> Vec<Instruction> {
     let mut program = vec![load(Instruction::ARCH)];
     for &abi in host.runs() {
         let mut calls = vec![load(Instruction::NUMBER)];

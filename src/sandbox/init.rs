@@ -17,6 +17,7 @@ use super::failure::{About, Failure, Reply};
 use super::filter::{self, Filter};
 use super::{Identity, RootEmulation, Sandbox, mounts};
 use crate::sys::ns::Namespace;
+use crate::sys::seccomp::Instruction;
 use crate::sys::{self, fd, mount, ns, process, seccomp, signal};
 
 /// What the second stage is asked to do. It comes over the socket that is its standard input, after
@@ -86,14 +87,14 @@ fn emulate(sandbox: &Sandbox, socket: &mut UnixStream) -> Result<(), Failure> {
         RootEmulation::Full => Filter::Full,
         RootEmulation::Ids => Filter::Ids,
         RootEmulation::Fake => {
-            return seccomp::load(&filter::program(Filter::Fake)).map_err(failed);
+            return seccomp::load(&program(Filter::Fake)?).map_err(failed);
         }
         RootEmulation::Fakeroot | RootEmulation::None => return Ok(()),
         RootEmulation::Auto => unreachable!("it was resolved before"),
     };
     let mounts = open("/proc/self/ns/mnt")?;
     process::begin_as_root().map_err(failed)?;
-    let listener = seccomp::load_with_listener(&filter::program(filter)).map_err(failed)?;
+    let listener = seccomp::load_with_listener(&program(filter)?).map_err(failed)?;
     let line = line(&Reply::Listening { killable: listener.is_killable() });
     fd::send(socket, &line, &[listener.as_fd(), mounts.as_fd()]).map_err(failed)?;
     drop((listener, mounts));
@@ -103,6 +104,11 @@ fn emulate(sandbox: &Sandbox, socket: &mut UnixStream) -> Result<(), Failure> {
         process::take_identity(*uid, *gid, groups).map_err(failed)?;
     }
     Ok(())
+}
+
+fn program(filter: Filter) -> Result<Vec<Instruction>, Failure> {
+    let none = || Failure::file(About::Emulation, &io::ErrorKind::Unsupported.into());
+    filter::program(filter).ok_or_else(none)
 }
 
 /// A directory that is missing is made, as container runtimes do.

@@ -72,7 +72,7 @@ enum Topic {
 }
 
 fn topic(call: Call) -> Topic {
-    use Call::*;
+    use crate::sandbox::emulate::tables::Call::*;
     match call {
         Chown | Lchown | Fchown | Fchownat => Topic::Privileged,
         Setuid | Setgid | Setreuid | Setregid | Setresuid | Setresgid => Topic::Privileged,

@@ -1,7 +1,7 @@
 //! The programs, run by an interpreter of classic BPF on calls of every ABI.
 
-use super::super::emulate::tables::Call;
 use super::*;
+use crate::sandbox::emulate::tables::Call;
 
 const FILTERS: [Filter; 3] = [Filter::Full, Filter::Ids, Filter::Fake];
 
@@ -60,7 +60,7 @@ fn run(program: &[Instruction], data: &Data) -> (u32, usize) {
 }
 
 fn verdict(filter: Filter, host: Abi, data: &Data) -> Verdict {
-    as_verdict(run(&program(filter, host), data).0)
+    as_verdict(run(&compile(filter, host), data).0)
 }
 
 fn as_verdict(returned: u32) -> Verdict {
@@ -122,7 +122,7 @@ fn arguments(conditions: &[Condition]) -> Vec<[u64; 6]> {
 fn every_number_gets_what_the_rules_say() {
     for host in Abi::ALL {
         for filter in FILTERS {
-            let program = program(filter, host);
+            let program = compile(filter, host);
             for &abi in host.runs() {
                 let many = [0x3fff_ffff, 0x4000_0000, 0x4000_0001, 0x7fff_ffff, u32::MAX];
                 for number in (0..6000).chain(many) {
@@ -145,7 +145,7 @@ fn every_number_gets_what_the_rules_say() {
 fn the_kernel_takes_every_program() {
     for host in Abi::ALL {
         for filter in FILTERS {
-            let program = program(filter, host);
+            let program = compile(filter, host);
             assert!(program.len() < MOST, "{filter:?} on {host:?}: {}", program.len());
             assert_eq!(program.last().expect("instructions").code, Instruction::RETURN);
             for (at, line) in program.iter().enumerate() {
@@ -183,7 +183,7 @@ fn foreign_architectures_are_refused() {
 #[test]
 fn the_search_is_short() {
     for host in Abi::ALL {
-        let program = program(Filter::Full, host);
+        let program = compile(Filter::Full, host);
         for &abi in host.runs() {
             for number in 0..6000 {
                 let (_, steps) = run(&program, &Data::new(abi, number, &[0; 6]));
@@ -198,7 +198,7 @@ type Case = (Abi, &'static str, &'static [u64], &'static str);
 
 #[test]
 fn what_filters_decide() {
-    use Abi::*;
+    use crate::sandbox::emulate::tables::Abi::*;
     const HIGH: u64 = 0xdead_beef_0000_0000;
     let cases: &[Case] = &[
         (X86_64, "chown", &[], "nn0"),
