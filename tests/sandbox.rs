@@ -43,7 +43,8 @@ const TASKS: &[Task] = &[
     ("--proc", || {
         let (image, recorder) = (image(), Recorder::default());
         let script = sandbox(image.path(), &["sh", "-c", "exec test -e /proc/self/status"]);
-        let exit = script.spawn(Output::Report(Activity::new()), &recorder).expect("a sandbox").exit;
+        let exit =
+            script.spawn(Output::Report(Activity::new()), &recorder).expect("a sandbox").exit;
         let warned = |event: &Event| matches!(event, Event::Warning { .. });
         writeln!(io::stdout(), "{exit:?} {}", recorder.events().iter().any(warned))
             .expect("stdout");

@@ -7,12 +7,15 @@
 use std::ffi::CStr;
 use std::os::fd::{AsFd, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags};
+use rustix::fs::{AtFlags, CWD, Mode, OFlags, XattrFlags};
 use rustix::thread::UnshareFlags;
 
 use super::errno::Errno;
 
 type Result<T> = std::result::Result<T, Errno>;
+
+/// The most that the kernel lists of a file.
+const XATTR_LIST_MAX: usize = 64 << 10;
 
 /// As stat(2) tells it, in the widest types that any architecture has.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
@@ -150,6 +153,41 @@ pub fn read_link(path: &CStr) -> Result<Vec<u8>> {
 pub fn read_text(path: &str) -> Result<String> {
     let failed = |e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO);
     std::fs::read_to_string(path).map_err(failed)
+}
+
+/// Sets an extended attribute; `flags` are `XATTR_…`.
+pub fn set_attribute(
+    path: &CStr,
+    follow: bool,
+    name: &CStr,
+    value: &[u8],
+    flags: u32,
+) -> Result<()> {
+    let set = if follow { rustix::fs::setxattr } else { rustix::fs::lsetxattr };
+    set(path, name, value, XattrFlags::from_bits_retain(flags))
+}
+
+/// Removes an extended attribute.
+pub fn remove_attribute(path: &CStr, follow: bool, name: &CStr) -> Result<()> {
+    let remove = if follow { rustix::fs::removexattr } else { rustix::fs::lremovexattr };
+    remove(path, name)
+}
+
+/// The names of the extended attributes, each with a NUL behind it.
+pub fn list_attributes(path: &CStr, follow: bool) -> Result<Vec<u8>> {
+    let list = |names: &mut [u8]| match follow {
+        true => rustix::fs::listxattr(path, names),
+        false => rustix::fs::llistxattr(path, names),
+    };
+    let mut short = [0; 512];
+    match list(&mut short) {
+        Err(Errno::RANGE) => {}
+        length => return length.map(|length| short[..length].to_vec()),
+    }
+    let mut long = vec![0; XATTR_LIST_MAX];
+    let length = list(&mut long)?;
+    long.truncate(length);
+    Ok(long)
 }
 
 fn at(follow: bool) -> AtFlags {

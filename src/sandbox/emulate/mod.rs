@@ -16,8 +16,8 @@
 //! Security is no matter of this room: a traced process has every right that a worker has, and may
 //! change its own memory while it is looked at.
 
-#[cfg_attr(not(test), expect(dead_code))]
 mod acl;
+mod attribute;
 #[cfg_attr(not(test), expect(dead_code))]
 mod control;
 #[allow(dead_code, unused_imports)] // Until all handlers are bound.
@@ -71,6 +71,15 @@ fn answer(request: &Request<'_>) -> Reply {
         Call::Chown | Call::Lchown | Call::Fchown | Call::Fchownat => owner::chown(request),
         Call::Stat | Call::Lstat | Call::Fstat | Call::Newfstatat => owner::stat(request),
         Call::Statx => owner::statx(request),
+        Call::Setxattr | Call::Lsetxattr | Call::Fsetxattr | Call::Setxattrat => {
+            attribute::set(request)
+        }
+        Call::Removexattr | Call::Lremovexattr | Call::Fremovexattr | Call::Removexattrat => {
+            attribute::remove(request)
+        }
+        Call::Listxattr | Call::Llistxattr | Call::Flistxattr | Call::Listxattrat => {
+            attribute::list(request)
+        }
         _ => Ok(Answer::Continue),
     }
 }

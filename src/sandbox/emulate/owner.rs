@@ -149,7 +149,12 @@ fn record(request: &Request<'_>, target: &Target, native: &Attributes) -> Option
 }
 
 /// The file that a call of the `…at` family means.
-fn at(request: &Request<'_>, directory: usize, path: usize, flags: u32) -> Result<Target, Errno> {
+pub(super) fn at(
+    request: &Request<'_>,
+    directory: usize,
+    path: usize,
+    flags: u32,
+) -> Result<Target, Errno> {
     // Since Linux 6.11 no path at all is an empty one.
     if flags & AT_EMPTY_PATH != 0 && (request.arg(path) == 0 || request.text(path)?.is_empty()) {
         return match request.int(directory) {

@@ -23,7 +23,9 @@ pub(crate) enum Capability {
     SetPCap = 8,
     LinuxImmutable = 9,
     SysPtrace = 19,
+    SysAdmin = 21,
     MkNod = 27,
+    SetFCap = 31,
     MacOverride = 32,
 }
 
