@@ -31,6 +31,7 @@ mod mode;
 mod mounts;
 mod network;
 mod points;
+mod probe;
 mod spawn;
 
 use std::ffi::OsString;
@@ -48,6 +49,7 @@ pub use error::Error;
 pub use mode::{RootEmulation, UnknownRootEmulation};
 pub use mounts::{Mount, What};
 pub use points::Points;
+pub use probe::{Chosen, Obstacle, choose, works};
 
 /// The name that the process finds as its own host's, and in `/etc/hosts`.
 pub const HOST_NAME: &str = "bryo";

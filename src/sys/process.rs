@@ -66,6 +66,20 @@ pub fn take_identity(uid: u32, gid: u32, groups: &[u32]) -> Result<()> {
         .map_err(|e| Error::new(format!("setresuid({uid}, {uid}, {uid})"), e))
 }
 
+/// The real user id, if the system says.
+pub fn real_user() -> Option<u32> {
+    nix::unistd::getresuid().ok().map(|ids| ids.real.as_raw())
+}
+
+/// Whether the process could become this user as far as files go. Without privilege, and without an
+/// emulation around it, it could not. It is who it was before when this returns.
+pub fn may_take_file_identity(uid: u32) -> bool {
+    // Each call tells who it was before, and does nothing when it may not (setfsuid(2)).
+    let before = nix::unistd::setfsuid(Uid::from_raw(uid));
+    let after = nix::unistd::setfsuid(before);
+    after.as_raw() == uid && before.as_raw() != uid
+}
+
 /// Asks the kernel to kill the process when the thread that made it ends.
 pub fn die_with_parent() -> Result<()> {
     nix::sys::prctl::set_pdeathsig(nix::sys::signal::Signal::SIGKILL)

@@ -35,7 +35,7 @@ use std::collections::{BTreeMap, HashMap};
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Duration;
 
@@ -108,8 +108,10 @@ struct Shared {
     proc: OwnedFd,
     /// The sandbox's mount namespace.
     mounts: OwnedFd,
-    /// The device number of the sandbox's `/proc`, where each process's files are its own.
-    process_files: [u64; 2],
+    /// The device number of our own `/proc`, and of the sandbox's: there each process's files are
+    /// its own.
+    our_proc: u64,
+    their_proc: OnceLock<u64>,
     credentials: Table,
     lost: Lost,
     unwritten: Unwritten,
@@ -149,13 +151,14 @@ impl Supervisor {
         let failed =
             |source: Errno| sys::Error { call: "open(\"/proc\")".into(), source: source.into() };
         let proc = native::handle(c"/proc", true).map_err(failed)?;
-        let ours = native::stat(c"/proc", true).map_err(failed)?.dev;
+        let our_proc = native::stat(c"/proc", true).map_err(failed)?.dev;
         Ok(Self {
             shared: Shared {
                 listener,
                 proc,
                 mounts,
-                process_files: [ours, ours],
+                our_proc,
+                their_proc: OnceLock::new(),
                 credentials: Table::new(),
                 lost: Lost::default(),
                 unwritten: Unwritten::default(),
@@ -190,7 +193,7 @@ impl Supervisor {
             if self.shared.threads().is_empty() {
                 return;
             }
-            thread::sleep(Duration::from_millis(1));
+            thread::sleep(Duration::from_micros(100));
         }
     }
 

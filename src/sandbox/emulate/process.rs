@@ -2,6 +2,7 @@
 
 use std::os::fd::AsRawFd as _;
 
+use super::credentials::Table;
 use super::request::Request;
 use super::target::Target;
 use crate::sys::native::{self, Attributes};
@@ -15,20 +16,20 @@ pub(super) fn owner(
     native: &Attributes,
 ) -> Option<(u32, u32)> {
     let shared = request.shared();
-    let (ours, theirs) = (shared.process_files[0], shared.process_files[1]);
-    let credentials = if native.dev == ours {
-        // Only paths below /proc/self are looked at in our own /proc.
-        shared.credentials_of(request.thread()).ok()?
-    } else if native.dev == theirs {
-        let handle = target.handle().ok()?;
-        // Its path, as this thread sees it: from the sandbox's root.
-        let link = format!("self/fd/{}", handle.as_raw_fd());
-        let path = String::from_utf8(native::read_link_at(&shared.proc, link).ok()?).ok()?;
-        let pid = path.strip_prefix("/proc/")?.split('/').next()?.parse::<u32>().ok()?;
-        shared.credentials.get(carried_by(pid)?)
-    } else {
-        return None;
-    };
+    let credentials =
+        if native.dev == shared.our_proc && !target.path().to_bytes().starts_with(b"/") {
+            // Only paths below /proc/self are looked at from our own /proc.
+            shared.credentials_of(request.thread()).ok()?
+        } else if Some(&native.dev) == shared.their_proc.get() {
+            let handle = target.handle().ok()?;
+            // Its path, as this thread sees it: from the sandbox's root.
+            let link = format!("self/fd/{}", handle.as_raw_fd());
+            let path = String::from_utf8(native::read_link_at(&shared.proc, link).ok()?).ok()?;
+            let pid = path.strip_prefix("/proc/")?.split('/').next()?.parse::<u32>().ok()?;
+            shared.credentials.get(carried_by(pid)?)
+        } else {
+            return None;
+        };
     Some((credentials.uid.effective, credentials.gid.effective))
 }
 
@@ -42,5 +43,5 @@ fn carried_by(pid: u32) -> Option<u64> {
         number => number.parse().ok(),
     });
     let (soft, hard) = (limits.next()??, limits.next()??);
-    Some(hard.wrapping_sub(soft))
+    Some(Table::number(soft, hard))
 }

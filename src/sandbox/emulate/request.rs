@@ -19,7 +19,7 @@ use crate::sys::tracee;
 const LONGEST_PATH: usize = 4096;
 
 /// Most paths are shorter; longer ones cost a second look.
-const USUAL_PATH: u64 = 256;
+const USUAL_PATH: usize = 256;
 
 /// The smallest unit in which memory can be there or not, on every architecture.
 const PAGE: u64 = 4096;
@@ -147,29 +147,33 @@ impl<'w> Request<'w> {
     /// `EFAULT`, or `ENAMETOOLONG` when it is longer than a path may be.
     pub(super) fn text(&self, index: usize) -> Result<CString, Errno> {
         let text = self.text_at(self.arg(index))?;
-        self.text.borrow_mut().get_or_insert_with(|| (index, text.clone()));
+        // Only where answers get lost does somebody ask for it again.
+        if !self.shared().listener.is_killable() {
+            self.text.borrow_mut().get_or_insert_with(|| (index, text.clone()));
+        }
         Ok(text)
     }
 
     /// A text at an address, as [`Self::text`] reads one.
     pub(super) fn text_at(&self, address: u64) -> Result<CString, Errno> {
-        let mut buffer = [0; LONGEST_PATH];
-        let mut length = 0;
-        while length < LONGEST_PATH {
-            let start = address + length as u64;
-            // Memory may end with the page: what lies behind is asked for only if it is needed.
-            let page_end = PAGE - start % PAGE;
-            let wanted = if length == 0 { page_end.min(USUAL_PATH) } else { page_end };
-            let wanted = usize::try_from(wanted).expect("no more than a page");
-            let end = LONGEST_PATH.min(length + wanted);
-            let count = self.read_some(start, &mut buffer[length..end])?;
-            if let Ok(text) = CStr::from_bytes_until_nul(&buffer[..length + count]) {
-                return Ok(text.to_owned());
+        let mut start = [0; USUAL_PATH];
+        // Memory may end with the page: what lies behind is asked for only if it is needed.
+        let page_rest = |address: u64| usize::try_from(PAGE - address % PAGE).unwrap_or(USUAL_PATH);
+        let first = page_rest(address).min(USUAL_PATH);
+        let count = self.read_some(address, &mut start[..first])?;
+        if let Ok(text) = CStr::from_bytes_until_nul(&start[..count]) {
+            return Ok(text.to_owned());
+        }
+        let mut text = start[..count].to_vec();
+        while text.len() < LONGEST_PATH {
+            let (known, from) = (text.len(), address + text.len() as u64);
+            text.resize(LONGEST_PATH.min(known + page_rest(from)), 0);
+            let count = self.read_some(from, &mut text[known..])?;
+            text.truncate(known + count);
+            if let Some(length) = text[known..].iter().position(|byte| *byte == 0) {
+                text.truncate(known + length);
+                return Ok(CString::new(text).expect("it ends at the first NUL"));
             }
-            if count == 0 {
-                return Err(Errno::FAULT);
-            }
-            length += count;
         }
         Err(Errno::NAMETOOLONG)
     }

@@ -63,6 +63,9 @@ fn live<'scope, 'env: 'scope>(
         .and_then(|()| native::enter_mount_namespace(&shared.mounts))
         .map_err(|e| format!("entering the sandbox's mount namespace: {e}"));
     place?;
+    // A sandbox without /proc has no such files.
+    let proc = native::stat(c"/proc", true).map_or(shared.our_proc, |proc| proc.dev);
+    shared.their_proc.get_or_init(|| proc);
     let worker = Worker { shared, in_proc: Cell::new(false) };
     loop {
         shared.idle.fetch_add(1, Ordering::AcqRel);
