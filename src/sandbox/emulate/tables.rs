@@ -271,12 +271,12 @@ pub(crate) fn look_up(abi: Abi, number: u32) -> Option<Trapped> {
     Some(calls[at].1)
 }
 
-/// All calls of an ABI with their numbers, in the numbers' order.
 /// The number of a call.
 pub(crate) fn number(abi: Abi, call: Call) -> Option<u32> {
     sorted_calls(abi).into_iter().find_map(|(number, row)| (row.call == call).then_some(number))
 }
 
+/// All calls of an ABI with their numbers, in the numbers' order.
 pub(crate) fn sorted_calls(abi: Abi) -> Vec<(u32, Trapped)> {
     let mut calls: Vec<_> = numbers::CALLS
         .iter()
