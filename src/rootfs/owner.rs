@@ -173,6 +173,11 @@ pub fn is_hidden(attribute: &OsStr, kind: FileType) -> bool {
         || attribute == CAPABILITY && Carrier::of(kind) == Some(Carrier::Capability)
 }
 
+/// Whether the value of a `security.capability` is no capability but carries a record.
+pub fn is_record(value: &[u8]) -> bool {
+    read_capability(value).is_some()
+}
+
 fn message(record: &Record) -> Vec<u8> {
     let device = record.device.map_or((0, 0), |device| {
         let kind = match device.kind {

@@ -5,11 +5,11 @@
 //! of the file and of those that inherit from it, come out as on a real system, and getfacl(1) does
 //! not show the entries that were left out.
 //!
-//! What carries the record of a link, a fifo or a socket is its `security.capability`
-//! ([`rootfs::is_hidden`]). Nobody else has a use for one there, so a process that sets one is
-//! refused (`EOPNOTSUPP`, as on a file system without), and one that removes or lists it finds none.
-//!
-//! Reading an attribute is not trapped: programs ask for what was listed to them.
+//! Records are left out of listings, and that is all: reading is not trapped, because programs read
+//! what was listed to them, and a bryo in the sandbox keeps its own records as this one does, which
+//! reads them. What carries the record of a link, a fifo or a socket is its `security.capability`
+//! ([`rootfs::is_hidden`]); nobody has a use for a real one there, and who sets one is refused
+//! (`EOPNOTSUPP`, as on a file system without).
 
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
@@ -38,8 +38,6 @@ enum Class {
     /// An access control list: the file's owner's.
     Acl,
     Capability,
-    /// bryo's own.
-    Record,
     /// `user.…`: theirs who may write the file.
     User,
     /// Kept by the kernel for who is root outside, or by a security module.
@@ -53,8 +51,6 @@ impl Class {
         let name = name.to_bytes();
         if name == CAPABILITY.as_bytes() {
             Self::Capability
-        } else if rootfs::is_hidden(OsStr::from_bytes(name), FileType::File) {
-            Self::Record
         } else if [&b"system.posix_acl_access"[..], b"system.posix_acl_default"].contains(&name) {
             Self::Acl
         } else if name.starts_with(b"user.") {
@@ -67,7 +63,7 @@ impl Class {
     }
 }
 
-/// A change of one attribute.
+/// A change of one attribute that the emulation has a word to say about.
 struct Change {
     target: Target,
     name: CString,
@@ -102,7 +98,6 @@ pub(super) fn set(request: &Request<'_>) -> Reply {
             None => Ok(Answer::Continue),
         },
         Class::Capability => change.set_capability(request, &value, flags),
-        Class::Record => Err(change.refuse(request, Errno::PERM)),
         Class::User | Class::Other => Ok(Answer::Continue),
         Class::Privileged => change.note(request, change.set(&value, flags)),
     }
@@ -113,7 +108,6 @@ pub(super) fn remove(request: &Request<'_>) -> Reply {
     let Some(change) = Change::prepare(request)? else { return Ok(Answer::Continue) };
     match change.class {
         Class::Capability => change.remove_capability(request),
-        Class::Record => Err(Errno::NODATA),
         Class::Acl | Class::User | Class::Other => Ok(Answer::Continue),
         Class::Privileged => change.note(request, change.remove()),
     }
@@ -186,25 +180,26 @@ impl Change {
         let class = Class::of(&name);
         let credentials = request.credentials()?;
         let needed = match class {
-            Class::Acl => Some(Capability::FOwner),
-            Class::Capability => Some(Capability::SetFCap),
-            Class::Privileged => Some(Capability::SysAdmin),
-            Class::User => Some(Capability::DacOverride),
-            Class::Record => None,
+            Class::Acl => Capability::FOwner,
+            Class::Capability => Capability::SetFCap,
+            Class::Privileged => Capability::SysAdmin,
+            Class::User => Capability::DacOverride,
             Class::Other => return Ok(None),
         };
-        let is_capable = needed.is_none_or(|capability| credentials.may(capability));
+        let is_capable = credentials.may(needed);
         if class == Class::User && is_capable {
             return Ok(None);
         }
         let found = place(request).and_then(|(target, _)| Ok((target.native()?, target)));
         let Ok((native, target)) = found else { return Ok(None) };
-        if !is_capable {
+        let change = Self { target, name, class, native };
+        if !is_capable && !change.is_of_record() {
             let mut file = native;
-            target::apply(&mut file, target.record(request.shared(), &native).as_ref());
+            let record = change.target.record(request.shared(), &native);
+            target::apply(&mut file, record.as_ref());
             may_change(class, &credentials, &file)?;
         }
-        Ok(Some(Self { target, name, class, native }))
+        Ok(Some(change))
     }
 
     fn set(&self, value: &[u8], flags: u32) -> Reply {
@@ -220,8 +215,11 @@ impl Change {
 
     /// On a file system that keeps no capabilities, they stand in the file's record.
     fn set_capability(&self, request: &Request<'_>, value: &[u8], flags: u32) -> Reply {
-        if self.carries_record() {
-            return Err(self.refuse(request, Errno::OPNOTSUPP));
+        if self.is_of_record() {
+            return match rootfs::is_record(value) {
+                true => Ok(Answer::Continue),
+                false => Err(self.refuse(request, Errno::OPNOTSUPP)),
+            };
         }
         let shared = request.shared();
         let mut record = self.target.record(shared, &self.native).unwrap_or_default();
@@ -248,8 +246,8 @@ impl Change {
     }
 
     fn remove_capability(&self, request: &Request<'_>) -> Reply {
-        if self.carries_record() {
-            return Err(Errno::NODATA);
+        if self.is_of_record() {
+            return Ok(Answer::Continue);
         }
         let removed = self.remove();
         if matches!(removed, Err(Errno::NODATA | Errno::OPNOTSUPP)) {
@@ -264,7 +262,7 @@ impl Change {
     }
 
     /// Whether the attribute is what carries the file's record.
-    fn carries_record(&self) -> bool {
+    fn is_of_record(&self) -> bool {
         let name = OsStr::from_bytes(self.name.to_bytes());
         rootfs::is_hidden(name, FileType::of(self.native.mode))
     }
@@ -321,7 +319,6 @@ fn may_change(class: Class, credentials: &Credentials, file: &Attributes) -> Res
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::sandbox::Identity;
 
     #[test]
     fn names_have_a_class() {
@@ -332,8 +329,7 @@ mod tests {
             (c"security.capability", Class::Capability),
             (c"security.selinux", Class::Privileged),
             (c"trusted.overlay.opaque", Class::Privileged),
-            (c"user.rootlesscontainers", Class::Record),
-            (c"user.rootlesscontainers2", Class::User),
+            (c"user.rootlesscontainers", Class::User),
             (c"user.mime_type", Class::User),
             (c"", Class::Other),
         ];
@@ -359,9 +355,13 @@ mod tests {
     fn attributes_belong_to_owners_and_writers() {
         const DIR: u32 = 0o040_000;
         const FILE: u32 = 0o100_000;
-        let app = Credentials::of(&Identity { uid: 7, gid: 7, groups: vec![9] });
+        let app = Credentials::root()
+            .setgroups(vec![9])
+            .and_then(|c| c.setgid(7))
+            .and_then(|c| c.setuid(7))
+            .expect("root may");
         let rows = [
-            (Class::Acl, FILE | 0o000, 7, 0, Ok(())),
+            (Class::Acl, FILE | 0o400, 7, 0, Ok(())),
             (Class::Acl, FILE | 0o777, 0, 7, Err(Errno::PERM)),
             (Class::Capability, FILE | 0o777, 7, 7, Err(Errno::PERM)),
             (Class::Privileged, FILE | 0o777, 7, 7, Err(Errno::PERM)),
