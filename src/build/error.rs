@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use crate::dockerfile::{self, Diagnostic, Span};
 use crate::rootfs::{self, Root};
-use crate::{image, layer, run, sandbox, store, transfer};
+use crate::{fakeroot, image, layer, run, sandbox, store, transfer};
 
 /// Why there is no image.
 #[derive(Debug)]
@@ -114,7 +114,12 @@ pub enum Fault {
     #[error("{0}")]
     Trigger(String),
     #[error("process {command:?} did not complete successfully: exit code: {code}")]
-    Command { command: String, code: u8 },
+    Command {
+        command: String,
+        code: u8,
+        /// Another way of root emulation may help.
+        advice: Option<String>,
+    },
     #[error("RUN has no command")]
     NoCommand,
     #[error("unable to find user {0}: no matching entries in passwd file")]
@@ -155,6 +160,8 @@ pub enum Fault {
     Store(#[from] store::Error),
     #[error(transparent)]
     Transfer(#[from] transfer::Error),
+    #[error(transparent)]
+    Fakeroot(#[from] fakeroot::Error),
     #[error(transparent)]
     Run(#[from] run::Error),
     #[error(transparent)]
@@ -202,6 +209,8 @@ impl Fault {
             Self::Language(error) | Self::Ignore { source: error, .. } => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Transfer(error) => error.hint(),
+            Self::Command { advice, .. } => advice.clone(),
+            Self::Fakeroot(error) => error.hint(),
             Self::Run(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
             _ => None,

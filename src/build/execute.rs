@@ -12,6 +12,7 @@ use super::scope::Given;
 use super::state::State;
 use super::{Options, Services, copy_step, run_step, workdir_step};
 use crate::dockerfile::{Arg, Expander, Instruction, Located, parse_trigger};
+use crate::fakeroot::Help;
 use crate::image::{Descriptor, Digest, Platform, Reference, Timestamp, media_type};
 use crate::layer::{self, PackOptions};
 use crate::report::{self, Activity, Outcome, Reporter};
@@ -27,6 +28,8 @@ pub(super) struct Executor<'a> {
     pub(super) given: &'a Given,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) contexts: Contexts<'a>,
+    /// How RUN steps are root.
+    pub(super) help: Help,
     /// Seconds since 1970 for all times that would come from the clock.
     epoch: Option<i64>,
     /// Arguments that triggers of base images declared.
@@ -65,6 +68,7 @@ impl<'a> Executor<'a> {
         reporter: &'a dyn Reporter,
     ) -> Result<Self, Error> {
         let contexts = Contexts::new(options);
+        let help = Help::new(options.emulation.clone());
         let (triggered, done) = (Vec::new(), vec![None; plan.stages.len()]);
         let epoch = plan.epoch(given)?;
         Ok(Self {
@@ -75,6 +79,7 @@ impl<'a> Executor<'a> {
             given,
             reporter,
             contexts,
+            help,
             epoch,
             triggered,
             done,
@@ -172,7 +177,7 @@ impl<'a> Executor<'a> {
                 self.change(said, step.state)
             }
             Instruction::Run(run) => {
-                let deed = run_step::plan(self, run, step)?;
+                let deed = run_step::plan(self, run, &mut *step)?;
                 self.layer(deed, step.state)
             }
             Instruction::Copy(_) | Instruction::Add(_) => {

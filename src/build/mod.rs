@@ -28,6 +28,7 @@ use std::path::PathBuf;
 pub use error::{Error, Fault};
 
 use crate::dockerfile;
+use crate::fakeroot::Wish;
 use crate::image::{Descriptor, Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::report::Reporter;
@@ -62,6 +63,8 @@ pub struct Options {
     /// build argument `SOURCE_DATE_EPOCH`, which beats it.
     pub source_date_epoch: Option<i64>,
     pub compression: Compression,
+    /// How RUN steps are root.
+    pub emulation: Wish,
     /// How many layers are fetched at the same time.
     pub jobs: usize,
 }

@@ -1,7 +1,10 @@
 //! [`State`]: an image in the making, as it stands between two instructions of a stage.
 
+use std::sync::Arc;
+
 use super::history;
 use super::scope::Scope;
+use crate::fakeroot::Profile;
 use crate::image::{Config, Descriptor, Digest, History, media_type};
 
 /// What `RUN` and other shell forms use when no `SHELL` was set.
@@ -21,6 +24,16 @@ pub(super) struct State {
     pub(super) own_command: bool,
     /// When the latest step that had a time was made.
     pub(super) created: Option<String>,
+    pub(super) fakeroot: Fakeroot,
+}
+
+/// What the RUN steps of a stage, and of those that it stands on, have found out about fakeroot(1).
+#[derive(Debug, Clone, Default)]
+pub(super) struct Fakeroot {
+    /// The image's profile, if it has one; the outer None: nobody has looked.
+    pub(super) profile: Option<Option<Arc<Profile>>>,
+    /// A step before has done what the profile wants to be done first.
+    pub(super) is_set_up: bool,
 }
 
 impl State {
@@ -39,6 +52,7 @@ impl State {
             layers: layers.iter().map(as_oci).collect(),
             own_command: false,
             created: config.created.clone(),
+            fakeroot: Fakeroot::default(),
             config,
         }
     }

@@ -8,6 +8,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use crate::fakeroot::ProfileFile;
 use crate::http::Proxies;
 use crate::sandbox;
 
@@ -43,6 +44,10 @@ pub(crate) struct Config {
     pub(crate) able_terminal: bool,
     /// The search path for programs of this machine.
     pub(crate) path: String,
+    /// `BRYO_ROOT_EMULATION`.
+    pub(crate) root_emulation: Option<String>,
+    /// Where the user's own fakeroot profiles are.
+    pub(crate) profiles: Option<PathBuf>,
     environment: Environment,
 }
 
@@ -108,7 +113,7 @@ impl Config {
         let auth_files = [
             environment.path("REGISTRY_AUTH_FILE"),
             personal("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
-            settings.map(|folder| folder.join("containers/auth.json")),
+            settings.as_ref().map(|folder| folder.join("containers/auth.json")),
             docker.clone(),
         ];
         Self {
@@ -127,6 +132,8 @@ impl Config {
             no_color: environment.get("NO_COLOR").is_some(),
             able_terminal: environment.get("TERM").is_some_and(|term| term != "dumb"),
             path: environment.text("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned()),
+            root_emulation: environment.text("BRYO_ROOT_EMULATION"),
+            profiles: settings.map(|folder| folder.join("bryo/fakeroot-profiles")),
             environment,
         }
     }
@@ -138,6 +145,26 @@ impl Config {
             text: format!("SOURCE_DATE_EPOCH is {text:?}, and not a number of seconds"),
             hint: None,
         })
+    }
+
+    /// The user's own fakeroot profiles, in the order of their files' names.
+    pub(crate) fn profile_files(&self) -> Result<Vec<ProfileFile>, Error> {
+        let Some(folder) = &self.profiles else { return Ok(Vec::new()) };
+        let entries = match fs::read_dir(folder) {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+            entries => entries.map_err(Error::reading(folder))?,
+        };
+        let mut files = Vec::new();
+        for entry in entries {
+            let path = entry.map_err(Error::reading(folder))?.path();
+            if path.extension().is_some_and(|extension| extension == "toml") {
+                let bytes = fs::read(&path).map_err(Error::reading(&path))?;
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                files.push(ProfileFile { path, text });
+            }
+        }
+        files.sort_by(|a, b| a.path.cmp(&b.path));
+        Ok(files)
     }
 
     /// A variable of the environment, for `--build-arg NAME` and `--env NAME`.

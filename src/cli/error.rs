@@ -8,7 +8,7 @@ use std::process::ExitCode;
 use super::excerpt::Source;
 use super::status::{Ends as _, Status, causes};
 use super::ui::{Progress, Ui, say};
-use crate::{build, image, registry, run, sandbox, store, transfer};
+use crate::{build, fakeroot, image, registry, run, sandbox, store, transfer};
 
 /// What went wrong in a command.
 #[derive(Debug, thiserror::Error)]
@@ -23,6 +23,8 @@ pub(crate) enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Transfer(#[from] transfer::Error),
+    #[error(transparent)]
+    Fakeroot(#[from] fakeroot::Error),
     #[error(transparent)]
     Run(#[from] run::Error),
     #[error("{error}")]
@@ -126,6 +128,7 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Transfer(error) => error.hint(),
             Self::In { source, .. } => source.hint(),
+            Self::Fakeroot(error) => error.hint(),
             Self::Run(error) => error.hint(),
             Self::Build { error, .. } => error.hint(),
             Self::NotRun(error) => error.hint(),
@@ -161,6 +164,7 @@ impl Error {
             Self::Store(error) => error.status(),
             Self::Transfer(error) => error.status(),
             Self::In { source, .. } => source.status(),
+            Self::Fakeroot(error) => error.status(),
             Self::Run(error) => error.status(),
             Self::Build { error, .. } => error.status(),
             Self::Usage { .. } | Self::NotAnImage(_) | Self::NoPlaceForCredentials => Status::USAGE,

@@ -6,6 +6,7 @@
 mod args;
 mod command;
 mod config;
+mod emulation;
 mod error;
 mod excerpt;
 mod invocation;

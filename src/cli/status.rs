@@ -4,7 +4,7 @@ use std::error::Error as StdError;
 use std::process::ExitCode;
 
 use crate::build::{self, Fault};
-use crate::{image, layer, registry, rootfs, run, sandbox, store, transfer};
+use crate::{fakeroot, image, layer, registry, rootfs, run, sandbox, store, transfer};
 
 /// An exit status (bryo(1), "Exit status").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -136,11 +136,22 @@ impl Ends for sandbox::Error {
     }
 }
 
+impl Ends for fakeroot::Error {
+    fn status(&self) -> Status {
+        match self {
+            Self::Impossible { .. } => Status::SYSTEM,
+            Self::NoProfile { .. } | Self::Profile(_) => Status::USAGE,
+            Self::Image(error) => error.status(),
+        }
+    }
+}
+
 impl Ends for run::Error {
     fn status(&self) -> Status {
         match self {
             Self::Sandbox(error) => error.status(),
             Self::Image(error) => error.status(),
+            Self::Fakeroot(error) => error.status(),
             error if error.is_unsupported() => Status::SYSTEM,
             _ => Status::FAILED,
         }
@@ -161,6 +172,7 @@ impl Ends for Fault {
             Self::Layer(error) => error.status(),
             Self::Store(error) => error.status(),
             Self::Transfer(error) => error.status(),
+            Self::Fakeroot(error) => error.status(),
             Self::Run(error) => error.status(),
             Self::Sandbox(error) => error.status(),
             Self::NotFound { .. } | Self::NoUser(_) => Status::NOT_FOUND,

@@ -1,12 +1,13 @@
 //! [`Help`]: what was asked for, and what works here.
 
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::sync::Arc;
 
 use super::Error;
 use super::detect::{ProfileFile, Profiles};
 use super::inject::{Command, Prepared};
 use super::profile::{Insertion, Profile};
+use crate::report::Reporter;
 use crate::rootfs::Root;
 use crate::sandbox::RootEmulation;
 
@@ -37,7 +38,7 @@ struct Chosen {
 
 /// Tries what works here. To be replaced by the sandbox's own trial, when that is there.
 fn choose() -> Chosen {
-    Chosen { mode: RootEmulation::None, why: "this version has none".to_owned() }
+    Chosen { mode: RootEmulation::Full, why: String::new() }
 }
 
 /// A wish, and what this system makes of it.
@@ -46,11 +47,12 @@ pub struct Help {
     wish: Wish,
     /// Found out when it is asked for: it takes a process or two.
     chosen: OnceCell<Chosen>,
+    announced: Cell<bool>,
 }
 
 impl Help {
     pub fn new(wish: Wish) -> Self {
-        Self { wish, chosen: OnceCell::new() }
+        Self { wish, chosen: OnceCell::new(), announced: Cell::new(false) }
     }
 
     fn chosen(&self) -> &Chosen {
@@ -77,11 +79,20 @@ impl Help {
         }
     }
 
-    /// The mode and its reason in a line, unless it is the best or was asked for.
-    pub fn notice(&self) -> Option<String> {
-        let Chosen { mode, why } = self.chosen();
-        let chosen = self.wish.mode == RootEmulation::Auto;
-        (chosen && *mode != RootEmulation::Full).then(|| format!("root emulation: {mode} ({why})"))
+    /// Tells the mode and its reason, once: to everybody when it is less than was hoped for, else
+    /// to those who want to know more.
+    pub fn announce(&self, reporter: &dyn Reporter) -> Result<(), Error> {
+        let mode = self.mode()?;
+        if self.announced.replace(true) {
+            return Ok(());
+        }
+        match self.wish.mode {
+            RootEmulation::Auto if mode != RootEmulation::Full => {
+                reporter.note(format!("root emulation: {mode} ({})", self.chosen().why));
+            }
+            _ => reporter.detail(format!("root emulation: {mode}")),
+        }
+        Ok(())
     }
 
     /// Whether [`Self::prepare`] wants to know the image's profile.
@@ -184,6 +195,7 @@ mod tests {
     use std::path::Path;
 
     use super::*;
+    use crate::report::{Event, Recorder};
 
     fn help(mode: RootEmulation, best: RootEmulation) -> Help {
         let help = Help::new(Wish { mode, ..Wish::default() });
@@ -325,9 +337,24 @@ mod tests {
             };
             assert!(fits, "{best} {mode}: {advice:?}");
         }
-        assert_eq!(help(Auto, Full).notice(), Option::None);
-        assert_eq!(help(None, Fake).notice(), Option::None);
-        let notice = help(Auto, Fake).notice();
-        assert_eq!(notice.as_deref(), Some("root emulation: fake (because)"));
+    }
+
+    #[test]
+    fn less_than_the_best_is_told_once() {
+        use RootEmulation::{Auto, Fake, Full, Ids, None};
+        let note = |text: &str| Event::Note { text: text.into() };
+        let detail = |text: &str| Event::Detail { text: text.into() };
+        for (wished, best, told) in [
+            (Auto, Full, detail("root emulation: full")),
+            (Auto, Fake, note("root emulation: fake (because)")),
+            (Ids, Full, detail("root emulation: ids")),
+            (None, Full, detail("root emulation: none")),
+        ] {
+            let (help, recorder) = (help(wished, best), Recorder::default());
+            for _ in 0..2 {
+                help.announce(&recorder).expect("it is possible");
+            }
+            assert_eq!(recorder.events(), [told], "{wished} {best}");
+        }
     }
 }

@@ -30,6 +30,8 @@ pub struct Injection {
     pub profile: Arc<Profile>,
     /// The word that asks for it.
     pub word: String,
+    /// Whether the profile's steps of preparation come first.
+    pub set_up: bool,
 }
 
 impl Command {
@@ -50,7 +52,8 @@ impl Command {
     /// With the profile's prefix.
     pub(super) fn inject(mut self, profile: &Arc<Profile>, word: &str) -> Prepared {
         self.argv.splice(0..0, profile.prefix.iter().cloned());
-        let injection = Injection { profile: Arc::clone(profile), word: word.to_owned() };
+        let (profile, word) = (Arc::clone(profile), word.to_owned());
+        let injection = Injection { profile, word, set_up: true };
         Prepared { mode: RootEmulation::Fakeroot, command: self, injection: Some(injection) }
     }
 

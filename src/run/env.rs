@@ -5,31 +5,40 @@ use std::ffi::OsString;
 use std::path::{Path, PathBuf};
 
 use super::{Error, Options};
+use crate::fakeroot::Profile;
 use crate::image::Runtime;
 
 /// `PATH` where the image sets none, as in Docker and BuildKit.
 const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
-/// ENTRYPOINT and CMD, either of which the options may replace; none if that is empty.
-pub(super) fn command(config: &Runtime, options: &Options) -> Option<Vec<String>> {
-    let (entrypoint, own) = match &options.entrypoint {
+/// ENTRYPOINT and CMD, either of which may be replaced; none if that is empty.
+pub(super) fn command(
+    config: &Runtime,
+    entrypoint: Option<&[String]>,
+    command: Option<&[String]>,
+) -> Option<Vec<String>> {
+    let (entrypoint, own) = match entrypoint {
         Some(entrypoint) => (Some(entrypoint), None),
-        None => (config.entrypoint.as_ref(), config.cmd.as_ref()),
+        None => (config.entrypoint.as_deref(), config.cmd.as_deref()),
     };
-    let words = entrypoint.into_iter().chain(options.command.as_ref().or(own));
+    let words = entrypoint.into_iter().chain(command.or(own));
     Some(words.flatten().cloned().collect::<Vec<_>>()).filter(|words| !words.is_empty())
 }
 
-/// The image's variables, over them the options', and `PATH` and `HOME` where these are missing.
-/// Nothing comes from the caller's environment.
+/// The image's variables, over them the options', and `PATH`, `HOME` and what a profile wants where
+/// these are missing. Nothing comes from the caller's environment.
 pub(super) fn environment(
     config: &Runtime,
     options: &Options,
+    profile: Option<&Profile>,
     home: Option<&Path>,
 ) -> Vec<OsString> {
     let mut runtime = Runtime::default();
     if config.env("PATH").is_none() {
         runtime.set_env("PATH", PATH);
+    }
+    for (name, value) in profile.iter().flat_map(|profile| &profile.environment) {
+        runtime.set_env(name, value);
     }
     for entry in config.env.iter().chain(&options.env) {
         let (name, value) = entry.split_once('=').unwrap_or((entry, ""));
@@ -86,12 +95,9 @@ mod tests {
                 cmd: cmd.map(words),
                 ..Runtime::default()
             };
-            let options = Options {
-                entrypoint: given_entrypoint.map(words),
-                command: given.map(words),
-                ..Options::default()
-            };
-            assert_eq!(command(&config, &options).unwrap_or_default(), words(argv), "{options:?}");
+            let (entrypoint, given) = (given_entrypoint.map(words), given.map(words));
+            let found = command(&config, entrypoint.as_deref(), given.as_deref());
+            assert_eq!(found.unwrap_or_default(), words(argv), "{entrypoint:?} {given:?}");
         }
     }
 
@@ -113,8 +119,24 @@ mod tests {
         ] {
             let config = Runtime { env: words(image), ..Runtime::default() };
             let options = Options { env: words(given), ..Options::default() };
-            assert_eq!(environment(&config, &options, home.map(Path::new)), env, "{image} {given}");
+            let found = environment(&config, &options, None, home.map(Path::new));
+            assert_eq!(found, env, "{image} {given}");
         }
+    }
+
+    #[test]
+    fn a_profile_adds_what_nobody_else_sets() {
+        let text = "name = \"toy\"\ndescription = \"Toy\"\nwords = [\"x\"]\nprefix = [\"y\"]\n\
+                    [[match]]\nfile = \"/x\"\npattern = 'x'\n\
+                    [environment]\nA = \"1\"\nB = \"2\"\nC = \"3\"\n";
+        let profile = Profile::parse(Path::new("toy"), text).expect("it is good");
+        let config = Runtime { env: words("PATH=/bin A=image"), ..Runtime::default() };
+        let options = Options { env: words("B=given HOME=/h"), ..Options::default() };
+        let found = environment(&config, &options, Some(&profile), None);
+        for entry in ["A=image", "B=given", "C=3"] {
+            assert!(found.contains(&entry.into()), "{entry}: {found:?}");
+        }
+        assert_eq!(found.len(), 5, "{found:?}");
     }
 
     #[test]

@@ -5,21 +5,30 @@ mod env;
 mod volumes;
 
 use std::ffi::OsString;
+use std::io;
 
+use crate::fakeroot::{self, Help, InitStep, Injection, Prepared};
 use crate::image::Runtime;
-use crate::report::Reporter;
+use crate::report::{Activity, Reporter, Silent};
 use crate::rootfs::{self, Accounts, Root};
-use crate::sandbox::{self, Ended, Identity, Mount, Output, Points, RootEmulation, Sandbox, What};
+use crate::sandbox::{
+    self, Ended, Exit, Identity, Mount, Output, Points, Refusal, RootEmulation, Sandbox, What,
+};
 
 pub use volumes::Volume;
+
+/// What a command finds.
+#[derive(Debug, Clone, Copy)]
+pub struct Image<'a> {
+    pub root: &'a Root,
+    /// The directory that takes the changes of `root`, or `root` itself if no layer lies beneath.
+    pub upper: &'a Root,
+    pub config: &'a Runtime,
+}
 
 /// What differs from the image's own configuration.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Options {
-    /// Replaces the image's CMD, as the words after the image of `docker run`.
-    pub command: Option<Vec<String>>,
-    /// Replaces the image's ENTRYPOINT, and drops its CMD. RUN has an empty one.
-    pub entrypoint: Option<Vec<String>>,
     /// `NAME=value`, over the image's.
     pub env: Vec<String>,
     /// Replaces the image's USER.
@@ -36,14 +45,20 @@ pub struct Options {
 pub enum Error {
     #[error("no command: none was given, and the image has neither ENTRYPOINT nor CMD")]
     NoCommand,
-    #[error("user {user:?} is {uid}:{gid}: commands run as root only, so far")]
-    NotRoot { user: String, uid: u32, gid: u32 },
+    #[error(
+        "user {user:?} is {uid}:{gid}, and with root emulation \"{mode}\" commands run as root only"
+    )]
+    NotRoot { user: String, uid: u32, gid: u32, mode: RootEmulation, advice: Option<String> },
+    #[error("fakeroot profile {profile}: {why}, and what should help exited with {code}: {deed}")]
+    SetUp { profile: String, why: String, deed: String, code: u8 },
     #[error("working directory {0:?} is not absolute")]
     Directory(String),
     #[error("volume {text:?}: {reason}")]
     Volume { text: String, reason: &'static str },
     #[error(transparent)]
     Image(#[from] rootfs::Error),
+    #[error(transparent)]
+    Fakeroot(#[from] fakeroot::Error),
     #[error(transparent)]
     Sandbox(#[from] sandbox::Error),
 }
@@ -53,6 +68,7 @@ impl Error {
     pub fn is_unsupported(&self) -> bool {
         match self {
             Self::NotRoot { .. } => true,
+            Self::Fakeroot(error) => error.is_unsupported(),
             Self::Sandbox(error) => error.is_unsupported(),
             _ => false,
         }
@@ -70,49 +86,92 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoCommand => Some("say what to run after the name of the image".to_owned()),
-            Self::NotRoot { .. } => Some(
-                "other users need root emulation, which is still to come; let commands run under \
-                 `USER root`, and set the image's USER after the last of them"
+            Self::NotRoot { advice, .. } => advice.clone(),
+            Self::SetUp { .. } => Some(
+                "--root-emulation full or fake needs nothing of the image; a profile of your own \
+                 may know better how to install fakeroot(1): bryo-profile(5)"
                     .to_owned(),
             ),
+            Self::Fakeroot(error) => error.hint(),
             Self::Sandbox(error) => error.hint(),
             _ => None,
         }
     }
 }
 
-/// Runs a command in an image until it ends.
+/// The words of a command: those of the image, where others do not replace them. `command` replaces
+/// its CMD, as the words after the image of `docker run`; `entrypoint` replaces its ENTRYPOINT, and
+/// drops its CMD.
 ///
-/// `upper` is the directory that takes the changes of `root`, or `root` itself if no layer lies
-/// beneath. Nothing is left in it but what the command did.
+/// # Errors
+///
+/// [`Error::NoCommand`] when nothing says what to run.
+pub fn words(
+    config: &Runtime,
+    entrypoint: Option<&[String]>,
+    command: Option<&[String]>,
+) -> Result<Vec<String>, Error> {
+    env::command(config, entrypoint, command).ok_or(Error::NoCommand)
+}
+
+/// Runs a command in an image until it ends; before it, what its fakeroot profile wants to be set
+/// up. Nothing is left in the image but what these did.
 ///
 /// # Errors
 ///
 /// When the command could not be run; one that fails is no error.
 pub fn run(
-    root: &Root,
-    upper: &Root,
-    config: &Runtime,
+    image: Image<'_>,
     options: &Options,
+    prepared: &Prepared,
+    help: &Help,
     output: Output,
     reporter: &dyn Reporter,
 ) -> Result<Ended, Error> {
-    let sandbox = prepare(root, config, options)?;
-    let points = Points::make(root, upper, &sandbox.mounts)?;
-    let ended = sandbox.spawn(output, reporter);
-    points.remove(upper)?;
-    Ok(ended?)
+    let sandbox = prepare(image, options, prepared, help)?;
+    if let Some(injection) = &prepared.injection {
+        let Injection { profile, word, set_up: needs_it } = injection;
+        if *needs_it {
+            set_up(image, options, injection, output, reporter)?;
+        }
+        let argv = &prepared.command.argv;
+        reporter.note(format!("fakeroot profile {}, for {word}: running {argv:?}", profile.name));
+    }
+    let ended = spawn(image, &sandbox, output, reporter)?;
+    if !ended.exit.success() {
+        tell(&ended.refusals, reporter);
+    }
+    Ok(ended)
 }
 
 /// The sandbox that a command runs in.
-pub fn prepare(root: &Root, config: &Runtime, options: &Options) -> Result<Sandbox, Error> {
-    let argv = env::command(config, options).ok_or(Error::NoCommand)?;
+fn prepare(
+    image: Image<'_>,
+    options: &Options,
+    prepared: &Prepared,
+    help: &Help,
+) -> Result<Sandbox, Error> {
+    let Image { root, config, .. } = image;
+    let mode = prepared.mode;
     let user = options.user.as_deref().unwrap_or(&config.user);
     let owner = Accounts::read(root)?.process_owner(user)?;
-    let mut sandbox = Sandbox::new(root.path(), argv.into_iter().map(OsString::from));
-    sandbox.emulation = RootEmulation::Full;
-    sandbox.user = Identity { uid: owner.uid, gid: owner.gid, groups: owner.groups };
-    sandbox.env = env::environment(config, options, owner.home.as_deref());
+    let user = match (mode, owner.uid, owner.gid) {
+        (RootEmulation::Full | RootEmulation::Ids, uid, gid) => {
+            Identity { uid, gid, groups: owner.groups }
+        }
+        // To be in other groups, too, makes no difference to root.
+        (_, 0, 0) => Identity::default(),
+        (mode, uid, gid) => {
+            let (user, advice) = (user.to_owned(), help.advice(mode));
+            return Err(Error::NotRoot { user, uid, gid, mode, advice });
+        }
+    };
+    let profile = prepared.injection.as_ref().map(|injection| &*injection.profile);
+    let argv = prepared.command.argv.iter().map(OsString::from);
+    let mut sandbox = Sandbox::new(root.path(), argv);
+    sandbox.emulation = mode;
+    sandbox.user = user;
+    sandbox.env = env::environment(config, options, profile, owner.home.as_deref());
     sandbox.directory = env::directory(config, options)?;
     sandbox.mounts.extend(options.volumes.iter().map(|volume| {
         let (source, read_only) = (volume.source.clone(), volume.read_only);
@@ -122,47 +181,66 @@ pub fn prepare(root: &Root, config: &Runtime, options: &Options) -> Result<Sandb
     Ok(sandbox)
 }
 
-#[cfg(test)]
-mod tests {
-    use super::*;
+fn spawn(
+    image: Image<'_>,
+    sandbox: &Sandbox,
+    output: Output,
+    reporter: &dyn Reporter,
+) -> Result<Ended, Error> {
+    let points = Points::make(image.root, image.upper, &sandbox.mounts)?;
+    let ended = sandbox.spawn(output, reporter);
+    points.remove(image.upper)?;
+    Ok(ended?)
+}
 
-    #[test]
-    fn only_root_runs_so_far() {
-        let image = tempfile::tempdir().expect("a directory");
-        let etc = image.path().join("etc");
-        std::fs::create_dir(&etc).expect("etc");
-        std::fs::write(
-            etc.join("passwd"),
-            "root:x:0:0::/root:/bin/sh\napp:x:1000:1000::/:/bin/sh\n",
-        )
-        .expect("passwd");
-        std::fs::write(etc.join("group"), "root:x:0:\nstaff:x:50:\n").expect("group");
-        let root = Root::open(image.path()).expect("a root");
-        for (user, text) in [
-            ("", None),
-            ("root", None),
-            ("0", None),
-            ("0:0", None),
-            ("root:root", None),
-            ("app", Some("user \"app\" is 1000:1000: commands run as root only, so far")),
-            ("12", Some("user \"12\" is 12:0: commands run as root only, so far")),
-            ("root:staff", Some("user \"root:staff\" is 0:50: commands run as root only, so far")),
-            ("nobody", Some("no user \"nobody\" in the image's /etc/passwd")),
-        ] {
-            let options = Options {
-                command: Some(vec!["true".into()]),
-                user: Some(user.into()),
-                ..Options::default()
-            };
-            let result = prepare(&root, &Runtime::default(), &options);
-            let error = result.as_ref().err();
-            assert_eq!(error.map(ToString::to_string).as_deref(), text, "{user}");
-            let emulation = text.is_some_and(|text| text.contains("as root only"));
-            assert_eq!(error.is_some_and(Error::is_unsupported), emulation, "{user}");
-            assert_eq!(error.and_then(Error::hint).is_some(), emulation, "{user}");
-            if let Ok(sandbox) = result {
-                assert!(sandbox.env.contains(&"HOME=/root".into()), "{user}");
-            }
+/// Does what a profile wants to be done before the first command that runs by it, as root.
+fn set_up(
+    image: Image<'_>,
+    options: &Options,
+    injection: &Injection,
+    output: Output,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    let profile = &*injection.profile;
+    let home = Accounts::read(image.root)?.process_owner("0")?.home;
+    let run = |script: &str, output, reporter: &dyn Reporter| -> Result<Exit, Error> {
+        let argv = ["/bin/sh", "-c", script].map(OsString::from);
+        let mut sandbox = Sandbox::new(image.root.path(), argv);
+        sandbox.env = env::environment(image.config, options, Some(profile), home.as_deref());
+        Ok(spawn(image, &sandbox, output, reporter)?.exit)
+    };
+    for InitStep { why, test, deed } in &profile.init {
+        let name = format!("fakeroot profile {}: {why}", profile.name);
+        if run(test, Output::Report(Activity::new()), &Silent)?.success() {
+            reporter.detail(format!("{name}: no, so nothing is to be done"));
+            continue;
+        }
+        let deed = deed.trim();
+        reporter.note(format!("{name}: running {deed}"));
+        let exit = run(deed, output, reporter)?;
+        if !exit.success() {
+            let (profile, why, deed) = (profile.name.clone(), why.clone(), deed.to_owned());
+            return Err(Error::SetUp { profile, why, deed, code: exit.code() });
         }
     }
+    Ok(())
 }
+
+/// So many refusals are told; a program that insists has the same reason each time.
+const TOLD: usize = 10;
+
+/// Tells what the emulation refused to a command that failed then.
+fn tell(refusals: &[Refusal], reporter: &dyn Reporter) {
+    for Refusal { call, errno, count } in refusals.iter().take(TOLD) {
+        let reason = io::Error::from_raw_os_error(*errno).to_string();
+        let reason = reason.split(" (os error").next().unwrap_or_default();
+        let often = if *count > 1 { format!(" ({count} times)") } else { String::new() };
+        reporter.warn(format!("emulation refused {call}: {reason}{often}"));
+    }
+    if let Some(more) = refusals.len().checked_sub(TOLD).filter(|more| *more > 0) {
+        reporter.warn(format!("emulation refused {more} other calls"));
+    }
+}
+
+#[cfg(test)]
+mod tests;

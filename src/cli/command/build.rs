@@ -7,6 +7,7 @@ use std::process::ExitCode;
 
 use crate::build::{self, NamedContext, Options, Services};
 use crate::cli::args::{self, Network};
+use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::{Form, Output};
@@ -80,6 +81,8 @@ pub(crate) struct Build {
     /// How layers are compressed: gzip[:1-9], zstd[:1-22] or none
     #[arg(long, value_name = "METHOD", default_value = "gzip")]
     compress: Compression,
+    #[command(flatten)]
+    emulation: Emulation,
     #[command(flatten)]
     network: Network,
     /// A directory, or `-` for a Dockerfile on stdin and no directory
@@ -187,6 +190,7 @@ impl Build {
             no_cache: self.no_cache,
             source_date_epoch: config.source_date_epoch()?,
             compression: self.compress,
+            emulation: self.emulation.wish(config)?,
             jobs: usize::from(self.network.jobs),
         })
     }

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use crate::cli::args::{self, Network};
+use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::image::{Content, Platform, Reference};
+use crate::fakeroot::{Command, Help};
+use crate::image::{Content, Platform, Reference, Runtime};
 use crate::run::{self, Options, Volume};
 use crate::sandbox::Output;
 use crate::store::{self, Store};
@@ -55,6 +57,8 @@ pub(crate) struct Run {
     #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
     platform: Option<Platform>,
     #[command(flatten)]
+    emulation: Emulation,
+    #[command(flatten)]
     network: Network,
     /// A name, or the beginning of an ID; fetched if it is not here
     image: String,
@@ -66,6 +70,7 @@ pub(crate) struct Run {
 impl Run {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
         let options = self.options(invocation)?;
+        let help = Help::new(self.emulation.wish(&invocation.config)?);
         let store = invocation.store()?;
         let content = self.content(invocation, &store)?;
         let Content::Image(manifest) = &content else {
@@ -77,7 +82,12 @@ impl Run {
         let trees = store.trees(&config).ok_or_else(|| Error::NotAnImage(self.image.clone()))?;
         let snapshot = store.snapshot(&trees)?;
         let (root, upper) = (snapshot.root(), snapshot.upper());
-        let ended = run::run(root, upper, &config.runtime, &options, Output::Inherit, reporter)?;
+        let image = run::Image { root, upper, config: &config.runtime };
+        let command = Command::new(self.words(&config.runtime)?);
+        help.announce(reporter)?;
+        let profile = if help.wants_profile()? { help.detect(root)? } else { None };
+        let prepared = help.prepare(command, profile.as_ref())?;
+        let ended = run::run(image, &options, &prepared, &help, Output::Inherit, reporter)?;
         Ok(ExitCode::from(ended.exit.code()))
     }
 
@@ -108,6 +118,23 @@ impl Run {
         }
     }
 
+    /// What is executed.
+    fn words(&self, config: &Runtime) -> Result<Vec<String>, Error> {
+        let text = |word: &OsString| {
+            word.to_str().map(str::to_owned).ok_or_else(|| Error::Usage {
+                text: format!("{} is not UTF-8", word.display()),
+                hint: None,
+            })
+        };
+        let command: Vec<String> = self.command.iter().map(text).collect::<Result<_, _>>()?;
+        let command = Some(&command[..]).filter(|words| !words.is_empty());
+        let entrypoint = self.entrypoint.as_ref().map(|program| match program.as_str() {
+            "" => Vec::new(),
+            program => vec![program.to_owned()],
+        });
+        Ok(run::words(config, entrypoint.as_deref(), command)?)
+    }
+
     fn options(&self, invocation: &Invocation) -> Result<Options, Error> {
         let mut env = Vec::new();
         for file in &self.env_file {
@@ -118,19 +145,7 @@ impl Run {
             let value = value.or_else(|| invocation.config.variable(&name))?;
             Some(format!("{name}={value}"))
         });
-        let text = |word: &OsString| {
-            word.to_str().map(str::to_owned).ok_or_else(|| Error::Usage {
-                text: format!("{} is not UTF-8", word.display()),
-                hint: None,
-            })
-        };
-        let command: Vec<String> = self.command.iter().map(text).collect::<Result<_, _>>()?;
         Ok(Options {
-            command: (!command.is_empty()).then_some(command),
-            entrypoint: self.entrypoint.as_ref().map(|program| match program.as_str() {
-                "" => Vec::new(),
-                program => vec![program.to_owned()],
-            }),
             env: env.collect(),
             user: self.user.clone(),
             directory: self.workdir.clone(),
