@@ -74,7 +74,7 @@ fn segments(filter: Filter, abi: Abi) -> Vec<Segment> {
     let mut decided: Vec<_> = tables::sorted_calls(abi)
         .into_iter()
         .filter_map(|(number, trapped)| Some((number, rules::action(filter, abi, trapped.call)?)))
-        .chain(tables::refused(abi).map(|number| (number, Action::always(refusal))))
+        .chain(tables::refused(abi).map(|(number, _)| (number, Action::always(refusal))))
         .collect();
     decided.sort_by_key(|(number, _)| *number);
 

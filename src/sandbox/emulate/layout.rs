@@ -1,7 +1,7 @@
 //! The forms of `struct stat`, as data, and how the kernel fills them.
 //!
 //! Taken from the kernel's `arch/*/include/uapi/asm/stat.h` and, for what does not fit, from
-//! `fs/stat.c`. `tests/system_calls.rs` compares the offsets with the headers.
+//! `fs/stat.c`. `tests/system_calls` compares the offsets with the headers.
 
 use super::tables::Abi;
 use crate::sys::errno::Errno;

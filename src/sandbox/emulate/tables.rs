@@ -2,9 +2,11 @@
 //! [`numbers`] knows what they are called and numbered, [`Call`] what they mean.
 //!
 //! Nothing here depends on the machine that compiles it, and all of it is compiled everywhere.
-//! `tests/system_calls.rs` compares it with the kernel's headers.
+//! `tests/system_calls` compares it with the kernel's headers.
 
 mod numbers;
+#[cfg(test)]
+mod tests;
 
 use std::sync::OnceLock;
 
@@ -153,6 +155,20 @@ const GENERIC: Constants = Constants {
     so_peergroups: 59,
 };
 
+/// The limit that nothing in Linux looks at any more, so that it can carry an identity.
+pub(crate) const RLIMIT_LOCKS: u32 = 10;
+pub(crate) const CLONE_NEWNS: u32 = 0x2_0000;
+pub(crate) const S_IFMT: u32 = 0o170_000;
+pub(crate) const S_IFCHR: u32 = 0o020_000;
+pub(crate) const S_IFBLK: u32 = 0o060_000;
+pub(crate) const PR_GET_KEEPCAPS: u32 = 7;
+pub(crate) const PR_SET_KEEPCAPS: u32 = 8;
+pub(crate) const PR_CAPBSET_READ: u32 = 23;
+pub(crate) const PR_CAPBSET_DROP: u32 = 24;
+pub(crate) const PR_GET_SECUREBITS: u32 = 27;
+pub(crate) const PR_SET_SECUREBITS: u32 = 28;
+pub(crate) const PR_CAP_AMBIENT: u32 = 47;
+
 /// What a system call means. Two calls that mean the same have the same arguments, save for the
 /// widths that [`Trapped`] tells: i386's `chown` and `chown32` are both [`Call::Chown`].
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -296,8 +312,8 @@ pub(crate) fn sorted_calls(abi: Abi) -> Vec<(u32, Trapped)> {
 
 /// The numbers of the calls that get `ENOSYS` in every mode: io_uring does what other calls do
 /// where no filter sees it. Programs have to live without it anyway, on older kernels.
-pub(crate) fn refused(abi: Abi) -> impl Iterator<Item = u32> {
-    numbers::REFUSED.iter().filter_map(move |row| row.number(abi))
+pub(crate) fn refused(abi: Abi) -> impl Iterator<Item = (u32, &'static str)> {
+    numbers::REFUSED.iter().filter_map(move |row| Some((row.number(abi)?, row.name)))
 }
 
 /// What a `socketcall` with that first argument means (`SYS_…` of linux/net.h).

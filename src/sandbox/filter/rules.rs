@@ -5,7 +5,9 @@
 //! used (`pivot_root`, `chroot`).
 
 use super::{Action, Filter};
-use crate::sandbox::emulate::tables::{Abi, Call, SOCKETCALLS};
+use crate::sandbox::emulate::tables::{
+    self, Abi, CLONE_NEWNS, Call, RLIMIT_LOCKS, S_IFBLK, S_IFCHR, S_IFMT, SOCKETCALLS,
+};
 
 /// A filter's answer.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -128,14 +130,13 @@ fn device(call: Call) -> Condition {
     Condition::masked(if call == Call::Mknodat { 2 } else { 1 }, S_IFMT, &[S_IFCHR, S_IFBLK])
 }
 
-/// What prctl(2) tells and changes of capabilities: `PR_GET_KEEPCAPS`, `PR_SET_KEEPCAPS`,
-/// `PR_CAPBSET_READ`, `PR_CAPBSET_DROP`, `PR_GET_SECUREBITS`, `PR_SET_SECUREBITS`,
-/// `PR_CAP_AMBIENT`.
-const PRCTL: &[u32] = &[7, 8, 23, 24, 27, 28, 47];
-
-/// The limit that carries the identity of a process.
-const RLIMIT_LOCKS: u32 = 10;
-const CLONE_NEWNS: u32 = 0x2_0000;
-const S_IFMT: u32 = 0o170_000;
-const S_IFCHR: u32 = 0o020_000;
-const S_IFBLK: u32 = 0o060_000;
+/// What prctl(2) tells and changes of capabilities.
+const PRCTL: &[u32] = &[
+    tables::PR_GET_KEEPCAPS,
+    tables::PR_SET_KEEPCAPS,
+    tables::PR_CAPBSET_READ,
+    tables::PR_CAPBSET_DROP,
+    tables::PR_GET_SECUREBITS,
+    tables::PR_SET_SECUREBITS,
+    tables::PR_CAP_AMBIENT,
+];

@@ -119,7 +119,7 @@ pub(crate) const CALLS: &[Row<Call>] = &[
     row("oldfstat",        Fstat,          [  NO,   28,   NO,   NO,   NO,   NO,   NO,   NO,   NO]),
     row("stat",            Stat,           [   4,  106,   NO,  106,   NO,  106,  106, 5004,   NO]),
     row("lstat",           Lstat,          [   6,  107,   NO,  107,   NO,  107,  107, 5006,   NO]),
-    row("fstat",           Fstat,          [   5,  108,   80,  108,   NO,  108,  108, 5005,   80]),
+    row("fstat",           Fstat,          [   5,  108,   80,  108,   80,  108,  108, 5005,   80]),
     row("stat64",          Stat,           [  NO,  195,   NO,  195,   NO,   NO,   NO,   NO,   NO]),
     row("lstat64",         Lstat,          [  NO,  196,   NO,  196,   NO,   NO,   NO,   NO,   NO]),
     row("fstat64",         Fstat,          [  NO,  197,   NO,  197,   NO,   NO,   NO,   NO,   NO]),
