@@ -325,3 +325,157 @@ pub(crate) mod statx {
     pub(crate) const DEV_MAJOR: usize = 136;
     pub(crate) const DEV_MINOR: usize = 140;
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: Attributes = Attributes {
+        dev: 0x8001,
+        ino: 0x1234,
+        mode: 0o104_755,
+        nlink: 3,
+        uid: 33,
+        gid: 70_000,
+        rdev: 0x0103,
+        size: 0x7fff_fff0,
+        blksize: 4096,
+        blocks: 0x1_0000,
+        atime: (1, 2),
+        mtime: (-3, 999_999_999),
+        ctime: (0x1_0000_0005, 6),
+    };
+
+    fn layout(abi: Abi, name: &str) -> &'static Layout {
+        Layout::of(abi, name).expect("a structure")
+    }
+
+    /// What a program would read, unsigned.
+    fn field(layout: &Layout, bytes: &[u8], wanted: Field) -> u64 {
+        let mut fields = layout.fields.iter();
+        let (_, offset, width) = fields.find(|(field, ..)| *field == wanted).expect("a field");
+        let bytes = &bytes[*offset..offset + width];
+        let add = |value, byte: &u8| value << 8 | u64::from(*byte);
+        if cfg!(target_endian = "big") {
+            bytes.iter().fold(0, add)
+        } else {
+            bytes.iter().rev().fold(0, add)
+        }
+    }
+
+    #[test]
+    fn fields_stand_where_programs_read_them() {
+        let (full, cut) = (-3_i64 as u64, u64::from(-3_i32 as u32));
+        // The group, the second time and the third one's seconds depend on the widths.
+        let cases = [
+            (Abi::X86_64, "stat", 70_000, full, 0x1_0000_0005),
+            (Abi::Aarch64, "newfstatat", 70_000, full, 0x1_0000_0005),
+            (Abi::Ppc64le, "fstat", 70_000, full, 0x1_0000_0005),
+            (Abi::S390x, "lstat", 70_000, full, 0x1_0000_0005),
+            (Abi::Mips64el, "stat", 70_000, cut, 5),
+            (Abi::I386, "stat64", 70_000, cut, 5),
+            (Abi::Arm, "fstatat64", 70_000, cut, 5),
+            (Abi::I386, "stat", 65_534, cut, 5),
+            (Abi::I386, "oldstat", 65_534, cut, 5),
+        ];
+        for (abi, name, gid, mtime, ctime) in cases {
+            let layout = layout(abi, name);
+            let file = Attributes { size: 0x1234, ..FILE };
+            let bytes = layout.encode(&file).expect("it fits");
+            assert_eq!(bytes.len(), layout.size);
+            for (wanted, right) in [
+                (Dev, 0x8001),
+                (Ino, 0x1234),
+                (Nlink, 3),
+                (Uid, 33),
+                (Gid, gid),
+                (Rdev, 0x0103),
+                (Size, 0x1234),
+                (Mtime, mtime),
+                (Ctime, ctime),
+            ] {
+                assert_eq!(field(layout, &bytes, wanted), right, "{abi:?} {name} {wanted:?}");
+            }
+            // 16 bits hold the whole mode.
+            assert_eq!(field(layout, &bytes, Mode), 0o104_755, "{abi:?} {name}");
+            if name != "oldstat" {
+                assert_eq!(field(layout, &bytes, MtimeNsec), 999_999_999, "{abi:?} {name}");
+                assert_eq!(field(layout, &bytes, Blksize), 4096, "{abi:?} {name}");
+                assert_eq!(field(layout, &bytes, Blocks), 0x1_0000, "{abi:?} {name}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_or_cut_as_in_the_kernel() {
+        let wide_device = 0x10_0000;
+        let cases: &[(&str, Attributes, &str)] = &[
+            // A file and what each form of i386 says: oldstat, stat, stat64.
+            ("all fits", FILE, "yyy"),
+            ("a large file", Attributes { size: 0x8000_0000, ..FILE }, "nny"),
+            ("an inode of 17 bits", Attributes { ino: 0x1_0000, ..FILE }, "nyy"),
+            ("an inode of 33 bits", Attributes { ino: 0x1_0000_0000, ..FILE }, "nny"),
+            ("many links", Attributes { nlink: 0x1_0000, ..FILE }, "nny"),
+            ("a device of 21 bits", Attributes { rdev: wide_device, ..FILE }, "yyy"),
+            ("on a device of 21 bits", Attributes { dev: wide_device, ..FILE }, "yyy"),
+            ("many blocks", Attributes { blocks: 0x1_0000_0001, ..FILE }, "yyy"),
+        ];
+        for (what, file, right) in cases {
+            let found: String = ["oldstat", "stat", "stat64"]
+                .iter()
+                .map(|name| match layout(Abi::I386, name).encode(file) {
+                    Ok(_) => 'y',
+                    Err(Errno::OVERFLOW) => 'n',
+                    Err(e) => panic!("{e}"),
+                })
+                .collect();
+            assert_eq!(&found, right, "{what}");
+        }
+        // In `struct stat64` the inode has a short place too, where it is cut.
+        let bytes = layout(Abi::I386, "stat64").encode(&Attributes { ino: 0x1_0000_0007, ..FILE });
+        let bytes = bytes.expect("it fits");
+        assert_eq!(field(&I386_64, &bytes, BrokenIno), 7);
+        assert_eq!(field(&I386_64, &bytes, Ino), 0x1_0000_0007);
+    }
+
+    #[test]
+    fn what_no_field_covers_is_zero() {
+        let ones = Attributes {
+            dev: 0xffff,
+            ino: 0xffff,
+            mode: 0xffff,
+            nlink: 0xffff,
+            uid: u32::MAX,
+            gid: u32::MAX,
+            rdev: 0xffff,
+            size: 0x7fff_ffff,
+            blksize: u64::MAX,
+            blocks: u64::MAX,
+            atime: (-1, u32::MAX),
+            mtime: (-1, u32::MAX),
+            ctime: (-1, u32::MAX),
+        };
+        for layout in all() {
+            let mut bytes = layout.encode(&ones).expect("it fits");
+            for (_, offset, width) in layout.fields {
+                bytes[*offset..offset + width].fill(0);
+            }
+            assert!(bytes.iter().all(|byte| *byte == 0), "{layout:?}");
+        }
+    }
+
+    #[test]
+    fn fields_do_not_overlap() {
+        for layout in all() {
+            let mut fields: Vec<_> = layout.fields.iter().map(|(_, at, n)| (*at, *n)).collect();
+            fields.sort_unstable();
+            fields.push((layout.size, 0));
+            assert!(fields.windows(2).all(|pair| pair[0].0 + pair[0].1 <= pair[1].0), "{layout:?}");
+        }
+    }
+
+    fn all() -> impl Iterator<Item = &'static Layout> {
+        let names = ["oldstat", "stat", "stat64"];
+        Abi::ALL.into_iter().flat_map(move |abi| names.map(|name| Layout::of(abi, name))).flatten()
+    }
+}
