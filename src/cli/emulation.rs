@@ -65,9 +65,12 @@ fn mode() -> impl TypedValueParser<Value = RootEmulation> {
         PossibleValue::new("auto")
             .help("The first of full, ids, fake and fakeroot that works here"),
         PossibleValue::new("full").help("Owners, identities and devices as root would see them"),
-        PossibleValue::new("ids").help("The same, except that files look like root's; a little faster"),
-        PossibleValue::new("fake").help("The kernel says \"done\" and does nothing; root is the only user"),
-        PossibleValue::new("fakeroot").help("Install fakeroot(1) where an image's profile says so; root is the only user"),
+        PossibleValue::new("ids")
+            .help("The same, except that files look like root's; a little faster"),
+        PossibleValue::new("fake")
+            .help("The kernel says \"done\" and does nothing; root is the only user"),
+        PossibleValue::new("fakeroot")
+            .help("Install fakeroot(1) where an image's profile says so; root is the only user"),
         PossibleValue::new("none").help("Nothing; root is the only user"),
     ])
     .map(|name| name.parse().expect("each value is a mode's name"))

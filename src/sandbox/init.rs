@@ -10,6 +10,8 @@ use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::os::unix::net::UnixStream;
 use std::path::{Path, PathBuf};
+use std::sync::mpsc;
+use std::thread;
 
 use serde::{Deserialize, Serialize};
 
@@ -18,7 +20,7 @@ use super::filter::{self, Filter};
 use super::{Identity, RootEmulation, Sandbox, mounts, probe};
 use crate::sys::errno::EBUSY;
 use crate::sys::ns::Namespace;
-use crate::sys::seccomp::Instruction;
+use crate::sys::seccomp::{Instruction, Listener};
 use crate::sys::{self, fd, mount, ns, process, seccomp, signal};
 
 /// What the second stage is asked to do. It comes over the socket that is its standard input, after
@@ -95,15 +97,26 @@ fn emulate(sandbox: &Sandbox, socket: &mut UnixStream) -> Result<(), Failure> {
     };
     let mounts = open("/proc/self/ns/mnt")?;
     process::begin_as_root().map_err(failed)?;
-    match seccomp::load_with_listener(&program(filter)?) {
-        // In the container of another bryo that one answers, for our processes too.
-        Err(e) if e.errno() == Some(EBUSY) && probe::is_emulated() => {}
-        listener => {
-            let listener = listener.map_err(failed)?;
+    let filter = program(filter)?;
+    let (loaded, hand_over) = mpsc::channel::<Listener>();
+    let came = thread::scope(|scope| {
+        // A thread without the filter, under which nobody could send a descriptor yet: that is one
+        // of the calls that wait for an answer.
+        let (mounts, sender) = (&mounts, &*socket);
+        let messenger = scope.spawn(move || {
+            let Ok(listener) = hand_over.recv() else { return Ok(false) };
             let line = line(&Reply::Listening { killable: listener.is_killable() });
-            fd::send(socket, &line, &[listener.as_fd(), mounts.as_fd()]).map_err(failed)?;
-            socket.read_exact(&mut [0]).map_err(|e| Failure::file(About::Emulation, &e))?;
+            fd::send(sender, &line, &[listener.as_fd(), mounts.as_fd()]).map(|()| true)
+        });
+        match seccomp::load_with_listener(&filter) {
+            // In the container of another bryo that one answers, for our processes too.
+            Err(e) if e.errno() == Some(EBUSY) && probe::is_emulated() => drop(loaded),
+            listener => loaded.send(listener?).expect("the messenger waits"),
         }
+        messenger.join().expect("the messenger does not panic")
+    });
+    if came.map_err(failed)? {
+        socket.read_exact(&mut [0]).map_err(|e| Failure::file(About::Emulation, &e))?;
     }
     if !sandbox.user.is_plain_root() {
         let Identity { uid, gid, groups } = &sandbox.user;
