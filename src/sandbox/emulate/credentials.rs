@@ -133,14 +133,23 @@ impl Credentials {
     ///
     /// `EPERM` without `CAP_SETGID`; `EINVAL` for more than [`GROUPS_MAX`] or for -1.
     pub(crate) fn setgroups(&self, mut groups: Vec<u32>) -> Result<Self> {
-        if !self.may(Capability::SetGid) {
-            return Err(Errno::PERM);
-        }
-        if groups.len() > GROUPS_MAX || groups.contains(&UNCHANGED) {
+        self.may_set_groups(groups.len())?;
+        if groups.contains(&UNCHANGED) {
             return Err(Errno::INVAL);
         }
         groups.sort_unstable();
         Ok(Self { groups, ..self.clone() })
+    }
+
+    /// What [`Self::setgroups`] asks before it looks at the groups themselves.
+    pub(crate) fn may_set_groups(&self, count: usize) -> Result<()> {
+        if !self.may(Capability::SetGid) {
+            Err(Errno::PERM)
+        } else if count > GROUPS_MAX {
+            Err(Errno::INVAL)
+        } else {
+            Ok(())
+        }
     }
 
     /// New user ids, and what they do to the capabilities.

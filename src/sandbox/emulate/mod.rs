@@ -22,7 +22,9 @@ mod attribute;
 mod control;
 #[allow(dead_code, unused_imports)] // Until all handlers are bound.
 mod credentials;
+mod identity;
 mod layout;
+mod limit;
 mod owner;
 mod process;
 mod replay;
@@ -79,6 +81,28 @@ fn answer(request: &Request<'_>) -> Reply {
         }
         Call::Listxattr | Call::Llistxattr | Call::Flistxattr | Call::Listxattrat => {
             attribute::list(request)
+        }
+        Call::Setuid
+        | Call::Setgid
+        | Call::Setreuid
+        | Call::Setregid
+        | Call::Setresuid
+        | Call::Setresgid
+        | Call::Setfsuid
+        | Call::Setfsgid
+        | Call::Setgroups => identity::change(request),
+        Call::Getuid
+        | Call::Geteuid
+        | Call::Getgid
+        | Call::Getegid
+        | Call::Getresuid
+        | Call::Getresgid
+        | Call::Getgroups => identity::tell(request),
+        Call::Capget => identity::capget(request),
+        Call::Capset => identity::capset(request),
+        Call::Prctl => identity::prctl(request),
+        Call::Prlimit64 | Call::Getrlimit | Call::OldGetrlimit | Call::Setrlimit => {
+            limit::locks(request)
         }
         _ => Ok(Answer::Continue),
     }

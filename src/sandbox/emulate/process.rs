@@ -1,8 +1,9 @@
 //! The files of `/proc/PID`: each belongs to whom its process believes to be.
 
 use std::os::fd::AsRawFd as _;
+use std::sync::Arc;
 
-use super::credentials::Table;
+use super::credentials::{Credentials, Table};
 use super::request::Request;
 use super::target::Target;
 use crate::sys::native::{self, Attributes};
@@ -31,6 +32,13 @@ pub(super) fn owner(
             return None;
         };
     Some((credentials.uid.effective, credentials.gid.effective))
+}
+
+/// Who another process believes to be, by its number in the sandbox's own `/proc`; `None` when there
+/// is none.
+pub(super) fn credentials(request: &Request<'_>, pid: i32) -> Option<Arc<Credentials>> {
+    let pid = u32::try_from(pid).ok()?;
+    Some(request.shared().credentials.get(carried_by(pid)?))
 }
 
 /// The credentials' number that a process carries, as its own `/proc` tells it: our pid namespace

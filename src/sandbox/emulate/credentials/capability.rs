@@ -136,6 +136,15 @@ impl Credentials {
         Ok(Self { capabilities, ..self.clone() })
     }
 
+    /// `PR_CAPBSET_READ`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown capability.
+    pub(crate) fn bounding_has(&self, number: u64) -> Result<bool> {
+        Ok(self.capabilities.bounding & known(number)? != 0)
+    }
+
     /// `PR_CAPBSET_DROP`, for a capability that the kernel knows.
     ///
     /// # Errors
@@ -194,6 +203,15 @@ impl Credentials {
         Ok(Self { securebits: bits, ..self.clone() })
     }
 
+    /// `PR_CAP_AMBIENT_IS_SET`.
+    ///
+    /// # Errors
+    ///
+    /// `EINVAL` for an unknown capability.
+    pub(crate) fn ambient_has(&self, number: u64) -> Result<bool> {
+        Ok(self.capabilities.ambient & known(number)? != 0)
+    }
+
     /// `PR_CAP_AMBIENT_RAISE` and `PR_CAP_AMBIENT_LOWER`.
     ///
     /// # Errors
@@ -229,7 +247,7 @@ impl Credentials {
 /// # Errors
 ///
 /// `EINVAL` when the kernel does not know it.
-pub(crate) fn known(number: u64) -> Result<u64> {
+fn known(number: u64) -> Result<u64> {
     let bit = u32::try_from(number).ok().and_then(|number| 1_u64.checked_shl(number));
     bit.filter(|bit| *ALL & bit != 0).ok_or(Errno::INVAL)
 }

@@ -108,43 +108,40 @@ fn step(model: &Credentials, words: &[&str]) -> Option<Result<(i64, Credentials)
     let long = |i: usize| words[i].parse::<u64>().expect("a number");
     let hex = |i: usize| u64::from_str_radix(words[i], 16).expect("a number");
     let answer: i64 = words.last().expect("an answer").parse().expect("a number");
-    let new =
-        match words[0] {
-            "setuid" => model.setuid(arg(1)),
-            "setgid" => model.setgid(arg(1)),
-            "setreuid" => model.setreuid(arg(1), arg(2)),
-            "setregid" => model.setregid(arg(1), arg(2)),
-            "setresuid" => model.setresuid(arg(1), arg(2), arg(3)),
-            "setresgid" => model.setresgid(arg(1), arg(2), arg(3)),
-            "setfsuid" => return Some(Ok((model.uid.fs.into(), model.setfsuid(arg(1))))),
-            "setfsgid" => return Some(Ok((model.gid.fs.into(), model.setfsgid(arg(1))))),
-            "setgroups" if answer == -14 => return None,
-            "setgroups" if long(1) > 4 => model.setgroups(vec![0; 65_537]),
-            "setgroups" => model.setgroups((2..words.len() - 2).map(arg).collect()),
-            "capset" if [-14, -22].contains(&answer) || !words[2].starts_with("m") => {
-                return None;
+    let new = match words[0] {
+        "setuid" => model.setuid(arg(1)),
+        "setgid" => model.setgid(arg(1)),
+        "setreuid" => model.setreuid(arg(1), arg(2)),
+        "setregid" => model.setregid(arg(1), arg(2)),
+        "setresuid" => model.setresuid(arg(1), arg(2), arg(3)),
+        "setresgid" => model.setresgid(arg(1), arg(2), arg(3)),
+        "setfsuid" => return Some(Ok((model.uid.fs.into(), model.setfsuid(arg(1))))),
+        "setfsgid" => return Some(Ok((model.gid.fs.into(), model.setfsgid(arg(1))))),
+        "setgroups" if answer == -14 => return None,
+        "setgroups" if long(1) > 4 => model.setgroups(vec![0; 65_537]),
+        "setgroups" => model.setgroups((2..words.len() - 2).map(arg).collect()),
+        "capset" if [-14, -22].contains(&answer) || !words[2].starts_with("m") => {
+            return None;
+        }
+        "capset" => {
+            let mask = if words[1] == "19980330" { u64::from(u32::MAX) } else { u64::MAX };
+            model.capset(hex(3) & mask, hex(4) & mask, hex(5) & mask)
+        }
+        "keepcaps" => model.set_keep_caps(long(1)),
+        "securebits" => model.set_securebits(hex(1)),
+        "drop-bounding" => model.drop_bounding(long(1)),
+        "ambient" if words[3] == "1" => Err(Errno::INVAL),
+        "ambient" => match (long(1), long(2)) {
+            (4, 0) => Ok(model.clear_ambient()),
+            (2, number) => model.set_ambient(Ambient::Raise, number),
+            (3, number) => model.set_ambient(Ambient::Lower, number),
+            (1, number) => {
+                return Some(model.ambient_has(number).map(|is| (is.into(), model.clone())));
             }
-            "capset" => {
-                let mask = if words[1] == "19980330" { u64::from(u32::MAX) } else { u64::MAX };
-                model.capset(hex(3) & mask, hex(4) & mask, hex(5) & mask)
-            }
-            "keepcaps" => model.set_keep_caps(long(1)),
-            "securebits" => model.set_securebits(hex(1)),
-            "drop-bounding" => model.drop_bounding(long(1)),
-            "ambient" if words[3] == "1" => Err(Errno::INVAL),
-            "ambient" => match (long(1), long(2)) {
-                (4, 0) => Ok(model.clear_ambient()),
-                (2, number) => model.set_ambient(Ambient::Raise, number),
-                (3, number) => model.set_ambient(Ambient::Lower, number),
-                (1, number) => {
-                    return Some(capability::known(number).map(|bit| {
-                        (i64::from(model.capabilities.ambient & bit != 0), model.clone())
-                    }));
-                }
-                _ => Err(Errno::INVAL),
-            },
-            word => panic!("unknown call {word}"),
-        };
+            _ => Err(Errno::INVAL),
+        },
+        word => panic!("unknown call {word}"),
+    };
     Some(new.map(|new| (0, new)))
 }
 
