@@ -96,9 +96,28 @@ impl Remote {
         if let Some(repository) = near(store, &source.root()?, destination)? {
             sink = sink.near(repository);
         }
-        // Whatever was named is sent whole.
-        let options = Options { platform: None, jobs: self.jobs, names: Vec::new() };
-        Ok(transfer(&source, &sink, &options, &*invocation.reporter)?)
+        Ok(transfer(&source, &sink, &self.whole(), &*invocation.reporter)?)
+    }
+
+    /// The same, with root as the owner of everything.
+    pub(crate) fn push_flattened(
+        &self,
+        invocation: &Invocation,
+        store: &Store,
+        text: &str,
+        destination: &Reference,
+    ) -> Result<Descriptor, Error> {
+        let reporter = &*invocation.reporter;
+        let source = source::Store::find(store, text)?;
+        let source = source::Flattened::new(&source, store, reporter)?;
+        let registry = self.registry(destination.registry());
+        let sink = sink::Registry::new(registry, destination.clone());
+        Ok(transfer(&source, &sink, &self.whole(), reporter)?)
+    }
+
+    /// Whatever was named is sent whole.
+    fn whole(&self) -> Options {
+        Options { platform: None, jobs: self.jobs, names: Vec::new() }
     }
 }
 

@@ -1,5 +1,6 @@
 //! Manifests and indexes that we make ourselves, out of `oci_spec`'s types.
 
+use std::collections::BTreeMap;
 use std::str::FromStr as _;
 
 use oci_spec::image as spec;
@@ -39,6 +40,53 @@ pub fn index(manifests: &[Descriptor]) -> Result<Content, Error> {
         .build()
         .map_err(|error| Error::Invalid(error.to_string()))?;
     Content::parse(to_bytes(&index)?, Some(media_type::OCI_INDEX))
+}
+
+/// Annotations of a layer that tell where in its bytes something is: estargz's and zstd:chunked's.
+const ABOUT_BYTES: [&str; 3] = [
+    "containerd.io/snapshot/stargz/",
+    "io.containers.estargz.",
+    "io.github.containers.zstd-chunked.",
+];
+
+/// The same manifest or index over other content: where it has one of the digests that `changes`
+/// has, the new one and its size stand instead, in annotations too; all else stays.
+///
+/// # Errors
+///
+/// What reading a manifest says.
+pub fn replace(
+    content: &Content,
+    changes: &BTreeMap<String, Descriptor>,
+) -> Result<Content, Error> {
+    let failed = |source| Error::Json { what: "the manifest", source };
+    let mut value: Value = serde_json::from_slice(content.bytes()).map_err(failed)?;
+    replace_in(&mut value, changes);
+    let bytes = serde_json::to_vec(&value).map_err(failed)?;
+    Content::parse(bytes, Some(&content.descriptor().media_type))
+}
+
+fn replace_in(value: &mut Value, changes: &BTreeMap<String, Descriptor>) {
+    match value {
+        Value::Array(items) => items.iter_mut().for_each(|item| replace_in(item, changes)),
+        Value::Object(fields) => {
+            let named = fields.get("digest").and_then(Value::as_str);
+            if let Some(change) = named.and_then(|digest| changes.get(digest)) {
+                fields.insert("size".into(), change.size.into());
+                fields.remove("data"); // the content itself
+                if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
+                    annotations.retain(|name, _| !ABOUT_BYTES.iter().any(|a| name.starts_with(a)));
+                }
+            }
+            fields.values_mut().for_each(|field| replace_in(field, changes));
+        }
+        Value::String(text) => {
+            if let Some(change) = changes.get(text) {
+                *text = change.digest.to_string();
+            }
+        }
+        _ => {}
+    }
 }
 
 /// The file `oci-layout` of an image layout (image-spec image-layout.md).
@@ -102,6 +150,7 @@ fn convert_platform(platform: &Platform) -> Result<spec::Platform, Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::image::Digest;
 
     #[test]
     fn what_is_made_reads_back() {
@@ -114,6 +163,42 @@ mod tests {
         entry.platform = Some(Platform::new("linux", "arm", Some("v7")));
         let Ok(Content::Index(index)) = index(&[entry.clone()]) else { panic!("not an index") };
         assert_eq!(index.manifests, [entry]);
+    }
+
+    #[test]
+    fn content_is_replaced_and_all_else_stays() {
+        let (old, new) = (Digest::of(b"old"), Digest::of(b"new"));
+        let other = Digest::of(b"other");
+        let json = |digest: &Digest, size: u32, data: &str| {
+            format!(
+                r#"{{"schemaVersion":2,"mediaType":"{}","manifests":[{{"size":{size},"digest":"{digest}","x":[1]{data}}},{{"size":9,"digest":"{other}","annotations":{{"of":"{digest}","text":"of {other}"}}}}],"odd":{{"z":1,"a":null}}}}"#,
+                media_type::DOCKER_INDEX
+            )
+        };
+        let before = json(&old, 3, r#","data":"b2xk""#).into_bytes();
+        let content = Content::parse(before, None).expect("an index");
+        let change = Descriptor::new("any", new.clone(), 4);
+        let changes = [(old.to_string(), change)].into();
+        let after = replace(&content, &changes).expect("an index");
+        assert_eq!(String::from_utf8_lossy(after.bytes()), json(&new, 4, ""));
+        assert_eq!(after.descriptor().media_type, media_type::DOCKER_INDEX);
+        assert_eq!(after.descriptor().digest, Digest::of(after.bytes()));
+        let layer = |annotations: &str| {
+            let text = format!(
+                r#"{{"schemaVersion":2,"config":{{"digest":"{other}","size":1}},"layers":[{{"digest":"{old}","size":1,"annotations":{{{annotations}}}}}]}}"#
+            );
+            Content::parse(text.into_bytes(), None).expect("a manifest")
+        };
+        let annotated = layer(
+            r#""a":"b","io.github.containers.zstd-chunked.manifest-position":"1","containerd.io/snapshot/stargz/toc.digest":"2""#,
+        );
+        let Content::Artifact(after) = replace(&annotated, &changes).expect("a manifest") else {
+            panic!("a manifest has become another thing")
+        };
+        let left = after.layers[0].annotations.as_ref().expect("one is left");
+        assert_eq!(left.keys().collect::<Vec<_>>(), ["a"]);
+        let same = replace(&content, &BTreeMap::new()).expect("an index");
+        assert_eq!(same.bytes(), content.bytes());
     }
 
     #[test]

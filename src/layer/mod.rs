@@ -6,18 +6,22 @@ mod by_path;
 mod complete;
 pub mod compress;
 mod diff;
+mod flatten;
 mod merge;
 mod pack;
 #[cfg(test)]
 mod text;
 mod unpack;
 mod whiteout;
+mod writer;
 
 pub use below::Below;
 pub use diff::changes_of_upper;
+pub use flatten::flatten;
 pub use merge::merge;
 pub use pack::{PackOptions, pack, pack_tree};
 pub use unpack::{Unpacked, extract, unpack};
+pub use writer::LayerWriter;
 
 use std::io;
 use std::path::PathBuf;

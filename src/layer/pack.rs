@@ -1,23 +1,15 @@
-//! Changes to a tar, reproducibly; both digests in one pass.
-//!
-//! ```text
-//! files ──> tar ──┬──> compression ──┬──> output
-//!                 └──> diff ID       └──> digest, size
-//! ```
-//!
-//! Files are read, hashed and written by the caller's thread, compressed by others; what is on its
-//! way between them is bounded ([`Compressor`]).
+//! Changes to a tar, reproducibly.
 
 use std::collections::HashMap;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 use std::thread;
 
-use super::archive::{Entry, EntryKind, Writer};
-use super::compress::{Compression, Compressor};
+use super::archive::{Entry, EntryKind};
+use super::compress::Compression;
 use super::whiteout::{self, Name};
+use super::writer::LayerWriter;
 use super::{Change, Error, Layer};
-use crate::image::{Descriptor, Digest, Hasher};
 use crate::rootfs::{self, Dirs, FileType, Meta, Place, Root, SideTable, Walk};
 
 /// How a layer is packed.
@@ -92,7 +84,7 @@ pub fn pack_tree(
 }
 
 struct Packer<'a, W: Write> {
-    writer: Writer<Hashing<Compressor<Hashing<W>>>>,
+    writer: LayerWriter<W>,
     dirs: Dirs,
     records: &'a SideTable,
     options: &'a PackOptions,
@@ -107,12 +99,7 @@ impl<'a, W: Write> Packer<'a, W> {
         options: &'a PackOptions,
         output: W,
     ) -> Result<Self, Error> {
-        let compression = options.compression;
-        // What is not compressed has one digest, and hashing is all that costs there.
-        let output = Hashing::new(output, compression != Compression::None);
-        let compressor =
-            Compressor::new(output, compression, options.threads).map_err(Error::Write)?;
-        let writer = Writer::new(Hashing::new(compressor, true));
+        let writer = LayerWriter::new(output, options.compression, options.threads)?;
         Ok(Self { writer, dirs: root.dirs()?, records, options, links: HashMap::new() })
     }
 
@@ -175,48 +162,8 @@ impl<'a, W: Write> Packer<'a, W> {
     }
 
     fn finish(self) -> Result<Layer, Error> {
-        let (compressor, diff_id, size) = self.writer.finish()?.finish();
-        let diff_id = diff_id.expect("the tar is hashed always");
-        let (mut output, digest, compressed) = compressor.finish().map_err(Error::Write)?.finish();
-        output.flush().map_err(Error::Write)?;
-        let media_type = self.options.compression.media_type();
-        let descriptor = match digest {
-            Some(digest) => Descriptor::new(media_type, digest, compressed),
-            None => Descriptor::new(media_type, diff_id.clone(), size),
-        };
-        Ok(Layer { descriptor, diff_id })
-    }
-}
-
-/// Hashes and counts what is written through it.
-struct Hashing<W> {
-    output: W,
-    hasher: Option<Hasher>,
-    size: u64,
-}
-
-impl<W: Write> Hashing<W> {
-    fn new(output: W, hashes: bool) -> Self {
-        Self { output, hasher: hashes.then(Hasher::sha256), size: 0 }
-    }
-
-    fn finish(self) -> (W, Option<Digest>, u64) {
-        (self.output, self.hasher.map(Hasher::finish), self.size)
-    }
-}
-
-impl<W: Write> Write for Hashing<W> {
-    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
-        let written = self.output.write(bytes)?;
-        if let Some(hasher) = &mut self.hasher {
-            hasher.update(&bytes[..written]);
-        }
-        self.size += written as u64;
-        Ok(written)
-    }
-
-    fn flush(&mut self) -> io::Result<()> {
-        self.output.flush()
+        let (_, layer) = self.writer.finish()?;
+        Ok(layer)
     }
 }
 
@@ -230,6 +177,7 @@ mod tests {
     use tempfile::TempDir;
 
     use super::*;
+    use crate::image::Digest;
     use crate::layer::archive::Reader;
     use crate::layer::compress::decompress;
     use crate::layer::unpack;

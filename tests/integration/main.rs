@@ -14,6 +14,7 @@ mod faults;
 mod identity;
 mod images;
 mod judges;
+mod owners;
 mod readme;
 mod registries;
 mod run;

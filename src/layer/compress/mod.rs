@@ -42,6 +42,15 @@ impl Compression {
     /// The same data: 1.8 s, 162.7 MB. Docker reads it since 20.10 (2020).
     pub const ZSTD: Self = Self::Zstd { level: 3 };
 
+    /// How a layer of this media type is compressed.
+    pub fn of_media_type(media_type: &str) -> Self {
+        match media_type {
+            gzip if gzip.ends_with("gzip") => Self::GZIP,
+            zstd if zstd.ends_with("zstd") => Self::ZSTD,
+            _ => Self::None,
+        }
+    }
+
     /// The media type of a layer so compressed.
     pub fn media_type(self) -> &'static str {
         match self {

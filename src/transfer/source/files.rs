@@ -101,7 +101,7 @@ impl Files {
             }
             Place::Archive { file, members } => {
                 let Some((offset, size)) = find(members, name) else { return Ok(None) };
-                let section = Section { file: Arc::clone(file), at: offset, end: offset + size };
+                let section = Section::new(Arc::clone(file), offset, size);
                 Ok(Some((Box::new(section), size)))
             }
         }
@@ -203,10 +203,16 @@ fn find(members: &HashMap<String, Member>, name: &str) -> Option<(u64, u64)> {
 }
 
 /// A part of a file, read without moving anybody else's position.
-struct Section {
+pub(super) struct Section {
     file: Arc<File>,
     at: u64,
     end: u64,
+}
+
+impl Section {
+    pub(super) fn new(file: Arc<File>, at: u64, size: u64) -> Self {
+        Self { file, at, end: at + size }
+    }
 }
 
 impl Read for Section {

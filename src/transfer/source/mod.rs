@@ -2,6 +2,7 @@
 
 mod docker;
 mod files;
+mod flattened;
 pub mod host;
 mod make;
 mod oci;
@@ -11,6 +12,7 @@ pub mod tree;
 
 pub use docker::Docker;
 pub use files::Files;
+pub use flattened::Flattened;
 pub use oci::Oci;
 pub use registry::Registry;
 pub use store::Store;

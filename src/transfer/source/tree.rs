@@ -9,7 +9,7 @@ use std::io::{Read, Seek as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 
 use super::files::spool;
-use super::make::{self, LayerWriter};
+use super::make::{self, StoredLayer};
 use crate::image::{Config, History, Manifest, Platform};
 use crate::layer::archive::{Entry, EntryKind, Reader};
 use crate::layer::{self, PackOptions};
@@ -56,7 +56,7 @@ pub fn from_stream(
     let mut file = spool(input, name, store)?;
     let top = one_top(&file)?;
     file.rewind().map_err(Error::opening(name))?;
-    let mut layer = LayerWriter::new(store)?;
+    let mut layer = StoredLayer::new(store)?;
     let mut reader = Reader::new(&file);
     while let Some(entry) = reader.next_entry()? {
         let Some(entry) = without_top(entry, top.as_deref()) else { continue };

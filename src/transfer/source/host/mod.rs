@@ -24,7 +24,7 @@ use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::make::{self, LayerWriter};
+use super::make::{self, StoredLayer};
 use crate::image::{Config, Content, Descriptor, Digest, History, Manifest, Platform, Timestamp};
 use crate::layer::archive::{Entry, EntryKind};
 use crate::report::{Outcome, Reporter, start};
@@ -70,7 +70,7 @@ pub fn image(
     let title = format!("host:{}", programs.join(","));
     let running = start(reporter, title.as_str(), None);
     let collection = collect(programs, path)?;
-    let mut layer = LayerWriter::new(store)?;
+    let mut layer = StoredLayer::new(store)?;
     for (path, item) in collection.items() {
         let count = append(&mut layer, path, item)?;
         running.advance(count);
@@ -152,7 +152,7 @@ fn file_name(program: &str) -> &str {
 }
 
 /// Writes one file; returns how many bytes its content has.
-fn append(layer: &mut LayerWriter<'_>, path: &Path, item: &Item) -> Result<u64, Error> {
+fn append(layer: &mut StoredLayer<'_>, path: &Path, item: &Item) -> Result<u64, Error> {
     let kind = match item {
         Item::Dir { .. } => EntryKind::Dir,
         Item::Link { .. } => EntryKind::Symlink,
