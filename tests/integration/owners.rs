@@ -45,8 +45,9 @@ const MOVED: [(&str, &str); 4] = [
 const LISTING: &str = r#"
     find . -mindepth 1 \( -type d -printf '%P\t%M %U:%G\n' \) -o -printf '%P\t%M %U:%G %n %l\n'
     find . \( -type c -o -type b \) -exec stat -c '%n=%t:%T' {} +
-    getcap -r . | sed 's/ .*\(cap_[^ ]*\)$/=\1/'
-    find . -type f -exec getfattr -h -d -m '^user\.' {} + | sed -n 's/^# file: /\.\//p; s/^user/.=user/p'
+    getcap -r . | sed 's/ \(cap_.*\)$/=\1/'
+    find . -type f -links 2 -exec getfattr --only-values -n user.note {} \; -printf '\t%p\n' \
+        | sed 's/\(.*\)\t\(.*\)/\2=note:\1/'
 "#;
 
 fn ready() -> bool {
@@ -185,7 +186,7 @@ fn a_flattened_copy_has_no_owners() {
         ("odd/both", "-rwxr-x--- 0:0 1 ;"),
         ("odd/shared", "drwxrwxr-x 0:0;"),
         ("odd/open", "drwxrwxrwt 0:0;"),
-        ("odd/plain", "-rw-r--r-- 0:0 2 ;user.note=\"kept\";"),
+        ("odd/plain", "-rw-r--r-- 0:0 2 ;note:kept;"),
         ("odd/ping", "-rwxr-xr-x 0:0 1 ;"),
     ] {
         assert_eq!(flat.get(path).map(String::as_str), Some(what), "the test itself: {path}");
