@@ -4,6 +4,12 @@
 //! They differ between callers in one thing alone: how wide a pointer and a `size_t` are, here the
 //! `word`. Byte order is the machine's.
 
+use super::request::Request;
+use crate::sys::errno::Errno;
+
+/// `UIO_MAXIOV`: the parts of a message, and the messages of a call.
+pub(super) const MOST_PARTS: u64 = 1024;
+
 /// Control messages of sockets themselves; the numbers are those of this machine.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Control<'a> {
@@ -27,6 +33,14 @@ pub(super) struct Header {
 }
 
 impl Header {
+    /// The header at an address of the caller's.
+    pub(super) fn of(request: &Request<'_>, address: u64) -> Result<Self, Errno> {
+        let word = request.abi().pointer_size();
+        let mut bytes = vec![0; Self::size(word)];
+        request.read(address, &mut bytes)?;
+        Ok(Self::read(&bytes, word))
+    }
+
     pub(super) fn size(word: usize) -> usize {
         (6 * word + 4).next_multiple_of(word)
     }
@@ -44,7 +58,7 @@ impl Header {
     }
 
     /// Reads a header of [`Self::size`] bytes.
-    pub(super) fn read(bytes: &[u8], word: usize) -> Self {
+    fn read(bytes: &[u8], word: usize) -> Self {
         let at = |index| number(bytes, index * word, word);
         Self {
             name: at(0),

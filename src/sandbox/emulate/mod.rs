@@ -18,17 +18,19 @@
 
 mod acl;
 mod attribute;
-#[cfg_attr(not(test), expect(dead_code))]
 mod control;
 #[allow(dead_code, unused_imports)] // Until all handlers are bound.
 mod credentials;
 mod identity;
 mod layout;
 mod limit;
+mod message;
 mod owner;
 mod process;
+mod receive;
 mod replay;
 mod request;
+mod socket;
 pub(super) mod tables;
 mod target;
 mod worker;
@@ -46,6 +48,7 @@ use serde::{Deserialize, Serialize};
 use credentials::{Credentials, Table};
 use replay::Lost;
 use request::{Reply, Request};
+use socket::Sockets;
 use tables::Call;
 
 use crate::rootfs::Record;
@@ -104,6 +107,16 @@ fn answer(request: &Request<'_>) -> Reply {
         Call::Prlimit64 | Call::Getrlimit | Call::OldGetrlimit | Call::Setrlimit => {
             limit::locks(request)
         }
+        Call::Connect => socket::connect(request),
+        Call::Listen => socket::listen(request),
+        Call::Getsockopt => socket::peer(request),
+        Call::Setsockopt => socket::pass_credentials(request),
+        Call::Sendmsg | Call::Sendmmsg => message::send(request),
+        Call::Recvmsg | Call::Recvmmsg | Call::RecvmmsgTime64 => receive::receive(request),
+        Call::Socketcall => match request.unfolded()? {
+            Some(request) => answer(&request),
+            None => Ok(Answer::Continue),
+        },
         _ => Ok(Answer::Continue),
     }
 }
@@ -139,6 +152,7 @@ struct Shared {
     credentials: Table,
     lost: Lost,
     unwritten: Unwritten,
+    sockets: Sockets,
     /// Whether a process may have another root than the first one.
     has_other_roots: AtomicBool,
     refusals: Mutex<BTreeMap<(String, i32), u32>>,
@@ -186,6 +200,7 @@ impl Supervisor {
                 credentials: Table::new(),
                 lost: Lost::default(),
                 unwritten: Unwritten::default(),
+                sockets: Sockets::default(),
                 has_other_roots: AtomicBool::new(false),
                 refusals: Mutex::default(),
                 workers: AtomicUsize::new(0),

@@ -7,10 +7,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
 use super::credentials::Credentials;
-use super::tables::{Abi, Call, Trapped};
+use super::tables::{self, Abi, Call, Trapped};
 use super::target::Target;
 use super::worker::Worker;
-use super::{Answer, Shared};
+use super::{Answer, Shared, control};
 use crate::sys::errno::Errno;
 use crate::sys::seccomp::Notification;
 use crate::sys::tracee;
@@ -46,6 +46,26 @@ impl<'w> Request<'w> {
         trapped: Trapped,
     ) -> Self {
         Self { worker, notification, abi, trapped, text: RefCell::new(None) }
+    }
+
+    /// The call that a `socketcall` is, with the arguments that it points to; `None` if that call is
+    /// none that emulation takes.
+    ///
+    /// # Errors
+    ///
+    /// `EFAULT` when they are not there.
+    pub(super) fn unfolded(&self) -> Result<Option<Self>, Errno> {
+        let Some(call) = tables::of_socketcall(self.word(0)) else { return Ok(None) };
+        let word = self.abi.pointer_size();
+        let mut bytes = vec![0; tables::socketcall_arguments(call) * word];
+        self.read(self.arg(1), &mut bytes)?;
+        let mut notification = self.notification;
+        notification.args = [0; 6];
+        for (place, bytes) in notification.args.iter_mut().zip(bytes.chunks_exact(word)) {
+            *place = control::number(bytes, 0, word);
+        }
+        let trapped = Trapped { call, ..self.trapped };
+        Ok(Some(Self::new(self.worker, notification, self.abi, trapped)))
     }
 
     /// What the call means.

@@ -237,6 +237,8 @@ pub(crate) enum Call {
     /// [`Call::Recvmmsg`] with a time of 64 bits in a program of 32 bits.
     RecvmmsgTime64,
     Bind,
+    Connect,
+    Listen,
     /// One of the others, see [`of_socketcall`]; its arguments are `unsigned long`s behind a
     /// pointer.
     Socketcall,
@@ -321,8 +323,20 @@ pub(crate) fn of_socketcall(code: u32) -> Option<Call> {
     SOCKETCALLS.iter().find(|(known, _)| *known == code).map(|(_, call)| *call)
 }
 
-pub(crate) const SOCKETCALLS: [(u32, Call); 7] = [
+/// How many arguments a `socketcall` points to.
+pub(crate) fn socketcall_arguments(call: Call) -> usize {
+    match call {
+        Call::Listen => 2,
+        Call::Bind | Call::Connect | Call::Sendmsg | Call::Recvmsg => 3,
+        Call::Sendmmsg => 4,
+        _ => 5,
+    }
+}
+
+pub(crate) const SOCKETCALLS: [(u32, Call); 9] = [
     (2, Call::Bind),
+    (3, Call::Connect),
+    (4, Call::Listen),
     (14, Call::Setsockopt),
     (15, Call::Getsockopt),
     (16, Call::Sendmsg),

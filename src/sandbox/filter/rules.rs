@@ -88,7 +88,7 @@ fn topic(call: Call) -> Topic {
         Removexattr | Lremovexattr | Fremovexattr | Removexattrat => Topic::Identity,
         Listxattr | Llistxattr | Flistxattr | Listxattrat => Topic::Identity,
         Getsockopt | Setsockopt | Sendmsg | Sendmmsg | Recvmsg => Topic::Identity,
-        Recvmmsg | RecvmmsgTime64 | Socketcall => Topic::Identity,
+        Recvmmsg | RecvmmsgTime64 | Connect | Listen | Socketcall => Topic::Identity,
         Unlink | Unlinkat | Rename | Renameat | Renameat2 => Topic::Device,
         Chmod | Fchmod | Fchmodat | Fchmodat2 => Topic::Device,
         Stat | Lstat | Fstat | Newfstatat | Statx => Topic::Stat,

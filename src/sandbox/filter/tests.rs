@@ -262,7 +262,8 @@ fn what_filters_decide() {
         (X86_64, "bind", &[], "n--"),
         (I386, "socketcall", &[2], "n--"),
         (I386, "socketcall", &[16], "nn-"),
-        (I386, "socketcall", &[3], "---"),
+        (I386, "socketcall", &[3], "nn-"),
+        (I386, "socketcall", &[1], "---"),
         (S390x, "socketcall", &[15], "nn-"),
     ];
     for (abi, name, args, right) in cases {

@@ -32,6 +32,11 @@ impl Table {
         Self { entries: RwLock::new(entries) }
     }
 
+    /// Whether no process has ever been anybody but root.
+    pub(crate) fn is_roots_alone(&self) -> bool {
+        self.entries.read().unwrap_or_else(PoisonError::into_inner).by_number.len() == 1
+    }
+
     /// The credentials of a number. One that was never given out is plain root's: some process has
     /// then set its limit in a way that the filter does not see.
     pub(crate) fn get(&self, number: u64) -> Arc<Credentials> {

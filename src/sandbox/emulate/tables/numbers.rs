@@ -112,6 +112,8 @@ pub(crate) const CALLS: &[Row<Call>] = &[
     row("recvmmsg",        Recvmmsg,       [ 299,  337,  243,  365,  243,  343,  357, 5294,  243]),
     row("recvmmsg_time64", RecvmmsgTime64, [  NO,  417,   NO,  417,   NO,   NO,   NO,   NO,   NO]),
     row("bind",            Bind,           [  49,  361,  200,  282,  200,  327,  361, 5048,  200]),
+    row("connect",         Connect,        [  42,  362,  203,  283,  203,  328,  362, 5041,  203]),
+    row("listen",          Listen,         [  50,  363,  201,  284,  201,  329,  363, 5049,  201]),
     row("socketcall",      Socketcall,     [  NO,  102,   NO,   NO,   NO,  102,  102,   NO,   NO]),
     // The state of files.
     row("oldstat",         Stat,           [  NO,   18,   NO,   NO,   NO,   NO,   NO,   NO,   NO]),
