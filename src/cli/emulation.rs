@@ -62,8 +62,7 @@ impl Emulation {
 /// Each mode, and what it means.
 fn mode() -> impl TypedValueParser<Value = RootEmulation> {
     PossibleValuesParser::new([
-        PossibleValue::new("auto")
-            .help("The first of full, ids, fake and fakeroot that works here"),
+        PossibleValue::new("auto").help("The first of full, fake and fakeroot that works here"),
         PossibleValue::new("full").help("Owners, identities and devices as root would see them"),
         PossibleValue::new("ids")
             .help("The same, except that files look like root's; a little faster"),

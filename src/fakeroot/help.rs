@@ -9,7 +9,7 @@ use super::inject::{Command, Prepared};
 use super::profile::{Insertion, Profile};
 use crate::report::Reporter;
 use crate::rootfs::Root;
-use crate::sandbox::RootEmulation;
+use crate::sandbox::{self, Chosen, RootEmulation};
 
 /// What the caller asks for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -29,23 +29,11 @@ impl Default for Wish {
     }
 }
 
-/// The best that works here.
-#[derive(Debug, Clone, PartialEq, Eq)]
-struct Chosen {
-    mode: RootEmulation,
-    why: String,
-}
-
-/// Tries what works here. To be replaced by the sandbox's own trial, when that is there.
-fn choose() -> Chosen {
-    Chosen { mode: RootEmulation::Full, why: String::new() }
-}
-
 /// A wish, and what this system makes of it.
 #[derive(Debug)]
 pub struct Help {
     wish: Wish,
-    /// Found out when it is asked for: it takes a process or two.
+    /// The best that works here; found out when it is asked for, by trying.
     chosen: OnceCell<Chosen>,
     announced: Cell<bool>,
 }
@@ -56,7 +44,12 @@ impl Help {
     }
 
     fn chosen(&self) -> &Chosen {
-        self.chosen.get_or_init(choose)
+        self.chosen.get_or_init(sandbox::choose)
+    }
+
+    /// Why full emulation does not work here.
+    fn obstacle(&self) -> String {
+        self.chosen().why.as_ref().map(ToString::to_string).unwrap_or_default()
     }
 
     /// The mode of commands that no profile is about.
@@ -69,13 +62,10 @@ impl Help {
         match self.wish.mode {
             Auto => Ok(self.chosen().mode),
             mode @ (Fakeroot | None) => Ok(mode),
-            wanted => {
-                let Chosen { mode, why } = self.chosen();
-                match rank(*mode) >= rank(wanted) {
-                    true => Ok(wanted),
-                    false => Err(Error::Impossible { wanted, why: why.clone() }),
-                }
-            }
+            wanted => match rank(self.chosen().mode) >= rank(wanted) {
+                true => Ok(wanted),
+                false => Err(Error::Impossible { wanted, why: self.obstacle() }),
+            },
         }
     }
 
@@ -88,7 +78,7 @@ impl Help {
         }
         match self.wish.mode {
             RootEmulation::Auto if mode != RootEmulation::Full => {
-                reporter.note(format!("root emulation: {mode} ({})", self.chosen().why));
+                reporter.note(format!("root emulation: {mode} ({})", self.obstacle()));
             }
             _ => reporter.detail(format!("root emulation: {mode}")),
         }
@@ -161,7 +151,7 @@ impl Help {
         if mode == RootEmulation::Full {
             return None;
         }
-        let Chosen { mode: best, why } = self.chosen();
+        let best = &self.chosen().mode;
         let option = |mode| format!("--root-emulation {mode}");
         if *best == RootEmulation::Full {
             return Some(format!(
@@ -176,7 +166,8 @@ impl Help {
         } else {
             "`bryo doctor` says what works".to_owned()
         };
-        Some(format!("{} does not work here ({why}); {rest}", option(RootEmulation::Full)))
+        let full = option(RootEmulation::Full);
+        Some(format!("{full} does not work here ({}); {rest}", self.obstacle()))
     }
 }
 
@@ -196,10 +187,12 @@ mod tests {
 
     use super::*;
     use crate::report::{Event, Recorder};
+    use crate::sandbox::Obstacle;
 
     fn help(mode: RootEmulation, best: RootEmulation) -> Help {
         let help = Help::new(Wish { mode, ..Wish::default() });
-        help.chosen.set(Chosen { mode: best, why: "because".into() }).expect("it is new");
+        let why = (best != RootEmulation::Full).then(|| Obstacle::Other("because".into()));
+        help.chosen.set(Chosen { mode: best, why }).expect("it is new");
         help
     }
 
