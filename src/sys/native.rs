@@ -4,10 +4,12 @@
 //! for their own ([`own_place`], [`change_directory`], [`change_root`]). Everyone else names files
 //! from an open directory ([`super::path`]).
 
-use std::ffi::CStr;
-use std::os::fd::{AsFd, OwnedFd};
+use std::ffi::{CStr, CString};
+use std::os::fd::{AsFd, AsRawFd as _, OwnedFd};
 
-use rustix::fs::{AtFlags, CWD, Mode, OFlags, XattrFlags};
+use rustix::fs::{
+    AtFlags, CWD, Mode, OFlags, RenameFlags, ResolveFlags, Timespec, Timestamps, XattrFlags,
+};
 use rustix::thread::UnshareFlags;
 
 use super::errno::Errno;
@@ -63,6 +65,10 @@ impl From<rustix::fs::Stat> for Attributes {
 impl Attributes {
     pub fn is_file(&self) -> bool {
         self.mode & 0o170_000 == 0o100_000
+    }
+
+    pub fn is_char_device(&self) -> bool {
+        self.mode & 0o170_000 == 0o020_000
     }
 
     pub fn is_dir(&self) -> bool {
@@ -188,6 +194,135 @@ pub fn list_attributes(path: &CStr, follow: bool) -> Result<Vec<u8>> {
     let length = list(&mut long)?;
     long.truncate(length);
     Ok(long)
+}
+
+/// Flags of open(2), in the values of this machine: they differ between architectures, but not
+/// between two that one kernel serves.
+pub mod open_flags {
+    pub const CREAT: u32 = libc::O_CREAT.cast_unsigned();
+    pub const EXCL: u32 = libc::O_EXCL.cast_unsigned();
+    pub const TRUNC: u32 = libc::O_TRUNC.cast_unsigned();
+    pub const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
+    pub const DIRECTORY: u32 = libc::O_DIRECTORY.cast_unsigned();
+    pub const PATH: u32 = libc::O_PATH.cast_unsigned();
+    pub const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
+    /// Without the `O_DIRECTORY` that goes with it.
+    pub const TMPFILE: u32 = (libc::O_TMPFILE & !libc::O_DIRECTORY).cast_unsigned();
+    /// What creat(2) means.
+    pub const OF_CREAT: u32 = (libc::O_CREAT | libc::O_WRONLY | libc::O_TRUNC).cast_unsigned();
+}
+
+/// Opens a file with flags as a program gave them, closed on `exec`.
+pub fn open(path: &CStr, flags: u32, mode: u32) -> Result<OwnedFd> {
+    let flags = OFlags::from_bits_retain(flags) | OFlags::CLOEXEC;
+    rustix::fs::openat(CWD, path, flags, Mode::from_bits_retain(mode))
+}
+
+/// As [`open`], by openat2(2), which refuses what that one ignores.
+pub fn open_strictly(path: &CStr, flags: u32, mode: u32) -> Result<OwnedFd> {
+    let flags = OFlags::from_bits_retain(flags) | OFlags::CLOEXEC;
+    rustix::fs::openat2(CWD, path, flags, Mode::from_bits_retain(mode), ResolveFlags::empty())
+}
+
+/// A handle (`O_PATH`) on a directory, found with `RESOLVE_…` flags of openat2(2).
+pub fn directory_within(path: &CStr, resolve: u64) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    rustix::fs::openat2(CWD, path, flags, Mode::empty(), ResolveFlags::from_bits_retain(resolve))
+}
+
+/// Opens a file below an open directory for reading.
+pub fn open_at(directory: impl AsFd, path: &str) -> Result<OwnedFd> {
+    rustix::fs::openat(directory, path, OFlags::RDONLY | OFlags::CLOEXEC, Mode::empty())
+}
+
+pub fn make_directory(path: &CStr, mode: u32) -> Result<()> {
+    rustix::fs::mkdirat(CWD, path, Mode::from_bits_retain(mode))
+}
+
+/// Makes a symbolic link.
+pub fn make_link(leads_to: &CStr, path: &CStr) -> Result<()> {
+    rustix::fs::symlinkat(leads_to, CWD, path)
+}
+
+/// Makes a file of the kind that `mode` says, which is no device.
+pub fn make_node(path: &CStr, mode: u32) -> Result<()> {
+    let kind = rustix::fs::FileType::from_raw_mode(mode);
+    rustix::fs::mknodat(CWD, path, kind, Mode::from_bits_retain(mode & 0o7777), 0)
+}
+
+pub fn unlink(path: &CStr) -> Result<()> {
+    rustix::fs::unlinkat(CWD, path, AtFlags::empty())
+}
+
+/// Renames from a name in a directory to another, with flags of renameat2(2).
+pub fn rename(
+    (from, old): (&OwnedFd, &CStr),
+    (to, new): (&OwnedFd, &CStr),
+    flags: u32,
+) -> Result<()> {
+    if flags == 0 {
+        return rustix::fs::renameat(from, old, to, new);
+    }
+    rustix::fs::renameat_with(from, old, to, new, RenameFlags::from_bits_retain(flags))
+}
+
+/// Gives a file, found through a link below an open directory, one more name.
+pub fn link((from, old): (&OwnedFd, &CStr), (to, new): (&OwnedFd, &CStr)) -> Result<()> {
+    rustix::fs::linkat(from, old, to, new, AtFlags::SYMLINK_FOLLOW)
+}
+
+/// Follows a link at the end.
+pub fn change_mode(path: &CStr, mode: u32) -> Result<()> {
+    rustix::fs::chmodat(CWD, path, Mode::from_bits_retain(mode), AtFlags::empty())
+}
+
+/// Changes the times of access and of modification, each in seconds and nanoseconds; the latter may
+/// be `UTIME_NOW` or `UTIME_OMIT`. `None` is now. Follows a link at the end.
+pub fn change_times(path: &CStr, times: Option<[(i64, i64); 2]>) -> Result<()> {
+    let time = |(seconds, nanoseconds): (i64, i64)| {
+        // What is no number of them stays none.
+        let tv_nsec = nanoseconds.try_into().unwrap_or(-1);
+        Timespec { tv_sec: seconds, tv_nsec }
+    };
+    let [access, modification] = times.unwrap_or([(0, libc::UTIME_NOW.into()); 2]);
+    let times = Timestamps { last_access: time(access), last_modification: time(modification) };
+    rustix::fs::utimensat(CWD, path, &times, AtFlags::empty())
+}
+
+/// The path of a descriptor of this process, from `/proc`.
+pub fn own_descriptor(descriptor: impl AsFd) -> CString {
+    let path = format!("self/fd/{}", descriptor.as_fd().as_raw_fd());
+    CString::new(path).expect("words and a number")
+}
+
+/// The number of the mount on which a file is seen.
+pub fn mount_of(path: &CStr, follow: bool) -> Result<u64> {
+    // Linux 5.8.
+    const MOUNT_ID: u32 = 0x1000;
+    let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() };
+    match statx(path, flags, MOUNT_ID) {
+        Ok(told) if word_at(&told, 0) & MOUNT_ID != 0 => {
+            Ok(u64::from(word_at(&told, 0x90)) | u64::from(word_at(&told, 0x94)) << 32)
+        }
+        Ok(_) | Err(Errno::NOSYS) => mount_of_handle(&handle(path, follow)?),
+        Err(errno) => Err(errno),
+    }
+}
+
+fn word_at(bytes: &[u8], at: usize) -> u32 {
+    u32::from_ne_bytes(bytes[at..at + 4].try_into().expect("four bytes"))
+}
+
+/// As older kernels tell it (Linux 3.15).
+fn mount_of_handle(handle: &OwnedFd) -> Result<u64> {
+    let text = read_text(&format!("/proc/self/fdinfo/{}", handle.as_raw_fd()))?;
+    let number = text.lines().find_map(|line| line.strip_prefix("mnt_id:"));
+    number.and_then(|number| number.trim().parse().ok()).ok_or(Errno::NODATA)
+}
+
+/// Lets a file be seen in place of another one.
+pub fn bind(file: &CStr, over: &CStr) -> Result<()> {
+    rustix::mount::mount_bind(file, over)
 }
 
 fn at(follow: bool) -> AtFlags {

@@ -266,6 +266,12 @@ impl Listener {
         self.add(id, descriptor, close_on_exec, 0)
     }
 
+    /// Whether the kernel can do that at all (Linux 5.9).
+    pub fn can_give(&self) -> bool {
+        // No call has this number: who knows the request, says that.
+        self.add(u64::MAX, self.as_fd(), true, 0) == Err(Errno::NOENT)
+    }
+
     fn add(
         &self,
         id: u64,

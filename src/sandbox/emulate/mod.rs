@@ -19,17 +19,22 @@
 mod acl;
 mod attribute;
 mod control;
+mod create;
 #[allow(dead_code, unused_imports)] // Until all handlers are bound.
 mod credentials;
+mod device;
 mod identity;
 mod layout;
 mod limit;
 mod message;
+mod node;
 mod owner;
+mod place;
 mod process;
 mod receive;
 mod replay;
 mod request;
+mod root;
 mod socket;
 pub(super) mod tables;
 mod target;
@@ -46,6 +51,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use credentials::{Credentials, Table};
+use device::Devices;
 use replay::Lost;
 use request::{Reply, Request};
 use socket::Sockets;
@@ -117,6 +123,20 @@ fn answer(request: &Request<'_>) -> Reply {
             Some(request) => answer(&request),
             None => Ok(Answer::Continue),
         },
+        Call::Open | Call::Openat | Call::Openat2 | Call::Creat => create::open(request),
+        Call::Mkdir | Call::Mkdirat => create::mkdir(request),
+        Call::Symlink | Call::Symlinkat => create::symlink(request),
+        Call::Mknod | Call::Mknodat => node::mknod(request),
+        Call::Chroot => root::chroot(request),
+        Call::PivotRoot => root::pivot_root(request),
+        Call::Setns | Call::Unshare => root::leave_namespace(request),
+        Call::Unlink | Call::Unlinkat => device::unlink(request),
+        Call::Rename | Call::Renameat | Call::Renameat2 => device::rename(request),
+        Call::Link | Call::Linkat => device::link(request),
+        Call::Chmod | Call::Fchmodat | Call::Fchmodat2 => device::chmod(request),
+        Call::Utime | Call::Utimes | Call::Futimesat | Call::Utimensat | Call::UtimensatTime64 => {
+            device::set_times(request)
+        }
         _ => Ok(Answer::Continue),
     }
 }
@@ -143,13 +163,14 @@ struct Shared {
     listener: Listener,
     /// Our own `/proc`, which shows the threads by the numbers that the listener gives.
     proc: OwnedFd,
-    /// The sandbox's mount namespace.
-    mounts: OwnedFd,
+    /// The sandbox's root.
+    root: OwnedFd,
     /// The device number of our own `/proc`, and of the sandbox's: there each process's files are
     /// its own.
     our_proc: u64,
     their_proc: OnceLock<u64>,
     credentials: Table,
+    devices: Devices,
     lost: Lost,
     unwritten: Unwritten,
     sockets: Sockets,
@@ -190,14 +211,19 @@ impl Supervisor {
             |source: Errno| sys::Error { call: "open(\"/proc\")".into(), source: source.into() };
         let proc = native::handle(c"/proc", true).map_err(failed)?;
         let our_proc = native::stat(c"/proc", true).map_err(failed)?.dev;
+        let root = root_of(mounts).map_err(|source| sys::Error {
+            call: "setns(CLONE_NEWNS)".into(),
+            source: source.into(),
+        })?;
         Ok(Self {
             shared: Shared {
                 listener,
                 proc,
-                mounts,
+                root,
                 our_proc,
                 their_proc: OnceLock::new(),
                 credentials: Table::new(),
+                devices: Devices::default(),
                 lost: Lost::default(),
                 unwritten: Unwritten::default(),
                 sockets: Sockets::default(),
@@ -251,6 +277,17 @@ impl Supervisor {
         };
         refusals.iter().map(refusal).collect()
     }
+}
+
+/// The root of a mount namespace, seen from outside.
+fn root_of(mounts: OwnedFd) -> Result<OwnedFd, Errno> {
+    // A thread that moves to a mount namespace does so for good.
+    let looking = thread::spawn(move || {
+        native::own_place()?;
+        native::enter_mount_namespace(mounts)?;
+        native::handle(c"/", true)
+    });
+    looking.join().unwrap_or(Err(Errno::IO))
 }
 
 impl Shared {

@@ -7,6 +7,7 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::sync::Arc;
 
 use super::credentials::Credentials;
+use super::device;
 use super::tables::{self, Abi, Call, Trapped};
 use super::target::Target;
 use super::worker::Worker;
@@ -226,16 +227,41 @@ impl<'w> Request<'w> {
         path: &CStr,
         follow: bool,
     ) -> Result<Target, Errno> {
+        device::beneath(self, self.topmost_of(directory, path, follow)?)
+    }
+
+    /// As [`Self::target_of`]; of a device's node, what is mounted over it.
+    pub(super) fn topmost_of(
+        &self,
+        directory: i32,
+        path: &CStr,
+        follow: bool,
+    ) -> Result<Target, Errno> {
         if path.is_empty() {
             return Err(Errno::NOENT);
         }
         self.worker.locate(self.thread(), directory, path, follow)
     }
 
+    /// Lets the next relative paths lead from a directory of ours.
+    pub(super) fn stand_in(&self, directory: &OwnedFd) -> Result<(), Errno> {
+        self.worker.stand_in(directory)
+    }
+
+    /// The file behind a descriptor of ours, which must stay open as long as it is used.
+    pub(super) fn own_descriptor(&self, descriptor: &OwnedFd) -> Result<Target, Errno> {
+        self.worker.own_descriptor(descriptor)
+    }
+
+    /// As [`Self::own_descriptor`], and the target keeps it open.
+    pub(super) fn held(&self, descriptor: Arc<OwnedFd>) -> Result<Target, Errno> {
+        Ok(self.own_descriptor(&descriptor)?.holding(descriptor))
+    }
+
     /// The file that a descriptor of the thread stands for; the working directory for
     /// [`CURRENT_DIRECTORY`].
     pub(super) fn target_descriptor(&self, descriptor: i32) -> Result<Target, Errno> {
-        self.worker.descriptor(self.thread(), descriptor)
+        device::beneath(self, self.worker.descriptor(self.thread(), descriptor)?)
     }
 
     /// A copy of one of the thread's descriptors.
@@ -247,6 +273,11 @@ impl<'w> Request<'w> {
     pub(super) fn give(&self, descriptor: &OwnedFd, close_on_exec: bool) -> Result<i32, Errno> {
         let listener = &self.shared().listener;
         listener.give(self.notification.id, descriptor.as_fd(), close_on_exec)
+    }
+
+    /// Whether the kernel can give it a descriptor at all (Linux 5.9).
+    pub(super) fn can_give(&self) -> bool {
+        self.shared().listener.can_give()
     }
 
     /// The mode bits that the thread's new files do not get.

@@ -263,8 +263,18 @@ pub(crate) enum Call {
     Rename,
     Renameat,
     Renameat2,
+    Link,
+    Linkat,
+    /// Seconds alone.
+    Utime,
+    /// Seconds and microseconds.
+    Utimes,
+    Futimesat,
+    /// Seconds and nanoseconds.
+    Utimensat,
+    /// The same with a time of 64 bits in a program of 32 bits.
+    UtimensatTime64,
     Chmod,
-    Fchmod,
     Fchmodat,
     Fchmodat2,
 }

@@ -2,6 +2,7 @@
 
 use std::ffi::{CStr, CString};
 use std::os::fd::OwnedFd;
+use std::sync::Arc;
 
 use super::Shared;
 use crate::rootfs::{DeviceKind, FileType, Record, live};
@@ -21,11 +22,17 @@ const UNMAPPED: u32 = 65534;
 pub(super) struct Target {
     path: CString,
     follow: bool,
+    /// What the path speaks of.
+    _held: Option<Arc<OwnedFd>>,
 }
 
 impl Target {
     pub(super) fn new(path: CString, follow: bool) -> Self {
-        Self { path, follow }
+        Self { path, follow, _held: None }
+    }
+
+    pub(super) fn holding(self, descriptor: Arc<OwnedFd>) -> Self {
+        Self { _held: Some(descriptor), ..self }
     }
 
     pub(super) fn path(&self) -> &CStr {

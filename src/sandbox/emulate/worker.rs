@@ -1,11 +1,13 @@
 //! [`Worker`]: a thread of bryo that answers calls, in the place of whoever made them.
 //!
-//! Each has a working directory, a root and a umask of its own, and lives in the sandbox's mount
-//! namespace. So paths are resolved by the kernel itself, as the traced thread would see them:
-//! absolute ones as they stand, others after changing to `/proc/PID/cwd` or `/proc/PID/fd/N`.
+//! Each has a working directory, a root and a umask of its own. So paths are resolved by the kernel
+//! itself, as the traced thread would see them: absolute ones as they stand, others after changing
+//! to `/proc/PID/cwd` or `/proc/PID/fd/N`. It stays outside of the sandbox's mount namespace: see
+//! [`super::device`].
 
 use std::cell::Cell;
 use std::ffi::{CStr, CString};
+use std::os::fd::OwnedFd;
 use std::os::unix::ffi::OsStrExt as _;
 use std::panic::{self, AssertUnwindSafe};
 use std::sync::atomic::Ordering;
@@ -60,8 +62,9 @@ fn live<'scope, 'env: 'scope>(
     scope: &'scope Scope<'scope, 'env>,
 ) -> Result<(), String> {
     let place = native::own_place()
-        .and_then(|()| native::enter_mount_namespace(&shared.mounts))
-        .map_err(|e| format!("entering the sandbox's mount namespace: {e}"));
+        .and_then(|()| native::change_directory_to(&shared.root))
+        .and_then(|()| native::change_root(c"."))
+        .map_err(|e| format!("entering the sandbox's root: {e}"));
     place?;
     // A sandbox without /proc has no such files.
     let proc = native::stat(c"/proc", true).map_or(shared.our_proc, |proc| proc.dev);
@@ -154,6 +157,18 @@ impl<'w> Worker<'w> {
             return self.through_links(thread, path);
         }
         Ok(Target::new(path.to_owned(), follow))
+    }
+
+    /// Makes a directory the working directory, from which the next paths lead.
+    pub(super) fn stand_in(&self, directory: &OwnedFd) -> Result<(), Errno> {
+        self.in_proc.set(false);
+        native::change_directory_to(directory)
+    }
+
+    /// The file behind a descriptor of our own.
+    pub(super) fn own_descriptor(&self, descriptor: &OwnedFd) -> Result<Target, Errno> {
+        self.enter_proc()?;
+        Ok(Target::new(native::own_descriptor(descriptor), true))
     }
 
     /// The file behind a descriptor of a thread.

@@ -1,8 +1,8 @@
 //! What each filter does with each call: the policy, apart from BPF and from numbers.
 //!
-//! Not taken, on purpose: access checks, `link`, time stamps and `getxattr`, which the root of a
-//! user namespace does well natively; and `clone`, whose new mount namespace is seen when it is
-//! used (`pivot_root`, `chroot`).
+//! Not taken, on purpose: access checks, `getxattr`, and what changes the mode or the times of an
+//! open file, which the root of a user namespace does well natively; and `clone`, whose new mount
+//! namespace is seen when it is used (`pivot_root`, `chroot`).
 
 use super::{Action, Filter};
 use crate::sandbox::emulate::tables::{
@@ -90,7 +90,8 @@ fn topic(call: Call) -> Topic {
         Getsockopt | Setsockopt | Sendmsg | Sendmmsg | Recvmsg => Topic::Identity,
         Recvmmsg | RecvmmsgTime64 | Connect | Listen | Socketcall => Topic::Identity,
         Unlink | Unlinkat | Rename | Renameat | Renameat2 => Topic::Device,
-        Chmod | Fchmod | Fchmodat | Fchmodat2 => Topic::Device,
+        Link | Linkat | Chmod | Fchmodat | Fchmodat2 => Topic::Device,
+        Utime | Utimes | Futimesat | Utimensat | UtimensatTime64 => Topic::Device,
         Stat | Lstat | Fstat | Newfstatat | Statx => Topic::Stat,
         Open | Openat | Openat2 | Creat | Mkdir | Mkdirat => Topic::Creation,
         Symlink | Symlinkat | Bind => Topic::Creation,
@@ -109,6 +110,8 @@ fn conditions(abi: Abi, call: Call, creation: bool) -> Vec<Condition> {
             vec![Condition::is(0, &[RLIMIT_LOCKS])]
         }
         Call::Prlimit64 => vec![Condition::is(1, &[RLIMIT_LOCKS])],
+        // Without a path it means an open file.
+        Call::Utimensat | Call::UtimensatTime64 => vec![Condition::has(1, u32::MAX)],
         Call::Unshare => vec![Condition::has(0, CLONE_NEWNS)],
         Call::Getsockopt => vec![
             Condition::is(1, &[of.sol_socket]),

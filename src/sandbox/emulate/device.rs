@@ -1,0 +1,295 @@
+//! Nodes of harmless devices work: over the file that stands for one ([`super::node`]), the device
+//! itself is mounted, as the sandbox's `/dev` has it.
+//!
+//! To the processes a node is no mount point, though. What changes a node rather than the device (its
+//! owner, its mode, its times) means the file beneath; that file is also what [`beneath`] finds for
+//! every other handler. To remove, move or link a mount point is refused only to those who live in
+//! its mount namespace (the kernel's `is_local_mountpoint`), and a worker does not: the kernel takes
+//! the mount away or moves it along (`detach_mounts`, Linux 3.18).
+//!
+//! All that costs other calls one look at a flag, as long as there is no such node.
+
+use std::collections::HashMap;
+use std::ffi::CStr;
+use std::os::fd::OwnedFd;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex};
+use std::thread;
+
+use super::place::split;
+use super::request::{CURRENT_DIRECTORY, Reply, Request};
+use super::tables::Call;
+use super::target::Target;
+use super::{Answer, lock};
+use crate::rootfs::{Device, DeviceKind};
+use crate::sys::errno::Errno;
+use crate::sys::native;
+use crate::sys::path::device_parts;
+
+const AT_REMOVEDIR: u32 = 0x200;
+const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
+const AT_SYMLINK_FOLLOW: u32 = 0x400;
+const RENAME_EXCHANGE: u32 = 1 << 1;
+
+/// Character devices that nobody can do harm with, and where the sandbox has them.
+const HARMLESS: [((u32, u32), &CStr); 6] = [
+    ((1, 3), c"/dev/null"),
+    ((1, 5), c"/dev/zero"),
+    ((1, 7), c"/dev/full"),
+    ((1, 8), c"/dev/random"),
+    ((1, 9), c"/dev/urandom"),
+    ((5, 0), c"/dev/tty"),
+];
+
+/// The nodes over which a device is mounted.
+#[derive(Debug, Default)]
+pub(super) struct Devices {
+    any: AtomicBool,
+    /// The file beneath each, by the mount's number.
+    nodes: Mutex<HashMap<u64, Arc<OwnedFd>>>,
+}
+
+impl Devices {
+    fn any(&self) -> bool {
+        self.any.load(Ordering::Acquire)
+    }
+
+    /// The mount of a node, and the file beneath.
+    fn find(&self, target: &Target) -> Option<(u64, Arc<OwnedFd>)> {
+        if !self.any() {
+            return None;
+        }
+        let mount = native::mount_of(target.path(), target.follow()).ok()?;
+        Some((mount, lock(&self.nodes).get(&mount)?.clone()))
+    }
+
+    fn add(&self, mount: u64, beneath: OwnedFd) {
+        lock(&self.nodes).insert(mount, Arc::new(beneath));
+        self.any.store(true, Ordering::Release);
+    }
+
+    fn forget(&self, mount: u64) {
+        let mut nodes = lock(&self.nodes);
+        nodes.remove(&mount);
+        self.any.store(!nodes.is_empty(), Ordering::Release);
+    }
+}
+
+/// Lets a node be the device that it stands for, if that one is harmless. `name` is the node's, from
+/// the worker's directory.
+///
+/// It stays an empty file where that does not work: in a namespace that has no such device.
+pub(super) fn bind(request: &Request<'_>, name: &CStr, device: Device) {
+    let number = (device.major, device.minor);
+    let Some((_, source)) = HARMLESS.iter().find(|(harmless, _)| *harmless == number) else {
+        return;
+    };
+    if device.kind != DeviceKind::Char {
+        return;
+    }
+    let Ok(beneath) = native::handle(name, false) else { return };
+    let (proc, thread) = (&request.shared().proc, request.thread());
+    let mounted = thread::scope(|scope| {
+        // A thread that moves to a mount namespace does so for good.
+        scope.spawn(|| mount(proc, thread, source, number, &beneath)).join()
+    });
+    if matches!(mounted, Ok(Ok(())))
+        && let Ok(mount) = native::mount_of(name, false)
+    {
+        request.shared().devices.add(mount, beneath);
+    }
+}
+
+/// Mounts a device over a file, in the mount namespace of a process, for which `proc` has a number.
+fn mount(
+    proc: &OwnedFd,
+    thread: i32,
+    source: &CStr,
+    number: (u32, u32),
+    beneath: &OwnedFd,
+) -> Result<(), Errno> {
+    native::own_place()?;
+    let namespace = native::open_at(proc, &format!("{thread}/ns/mnt"))?;
+    native::enter_mount_namespace(namespace)?;
+    let source = native::handle(source, true)?;
+    // By descriptors: the file's path may have another meaning by now.
+    native::change_directory_to(proc)?;
+    let source_path = native::own_descriptor(&source);
+    let found = native::stat(&source_path, true)?;
+    if !found.is_char_device() || device_parts(found.rdev) != number {
+        return Err(Errno::NODEV);
+    }
+    native::bind(&source_path, &native::own_descriptor(beneath))
+}
+
+/// The file beneath, if a target is such a node.
+pub(super) fn beneath(request: &Request<'_>, target: Target) -> Result<Target, Errno> {
+    match request.shared().devices.find(&target) {
+        Some((_, file)) => request.held(file),
+        None => Ok(target),
+    }
+}
+
+/// Lets the nodes in the `/dev` of a directory work that is about to become somebody's root.
+pub(super) fn equip(request: &Request<'_>, root: &Target) -> Result<(), Errno> {
+    request.stand_in(&root.handle()?)?;
+    // No link: it would not lead where it will.
+    request.stand_in(&Target::new(c"dev".to_owned(), false).handle()?)?;
+    for (_, path) in HARMLESS {
+        let Some((_, name)) = split(path) else { continue };
+        let node = Target::new(name, false);
+        let Some(native) = node.native().ok().filter(native::Attributes::is_file) else { continue };
+        let record = node.record(request.shared(), &native);
+        if let Some(device) = record.and_then(|record| record.device) {
+            bind(request, node.path(), device);
+        }
+    }
+    Ok(())
+}
+
+pub(super) fn unlink(request: &Request<'_>) -> Reply {
+    let devices = &request.shared().devices;
+    if !devices.any() {
+        return Ok(Answer::Continue);
+    }
+    let (directory, path) = match request.call() {
+        Call::Unlink => (CURRENT_DIRECTORY, 0),
+        _ if request.word(2) & AT_REMOVEDIR != 0 => return Ok(Answer::Continue),
+        _ => (request.int(0), 1),
+    };
+    let Ok(target) = request.topmost_of(directory, &request.text(path)?, false) else {
+        return Ok(Answer::Continue);
+    };
+    let Some((mount, _)) = devices.find(&target) else { return Ok(Answer::Continue) };
+    native::unlink(target.path())?;
+    devices.forget(mount);
+    Ok(Answer::Value(0))
+}
+
+pub(super) fn rename(request: &Request<'_>) -> Reply {
+    let devices = &request.shared().devices;
+    if !devices.any() {
+        return Ok(Answer::Continue);
+    }
+    let (old, new, flags) = match request.call() {
+        Call::Rename => ((CURRENT_DIRECTORY, 0), (CURRENT_DIRECTORY, 1), 0),
+        Call::Renameat => ((request.int(0), 1), (request.int(2), 3), 0),
+        _ => ((request.int(0), 1), (request.int(2), 3), request.word(4)),
+    };
+    let find = |(directory, path): (i32, usize)| {
+        let path = request.text(path).ok()?;
+        let node = devices.find(&request.topmost_of(directory, &path, false).ok()?);
+        let (parent, name) = split(&path)?;
+        let parent = request.target_of(directory, &parent, true).ok()?.handle().ok()?;
+        Some((node, parent, name))
+    };
+    let (Some(old), Some(new)) = (find(old), find(new)) else { return Ok(Answer::Continue) };
+    if old.0.is_none() && new.0.is_none() {
+        return Ok(Answer::Continue);
+    }
+    native::rename((&old.1, &old.2), (&new.1, &new.2), flags)?;
+    if let Some((mount, _)) = new.0
+        && flags & RENAME_EXCHANGE == 0
+    {
+        devices.forget(mount);
+    }
+    Ok(Answer::Value(0))
+}
+
+pub(super) fn link(request: &Request<'_>) -> Reply {
+    let devices = &request.shared().devices;
+    if !devices.any() {
+        return Ok(Answer::Continue);
+    }
+    let (old, new, follow) = match request.call() {
+        Call::Link => ((CURRENT_DIRECTORY, 0), (CURRENT_DIRECTORY, 1), false),
+        _ => {
+            let follow = request.word(4) & AT_SYMLINK_FOLLOW != 0;
+            ((request.int(0), 1), (request.int(2), 3), follow)
+        }
+    };
+    let (old_path, new_path) = (request.text(old.1)?, request.text(new.1)?);
+    let found = request.topmost_of(old.0, &old_path, follow);
+    let Some((_, file)) = found.ok().and_then(|target| devices.find(&target)) else {
+        return Ok(Answer::Continue);
+    };
+    let Some((parent, name)) = split(&new_path) else { return Ok(Answer::Continue) };
+    let parent = request.target_of(new.0, &parent, true)?.handle()?;
+    let beneath = native::own_descriptor(&*file);
+    native::link((&request.shared().proc, &beneath), (&parent, &name))?;
+    request.stand_in(&parent)?;
+    let node = Target::new(name, false);
+    let record = node.record(request.shared(), &node.native()?);
+    if let Some(device) = record.and_then(|record| record.device) {
+        bind(request, node.path(), device);
+    }
+    Ok(Answer::Value(0))
+}
+
+pub(super) fn chmod(request: &Request<'_>) -> Reply {
+    let (directory, path, mode, flags) = match request.call() {
+        Call::Chmod => (CURRENT_DIRECTORY, 0, 1, 0),
+        Call::Fchmodat => (request.int(0), 1, 2, 0),
+        _ => (request.int(0), 1, 2, request.word(3)),
+    };
+    let Some(file) = changed(request, directory, path, flags)? else {
+        return Ok(Answer::Continue);
+    };
+    native::change_mode(file.path(), request.word(mode) & 0o7777)?;
+    Ok(Answer::Value(0))
+}
+
+pub(super) fn set_times(request: &Request<'_>) -> Reply {
+    let (directory, path, times, flags) = match request.call() {
+        Call::Utime | Call::Utimes => (CURRENT_DIRECTORY, 0, 1, 0),
+        Call::Futimesat => (request.int(0), 1, 2, 0),
+        _ => (request.int(0), 1, 2, request.word(3)),
+    };
+    let Some(file) = changed(request, directory, path, flags)? else {
+        return Ok(Answer::Continue);
+    };
+    let times = match request.arg(times) {
+        0 => None,
+        address => Some(read_times(request, address)?),
+    };
+    native::change_times(file.path(), times)?;
+    Ok(Answer::Value(0))
+}
+
+/// The file beneath a node whose attributes are to change; `None` for everything else.
+fn changed(
+    request: &Request<'_>,
+    directory: i32,
+    path: usize,
+    flags: u32,
+) -> Result<Option<Target>, Errno> {
+    let devices = &request.shared().devices;
+    if !devices.any() || request.arg(path) == 0 {
+        return Ok(None);
+    }
+    let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
+    let found = request.topmost_of(directory, &request.text(path)?, follow);
+    match found.ok().and_then(|target| devices.find(&target)) {
+        Some((_, file)) => request.held(file).map(Some),
+        None => Ok(None),
+    }
+}
+
+/// Access and modification, in the form of the call.
+fn read_times(request: &Request<'_>, address: u64) -> Result<[(i64, i64); 2], Errno> {
+    let wide = request.abi().pointer_size() == 8 || request.call() == Call::UtimensatTime64;
+    let width = if wide { 8 } else { 4 };
+    let words = if request.call() == Call::Utime { 2 } else { 4 };
+    let mut bytes = [0; 32];
+    request.read(address, &mut bytes[..words * width])?;
+    let word = |at: usize| match wide {
+        true => i64::from_ne_bytes(bytes[at * 8..][..8].try_into().expect("eight bytes")),
+        false => i32::from_ne_bytes(bytes[at * 4..][..4].try_into().expect("four bytes")).into(),
+    };
+    Ok(match request.call() {
+        Call::Utime => [0, 1].map(|at| (word(at), 0)),
+        Call::Utimes | Call::Futimesat => [0, 2].map(|at| (word(at), word(at + 1) * 1000)),
+        // `UTIME_NOW` and `UTIME_OMIT` are values of the nanoseconds.
+        _ => [0, 2].map(|at| (word(at), word(at + 1))),
+    })
+}
