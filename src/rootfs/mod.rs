@@ -31,7 +31,7 @@ pub use accounts::{Accounts, Group, Owner, User};
 pub use copy::{Choice, Chooser, Copied, Copier, CopyOptions};
 pub use dirs::{Dir, Dirs, Obstacle};
 pub use meta::{FileType, Meta, Time, Xattrs, is_portable};
-pub use owner::{Device, DeviceKind, Record, is_hidden, is_record};
+pub use owner::{CAPABILITY, Device, DeviceKind, Record, is_hidden, is_record};
 pub use place::Place;
 pub use remove::remove_tree;
 pub use root::Root;

@@ -43,7 +43,7 @@ use crate::sys::path::{device_number, device_parts};
 pub(super) const MESSAGE: &str = "user.rootlesscontainers";
 
 /// What the name says; it also holds the record of what nobody can execute.
-pub(super) const CAPABILITY: &str = "security.capability";
+pub const CAPABILITY: &str = "security.capability";
 
 const REVISION_2: u32 = 0x0200_0000;
 const REVISION_3: u32 = 0x0300_0000;

@@ -155,6 +155,20 @@ pub fn read_link(path: &CStr) -> Result<Vec<u8>> {
     read_link_at(CWD, path)
 }
 
+/// Whether set-id bits count for nothing on the file system of a file, as it is mounted there. Links
+/// are followed.
+pub fn is_no_suid(path: &CStr) -> Result<bool> {
+    let mounted = rustix::fs::statvfs(path)?;
+    Ok(mounted.f_flag.contains(rustix::fs::StatVfsMountFlags::NOSUID))
+}
+
+/// The beginning of a regular file; how many bytes there were.
+pub fn read_head(path: &CStr, follow: bool, buffer: &mut [u8]) -> Result<usize> {
+    let follow = if follow { OFlags::empty() } else { OFlags::NOFOLLOW };
+    let file = rustix::fs::openat(CWD, path, OFlags::CLOEXEC | follow, Mode::empty())?;
+    rustix::io::read(file, buffer)
+}
+
 /// A whole file that is short, such as those of `/proc`.
 pub fn read_text(path: &str) -> Result<String> {
     let failed = |e: std::io::Error| Errno::from_io_error(&e).unwrap_or(Errno::IO);

@@ -125,6 +125,31 @@ pub fn status(proc: impl AsFd, thread: i32, field: &str) -> Result<String> {
     line.map(str::to_owned).ok_or(Errno::SRCH)
 }
 
+/// What tells the program that a thread runs from the one before and the one after execve(2), even
+/// without address space randomization: the auxiliary vector, and the random bytes that it leads to.
+pub fn image(proc: impl AsFd, thread: i32) -> Result<Vec<u8>> {
+    let flags = OFlags::RDONLY | OFlags::CLOEXEC;
+    let file = rustix::fs::openat(&proc, format!("{thread}/auxv"), flags, Mode::empty())?;
+    let mut image = Vec::new();
+    File::from(file).read_to_end(&mut image).map_err(|_| Errno::SRCH)?;
+    let address = random_bytes(&image, 8).or_else(|| random_bytes(&image, 4));
+    let mut random = [0; 16];
+    read(proc, thread, address.ok_or(Errno::NOENT)?, &mut random)?;
+    image.extend_from_slice(&random);
+    Ok(image)
+}
+
+/// The value of `AT_RANDOM`, in a vector of words of that width.
+fn random_bytes(auxv: &[u8], width: usize) -> Option<u64> {
+    let word = |bytes: &[u8]| match bytes.try_into() {
+        Ok(eight) => Some(u64::from_ne_bytes(eight)),
+        Err(_) => Some(u32::from_ne_bytes(bytes.try_into().ok()?).into()),
+    };
+    let pairs = auxv.chunks_exact(2 * width).map(|pair| pair.split_at(width));
+    let mut pairs = pairs.filter_map(|(kind, value)| Some((word(kind)?, word(value)?)));
+    pairs.find(|(kind, _)| *kind == libc::AT_RANDOM).map(|(_, value)| value)
+}
+
 /// The soft and the hard limit on file locks (`RLIMIT_LOCKS`), which Linux ignores since 2.4.25.
 ///
 /// # Errors
@@ -171,6 +196,22 @@ mod tests {
             assert_eq!(write(&proc, pid, 8, b"x"), Err(Errno::FAULT), "{vm}");
         }
         VM_CALLS.store(true, Ordering::Relaxed);
+    }
+
+    #[test]
+    fn the_same_program_has_the_same_image() {
+        let proc = File::open("/proc").expect("procfs");
+        let of = |pid: u32| image(&proc, i32::try_from(pid).expect("a pid"));
+        let own = of(std::process::id()).expect("an image");
+        assert_eq!(of(std::process::id()).as_ref(), Ok(&own));
+        let mut other = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        assert_ne!(of(other.id()).expect("an image"), own);
+        other.kill().expect("a child");
+        other.wait().expect("a child");
+        let narrow: Vec<u8> =
+            [6_u32, 4096, 25, 0x1234, 0, 0].into_iter().flat_map(u32::to_ne_bytes).collect();
+        assert_eq!(random_bytes(&narrow, 8), None);
+        assert_eq!(random_bytes(&narrow, 4), Some(0x1234));
     }
 
     #[test]

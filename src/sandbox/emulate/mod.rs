@@ -20,9 +20,9 @@ mod acl;
 mod attribute;
 mod control;
 mod create;
-#[allow(dead_code, unused_imports)] // Until all handlers are bound.
 mod credentials;
 mod device;
+mod exec;
 mod identity;
 mod layout;
 mod limit;
@@ -52,6 +52,7 @@ use serde::{Deserialize, Serialize};
 
 use credentials::{Credentials, Table};
 use device::Devices;
+use exec::Attempts;
 use replay::Lost;
 use request::{Reply, Request};
 use socket::Sockets;
@@ -78,6 +79,7 @@ enum Answer {
 
 /// Answers a call.
 fn answer(request: &Request<'_>) -> Reply {
+    request.shared().attempts.settle(request);
     match request.call() {
         Call::Chown | Call::Lchown | Call::Fchown | Call::Fchownat => owner::chown(request),
         Call::Stat | Call::Lstat | Call::Fstat | Call::Newfstatat => owner::stat(request),
@@ -107,6 +109,7 @@ fn answer(request: &Request<'_>) -> Reply {
         | Call::Getresuid
         | Call::Getresgid
         | Call::Getgroups => identity::tell(request),
+        Call::Execve | Call::Execveat => exec::execute(request),
         Call::Capget => identity::capget(request),
         Call::Capset => identity::capset(request),
         Call::Prctl => identity::prctl(request),
@@ -171,6 +174,7 @@ struct Shared {
     their_proc: OnceLock<u64>,
     credentials: Table,
     devices: Devices,
+    attempts: Attempts,
     lost: Lost,
     unwritten: Unwritten,
     sockets: Sockets,
@@ -224,6 +228,7 @@ impl Supervisor {
                 their_proc: OnceLock::new(),
                 credentials: Table::new(),
                 devices: Devices::default(),
+                attempts: Attempts::default(),
                 lost: Lost::default(),
                 unwritten: Unwritten::default(),
                 sockets: Sockets::default(),
