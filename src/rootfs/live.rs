@@ -4,12 +4,16 @@
 //! These stand in the way of every `stat` of a container, so there is one system call in each and
 //! no memory is asked for to say that a file has no record.
 
+use std::collections::HashMap;
 use std::ffi::CStr;
 
 use super::meta::FileType;
 use super::owner::{Carrier, Record};
 use super::place::refuses_xattr;
 use crate::sys::{self, xattr};
+
+/// Records that files do not carry, by the device and the inode that the container sees.
+pub type Unwritten = HashMap<(u64, u64), Record>;
 
 /// What became of a record that was to be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -87,6 +87,11 @@ impl Record {
         *self == Self::default()
     }
 
+    /// Whether it says nothing of owner and device.
+    pub fn is_of_attributes(&self) -> bool {
+        (self.uid, self.gid, self.device) == (0, 0, None)
+    }
+
     /// What stands on the file and what stands in the table, as one: the file's owner and device,
     /// because they are the ones that change, and the attributes of both.
     pub(super) fn merge(on_file: Option<Self>, in_table: Option<&Self>) -> Option<Self> {

@@ -9,14 +9,15 @@
 
 mod overlay;
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashSet;
 use std::fmt::Debug;
 use std::path::{Path, PathBuf};
 
 use super::{Result, Store, Tree, TreeKey, Workspace};
 use crate::image::Digest;
 use crate::layer::{self, Below, Change};
-use crate::rootfs::{FileType, Record, Root, SideTable, clean};
+use crate::rootfs::live::Unwritten;
+use crate::rootfs::{FileType, Record, Root, SideTable};
 
 /// A way to show layers as one directory.
 pub trait Backend: Debug + Sync {
@@ -80,8 +81,8 @@ pub struct Snapshot<'a> {
     below: Below,
     /// Owners and devices of what is new, where the files cannot carry them.
     new_records: SideTable,
-    /// Paths that were noted, of which nothing below knows better.
-    noted: HashSet<PathBuf>,
+    /// Whether owners and devices were noted, so that no table below knows better.
+    is_noted: bool,
 }
 
 impl Store {
@@ -107,7 +108,7 @@ impl Store {
             tables,
             below,
             new_records,
-            noted: HashSet::new(),
+            is_noted: false,
         })
     }
 
@@ -204,18 +205,36 @@ impl Snapshot<'_> {
         &mut self.new_records
     }
 
-    /// Notes what a container's files could not carry while it ran, each with its path, which has no
-    /// symbolic links on the way. What is not among the files that were written is no matter of the
-    /// new layer and left out.
-    pub fn note(&mut self, records: impl IntoIterator<Item = (PathBuf, Record)>) -> Result<()> {
-        for (path, record) in records {
-            let path = clean(&path);
-            let Some(meta) = self.upper.lstat(&path)?.filter(|meta| !meta.is_whiteout()) else {
-                continue;
-            };
-            if let Some(place) = self.root.place(&path)?.filter(|place| place.path() == path) {
-                place.set_record(meta.real_kind, record, &mut self.new_records)?;
-                self.noted.insert(path);
+    /// What a container's emulation has to know beforehand: owners and devices that its files do not
+    /// carry.
+    pub fn unwritten(&self) -> Result<Unwritten> {
+        let mut unwritten = Unwritten::new();
+        for (path, record) in self.records()?.iter() {
+            if !record.is_of_attributes()
+                && let Some(meta) = self.root.lstat(path)?
+            {
+                unwritten.insert(meta.identity(), record.clone());
+            }
+        }
+        Ok(unwritten)
+    }
+
+    /// Notes what a container's emulation knows at the end: it began with [`Self::unwritten`], and of
+    /// what it wrote to the files it has no record here. Files that were not written to are no matter
+    /// of the new layer and left out.
+    pub fn note(&mut self, unwritten: &Unwritten) -> Result<()> {
+        self.is_noted = true;
+        if unwritten.is_empty() {
+            return Ok(());
+        }
+        for change in layer::changes_of_upper(&self.upper, &mut self.below)? {
+            if let Change::Put(path) = change
+                && let Some(place) = self.root.place(&path)?
+                && let Some(meta) = place.meta(&SideTable::default())?
+                && let Some(record) = unwritten.get(&meta.identity())
+                && place.record(&SideTable::default())?.is_none()
+            {
+                place.set_record(meta.real_kind, record.clone(), &mut self.new_records)?;
             }
         }
         Ok(())
@@ -238,41 +257,24 @@ impl Snapshot<'_> {
         let mut records = self.new_records.clone();
         records.root_implied = !changes.contains(&Change::Put(PathBuf::new()));
         for change in &changes {
-            if let Change::Put(path) = change
-                && records.get(path).is_none()
-                && !self.noted.contains(path)
-                && let Some(record) = self.copied_record(path)?
-            {
-                records.set(path.clone(), record);
+            let Change::Put(path) = change else { continue };
+            let known = records.get(path);
+            if known.is_some() && !self.is_noted {
+                continue;
             }
+            let Some(copied) = self.copied_record(path)? else { continue };
+            // The emulation knows better, but for attributes that it never asks about.
+            let record = match self.is_noted {
+                true => {
+                    let known = known.cloned().unwrap_or_default();
+                    let xattrs = copied.xattrs.into_iter().chain(known.xattrs).collect();
+                    Record { xattrs, ..known }
+                }
+                false => copied,
+            };
+            records.set(path.clone(), record);
         }
-        self.record_other_names(&changes, &mut records)?;
         Ok((changes, records))
-    }
-
-    /// Lets all names of a file say what is recorded of one.
-    fn record_other_names(&self, changes: &[Change], records: &mut SideTable) -> Result<()> {
-        let mut files = HashMap::new();
-        for (path, record) in records.iter() {
-            if let Some(meta) =
-                self.upper.lstat(path)?.filter(|meta| meta.nlink > 1 && !meta.is_dir())
-            {
-                files.insert(meta.identity(), record.clone());
-            }
-        }
-        if files.is_empty() {
-            return Ok(());
-        }
-        for change in changes {
-            if let Change::Put(path) = change
-                && records.get(path).is_none()
-                && let Some(meta) = self.upper.lstat(path)?
-                && let Some(record) = files.get(&meta.identity())
-            {
-                records.set(path.clone(), record.clone());
-            }
-        }
-        Ok(())
     }
 
     /// What a table below records of the file that was copied up to `path`, if that is what happened:
