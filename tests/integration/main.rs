@@ -10,6 +10,7 @@ mod archives;
 mod build;
 mod command_line;
 mod dockerfiles;
+mod emulation;
 mod faults;
 mod identity;
 mod images;

@@ -193,7 +193,8 @@ impl Run {
             .unwrap_or_else(|error| panic!("{line}: {error}"))
     }
 
-    fn output(mut self) -> Said {
+    /// Its end, whatever that is.
+    pub(crate) fn output(mut self) -> Said {
         let line = format!("{:?}", self.command);
         let mut child = self
             .command
@@ -253,6 +254,10 @@ pub(crate) struct Said {
 }
 
 impl Said {
+    pub(crate) fn code(&self) -> i32 {
+        self.code
+    }
+
     pub(crate) fn bytes(&self) -> &[u8] {
         &self.stdout
     }

@@ -1,0 +1,1 @@
+//! What goes wrong: killed supervisors, kernels that lack parts, calls that are refused.
