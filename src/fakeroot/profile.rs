@@ -251,6 +251,37 @@ why = "it looks twice"
         assert_ne!(other.digest, profile.digest);
     }
 
+    /// The message of an unknown key lists the known ones; each has its place in the manual.
+    #[test]
+    fn the_manual_knows_every_key() {
+        let page = include_str!("../../man/bryo-profile.5");
+        let mut keys = 0;
+        for (table, heading) in [
+            ("", "KEYS"),
+            ("[[match]]\n", "[[match]]"),
+            ("[[init]]\n", "[[init]]"),
+            ("[[insert]]\n", "[[insert]]"),
+        ] {
+            let told = read(&format!("{table}x = 1\n")).expect_err("no such key");
+            let (_, known) = told.split_once("expected ").expect(&told);
+            let start = page.find(&format!(" {heading}\n")).expect(heading);
+            for key in known.split('`').skip(1).step_by(2) {
+                let named = match key {
+                    "match" | "init" | "insert" => format!(".SS [[{key}]]\n"),
+                    "environment" => ".SS [environment]\n".to_owned(),
+                    key => format!("\\fB{key}\\fR = "),
+                };
+                assert!(page[start..].contains(&named), "{heading}: {key} is not in the manual");
+                keys += 1;
+            }
+        }
+        assert_eq!(keys, 9 + 2 + 3 + 3);
+        let (_, example) = page.split_once(".SH EXAMPLE\n.nf\n").expect("an example");
+        let (example, _) = example.split_once(".fi").expect("its end");
+        let profile = read(&example.replace("\\-", "-")).expect("the example is good");
+        assert_eq!((profile.name.as_str(), profile.init.len()), ("mine", 1));
+    }
+
     #[test]
     fn what_is_wrong_is_said_with_its_line() {
         for (from, to, said) in [

@@ -1,5 +1,6 @@
 //! `bryo doctor`.
 
+use std::fmt;
 use std::path::PathBuf;
 use std::process::{Command, ExitCode, Stdio};
 
@@ -11,15 +12,17 @@ use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::status::Status;
 use crate::cli::table::bytes;
+use crate::fakeroot::{Known, ProfileError, Profiles};
 use crate::image::Platform;
 use crate::report::Silent;
-use crate::sandbox::{self, Output, Sandbox};
+use crate::sandbox::{self, Output, RootEmulation, Sandbox};
 use crate::store::Store;
 use crate::sys::{probe, storage};
 
 /// Say what this system lets bryo do
 ///
-/// Everything is tried, nothing guessed. Exits with 8 if a build could not run commands here.
+/// Everything is tried, nothing guessed. Exits with 8 if a build could not run commands here. Also
+/// lists the fakeroot profiles, those of your own with what is wrong with them.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo doctor
@@ -48,6 +51,44 @@ struct Trial {
     /// Why it failed, if it did.
     error: Option<String>,
     hints: Vec<String>,
+    /// No build can run commands without it.
+    needed: bool,
+}
+
+/// A fakeroot profile, or a file that should have been one.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+struct Row {
+    name: Option<String>,
+    description: Option<String>,
+    /// None: it came with bryo.
+    file: Option<PathBuf>,
+    error: Option<String>,
+}
+
+impl From<&Known> for Row {
+    fn from(Known { profile, path }: &Known) -> Self {
+        let (name, description) = (profile.name.clone(), profile.description.clone());
+        Self { name: Some(name), description: Some(description), file: path.clone(), error: None }
+    }
+}
+
+impl From<&ProfileError> for Row {
+    fn from(error: &ProfileError) -> Self {
+        let (file, error) = (Some(error.file.clone()), Some(error.to_string()));
+        Self { name: None, description: None, file, error }
+    }
+}
+
+impl fmt::Display for Row {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { name, description, file, error } = self;
+        if let Some(error) = error {
+            return write!(f, "unusable: {error}");
+        }
+        let (name, description) = (name.as_deref(), description.as_deref());
+        write!(f, "{:8} {}", name.unwrap_or_default(), description.unwrap_or_default())?;
+        file.as_ref().map_or(Ok(()), |file| write!(f, " ({})", file.display()))
+    }
 }
 
 impl Trial {
@@ -56,9 +97,18 @@ impl Trial {
             Ok(()) => (None, Vec::new()),
             Err(error) => (Some(error.message()), error.hint().into_iter().collect()),
         };
-        Self { name: name.to_owned(), error, hints }
+        Self { name: name.to_owned(), error, hints, needed: true }
+    }
+
+    /// A way of root emulation.
+    fn emulation(mode: RootEmulation) -> Self {
+        let error = sandbox::works(mode).err().map(|why| why.to_string());
+        Self { name: format!("{EMULATION}{mode}"), error, hints: Vec::new(), needed: false }
     }
 }
+
+/// How names of trials begin that are about root emulation.
+const EMULATION: &str = "root emulation ";
 
 impl Doctor {
     pub(crate) fn is_inside(&self) -> bool {
@@ -78,12 +128,15 @@ impl Doctor {
             return Ok(ExitCode::SUCCESS);
         }
         let trials = trials(invocation)?;
+        let (profiles, faults) = Profiles::new(&invocation.config.profile_files()?);
+        let profiles = profiles.iter().map(Row::from).chain(faults.iter().map(Row::from));
+        let profiles: Vec<Row> = profiles.collect();
         invocation.print(&if self.json {
-            document(invocation, &trials)
+            document(invocation, &trials, &profiles)
         } else {
-            text(invocation, &trials)
+            text(invocation, &trials, &profiles)
         })?;
-        let fine = trials.iter().all(|trial| trial.error.is_none());
+        let fine = trials.iter().all(|trial| trial.error.is_none() || !trial.needed);
         Ok(if fine { ExitCode::SUCCESS } else { Status::SYSTEM.into() })
     }
 }
@@ -97,8 +150,12 @@ fn trials(invocation: &Invocation) -> Result<Vec<Trial>, Error> {
         .stdin(Stdio::null())
         .output()
         .map_err(Error::reading(&program))?;
-    let namespaces =
-        |error: Option<String>, hints| Trial { name: "namespaces".into(), error, hints };
+    let namespaces = |error: Option<String>, hints| Trial {
+        name: "namespaces".into(),
+        error,
+        hints,
+        needed: true,
+    };
     if let Ok(mut found) = serde_json::from_slice::<Vec<Trial>>(&output.stdout) {
         found.insert(0, namespaces(None, Vec::new()));
         return Ok(found);
@@ -122,6 +179,9 @@ fn inside(invocation: &Invocation) -> Vec<Trial> {
         Trial::new("storage", Ok(())),
         Trial::new("layers", store.snapshot(&[]).map(drop).map_err(Error::from)),
         Trial::new("commands", command(&store)),
+        Trial::emulation(RootEmulation::Full),
+        Trial::emulation(RootEmulation::Ids),
+        Trial::emulation(RootEmulation::Fake),
     ]
 }
 
@@ -148,7 +208,7 @@ fn kernel() -> String {
     probe::kernel_release().unwrap_or_else(|| "unknown".to_owned())
 }
 
-fn text(invocation: &Invocation, trials: &[Trial]) -> String {
+fn text(invocation: &Invocation, trials: &[Trial], profiles: &[Row]) -> String {
     let room = room(invocation).map_or_else(String::new, |free| format!(" ({} free)", bytes(free)));
     let mut lines = vec![
         ("bryo", format!("{} ({})", env!("CARGO_PKG_VERSION"), Platform::host())),
@@ -156,8 +216,10 @@ fn text(invocation: &Invocation, trials: &[Trial]) -> String {
         ("storage", format!("{}{room}", invocation.config.storage.display())),
         ("subuids", "not needed".to_owned()),
     ];
-    for Trial { name, error, hints } in
-        trials.iter().filter(|trial| trial.name != "storage" || trial.error.is_some())
+    let (emulation, other): (Vec<&Trial>, _) =
+        trials.iter().partition(|trial| trial.name.starts_with(EMULATION));
+    for Trial { name, error, hints, needed: _ } in
+        other.into_iter().filter(|trial| trial.name != "storage" || trial.error.is_some())
     {
         let mut said = match error {
             None => "work".to_owned(),
@@ -168,16 +230,28 @@ fn text(invocation: &Invocation, trials: &[Trial]) -> String {
         }
         lines.push((name, said));
     }
-    lines.iter().map(|(name, said)| format!("{name:12}{said}\n")).collect()
+    let mut text: String = lines.iter().map(|(name, said)| format!("{name:12}{said}\n")).collect();
+    if !emulation.is_empty() {
+        text.push_str("\nroot emulation\n");
+    }
+    for Trial { name, error, .. } in emulation {
+        let mode = name.strip_prefix(EMULATION).unwrap_or(name);
+        let said = error.as_ref().map_or("works".to_owned(), |why| format!("fails: {why}"));
+        text.push_str(&format!("  {mode:10}{said}\n"));
+    }
+    text.push_str("\nfakeroot profiles\n");
+    text.extend(profiles.iter().map(|row| format!("  {row}\n")));
+    text
 }
 
-fn document(invocation: &Invocation, trials: &[Trial]) -> String {
+fn document(invocation: &Invocation, trials: &[Trial], profiles: &[Row]) -> String {
     let document = json!({
         "version": env!("CARGO_PKG_VERSION"),
         "platform": Platform::host().to_string(),
         "kernel": kernel(),
         "storage": { "path": invocation.config.storage, "free": room(invocation) },
         "trials": trials,
+        "fakeroot_profiles": profiles,
     });
     format!("{document:#}\n")
 }
