@@ -95,6 +95,8 @@ pub(super) fn set(request: &Request<'_>) -> Reply {
     match change.class {
         Class::Acl => match acl::without_foreign_ids(&value) {
             Some(ours) => change.set(&ours, flags),
+            // The kernel would change the device.
+            None if change.target.is_held() => change.set(&value, flags),
             None => Ok(Answer::Continue),
         },
         Class::Capability => change.set_capability(request, &value, flags),
@@ -108,6 +110,7 @@ pub(super) fn remove(request: &Request<'_>) -> Reply {
     let Some(change) = Change::prepare(request)? else { return Ok(Answer::Continue) };
     match change.class {
         Class::Capability => change.remove_capability(request),
+        Class::Acl if change.target.is_held() => change.remove(),
         Class::Acl | Class::User | Class::Other => Ok(Answer::Continue),
         Class::Privileged => change.note(request, change.remove()),
     }

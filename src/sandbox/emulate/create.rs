@@ -3,10 +3,10 @@
 
 use std::ffi::{CStr, CString};
 
-use super::Answer;
 use super::place::{Made, Place};
 use super::request::{CURRENT_DIRECTORY, Reply, Request};
 use super::tables::Call;
+use super::{Answer, device};
 use crate::sys::errno::Errno;
 use crate::sys::native::{self, open_flags as flags};
 
@@ -98,6 +98,10 @@ impl Order {
 pub(super) fn open(request: &Request<'_>) -> Reply {
     let Some(order) = Order::of(request)? else { return Ok(Answer::Continue) };
     let mut path = request.text(order.path)?;
+    let close_on_exec = order.flags & flags::CLOEXEC != 0;
+    if let Some(descriptor) = device::open(request, order.directory, &path, order.flags) {
+        return Ok(Answer::Descriptor { descriptor, close_on_exec });
+    }
     for _ in 0..MOST_LINKS {
         let find = if order.is_unnamed() { Place::inside } else { Place::find };
         let Ok(place) = find(request, order.directory, &path, order.resolve) else { break };
@@ -119,7 +123,6 @@ pub(super) fn open(request: &Request<'_>) -> Reply {
             // The process finds it there when it opens it itself (Linux before 5.9).
             Made::Here(_) if !gives => break,
             Made::Here(descriptor) => {
-                let close_on_exec = order.flags & flags::CLOEXEC != 0;
                 return Ok(Answer::Descriptor { descriptor, close_on_exec });
             }
             Made::Exists if order.follows() => match place.dangles_to(&path) {

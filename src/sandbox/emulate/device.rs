@@ -23,7 +23,7 @@ use super::target::Target;
 use super::{Answer, lock};
 use crate::rootfs::{Device, DeviceKind};
 use crate::sys::errno::Errno;
-use crate::sys::native;
+use crate::sys::native::{self, open_flags};
 use crate::sys::path::device_parts;
 
 const AT_REMOVEDIR: u32 = 0x200;
@@ -145,6 +145,26 @@ pub(super) fn equip(request: &Request<'_>, root: &Target) -> Result<(), Errno> {
         }
     }
     Ok(())
+}
+
+/// Opens a node that is there although the process would also have made it.
+///
+/// In a sticky directory the kernel would refuse that (`fs.protected_regular`, which is about devices
+/// as well): the device belongs to nobody here.
+pub(super) fn open(
+    request: &Request<'_>,
+    directory: i32,
+    path: &CStr,
+    flags: u32,
+) -> Option<OwnedFd> {
+    let making = open_flags::CREAT | open_flags::EXCL;
+    if flags & making != open_flags::CREAT || !request.shared().devices.any() {
+        return None;
+    }
+    let follow = flags & open_flags::NOFOLLOW == 0;
+    let target = request.topmost_of(directory, path, follow).ok()?;
+    request.shared().devices.find(&target)?;
+    native::open(target.path(), flags & !making, 0).ok()
 }
 
 pub(super) fn unlink(request: &Request<'_>) -> Reply {

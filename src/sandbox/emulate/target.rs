@@ -22,17 +22,22 @@ const UNMAPPED: u32 = 65534;
 pub(super) struct Target {
     path: CString,
     follow: bool,
-    /// What the path speaks of.
-    _held: Option<Arc<OwnedFd>>,
+    /// What the path speaks of: the file beneath a device.
+    held: Option<Arc<OwnedFd>>,
 }
 
 impl Target {
     pub(super) fn new(path: CString, follow: bool) -> Self {
-        Self { path, follow, _held: None }
+        Self { path, follow, held: None }
     }
 
     pub(super) fn holding(self, descriptor: Arc<OwnedFd>) -> Self {
-        Self { _held: Some(descriptor), ..self }
+        Self { held: Some(descriptor), ..self }
+    }
+
+    /// Whether it is hidden beneath a device, where the kernel would not look for it.
+    pub(super) fn is_held(&self) -> bool {
+        self.held.is_some()
     }
 
     pub(super) fn path(&self) -> &CStr {
