@@ -181,14 +181,16 @@ impl<'r> Reader<'r> {
         let (start, mut pause, mut sightings) = (Instant::now(), FIRST_WAIT, 0);
         loop {
             let left = limit.map_or(pause, |limit| limit.saturating_sub(start.elapsed()));
-            if socket::wait_readable(&self.socket, pause.min(left))? {
+            let is_there = socket::wait_readable(&self.socket, pause.min(left))?;
+            // A process that has been killed meanwhile must not take a message with it.
+            if !self.request.is_waiting() || self.request.shared().is_stopping() {
+                return Err(Errno::INTR);
+            }
+            if is_there {
                 return Ok(true);
             }
             if left.is_zero() {
                 return Err(Errno::AGAIN);
-            }
-            if !self.request.is_waiting() || self.request.shared().is_stopping() {
-                return Err(Errno::INTR);
             }
             let interrupted = if limit.is_some() { Errno::INTR } else { RESTART };
             match self.signal()? {
