@@ -116,6 +116,7 @@ fn answer(request: &Request<'_>) -> Reply {
         Call::Prlimit64 | Call::Getrlimit | Call::OldGetrlimit | Call::Setrlimit => {
             limit::locks(request)
         }
+        Call::Bind => socket::bind(request),
         Call::Connect => socket::connect(request),
         Call::Listen => socket::listen(request),
         Call::Getsockopt => socket::peer(request),

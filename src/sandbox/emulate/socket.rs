@@ -6,15 +6,17 @@
 //! was root's. Who made a pair is who that process is now.
 
 use std::collections::HashMap;
+use std::ffi::CString;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard};
 
 use super::credentials::Credentials;
 use super::message::Claims;
-use super::request::{Reply, Request};
-use super::{Answer, Shared, control};
+use super::request::{CURRENT_DIRECTORY, Reply, Request};
+use super::{Answer, Shared, control, create};
 use crate::sys::errno::Errno;
+use crate::sys::native;
 use crate::sys::socket::{self, Peer};
 use crate::sys::tracee;
 
@@ -161,6 +163,38 @@ fn address(request: &Request<'_>) -> Result<Option<Vec<u8>>, Errno> {
     Ok(is_unix.then(|| trimmed(address)))
 }
 
+/// bind(2): the file belongs to who makes it.
+pub(super) fn bind(request: &Request<'_>) -> Reply {
+    let path = address(request)?.and_then(|address| path(&address));
+    let Some((path, Ok(socket))) = path.map(|path| (path, request.steal(request.int(0)))) else {
+        return Ok(Answer::Continue);
+    };
+    if !socket::is_unix(&socket)? {
+        return Ok(Answer::Continue);
+    }
+    create::make(request, CURRENT_DIRECTORY, &path, |_, name| {
+        // The path as it was spelt is the name of the socket from now on.
+        let spelt = path.to_bytes();
+        if spelt.starts_with(b"/proc/") {
+            socket::bind(&socket, name.to_bytes())
+        } else if spelt.starts_with(b"/") || !spelt.contains(&b'/') {
+            socket::bind(&socket, spelt)
+        } else {
+            let here = native::handle(c".", true)?;
+            request.topmost_of(CURRENT_DIRECTORY, &path, false)?;
+            let bound = socket::bind(&socket, spelt);
+            request.stand_in(&here)?;
+            bound
+        }
+    })
+}
+
+/// The path in a trimmed address; abstract names have none.
+fn path(address: &[u8]) -> Option<CString> {
+    let path = address.get(2..).filter(|path| !path.is_empty())?;
+    CString::new(path).ok()
+}
+
 /// connect(2): remembers who does it.
 pub(super) fn connect(request: &Request<'_>) -> Reply {
     if !request.shared().credentials.is_roots_alone()
@@ -276,7 +310,7 @@ mod tests {
         Party { credentials: Arc::new(credentials), numbers: vec![100, 5] }
     }
 
-    fn uid(found: Found<'_>) -> Option<u32> {
+    fn uid(found: &Found<'_>) -> Option<u32> {
         match found {
             Found::Party(party) => Some(party.credentials.uid.effective),
             Found::Root => Some(0),
@@ -309,10 +343,10 @@ mod tests {
         ];
         for (process, own, peer, expected) in rows {
             let found = memory.find(process, own.map(str::as_bytes), peer.map(str::as_bytes));
-            assert_eq!(uid(found), expected, "{process} {own:?} {peer:?}");
+            assert_eq!(uid(&found), expected, "{process} {own:?} {peer:?}");
         }
         keep(&mut memory, 1, Role::Connected, "/a", None);
-        assert_eq!(uid(memory.find(1, Some(b"/a"), None)), Some(0), "root again");
+        assert_eq!(uid(&memory.find(1, Some(b"/a"), None)), Some(0), "root again");
         assert_eq!(memory.count, 3, "one for each role and address");
     }
 
@@ -337,5 +371,8 @@ mod tests {
         ] {
             assert_eq!(trimmed(address.to_vec()), expected, "{address:?}");
         }
+        assert_eq!(path(b"\x01\0/run/x").as_deref(), Some(c"/run/x"));
+        assert_eq!(path(b"\x01\0\0abstract"), None);
+        assert_eq!(path(b"\x01\0"), None);
     }
 }
