@@ -77,8 +77,9 @@ pub(super) fn plan<'d>(
     let runtime = state.config.runtime.clone();
     let activity: Activity = step.activity;
     let act = move |snapshot: &mut Snapshot<'_>| {
+        let unwritten = snapshot.unwritten()?;
         let (root, upper) = (snapshot.root(), snapshot.upper());
-        let image = run::Image { root, upper, config: &runtime };
+        let image = run::Image { root, upper, config: &runtime, unwritten: &unwritten };
         let (output, help) = (Output::Report(activity), &executor.help);
         let ended = run::run(image, &options, &prepared, help, output, executor.reporter).map_err(
             |error| match error {
@@ -87,6 +88,9 @@ pub(super) fn plan<'d>(
             },
         )?;
         if ended.exit.success() {
+            if let Some(unwritten) = &ended.unwritten {
+                snapshot.note(unwritten)?;
+            }
             return Ok(());
         }
         let (command, code) = (words.join(" "), ended.exit.code());

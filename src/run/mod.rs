@@ -10,6 +10,7 @@ use std::io;
 use crate::fakeroot::{self, Help, InitStep, Injection, Prepared};
 use crate::image::Runtime;
 use crate::report::{Activity, Reporter, Silent};
+use crate::rootfs::live::Unwritten;
 use crate::rootfs::{self, Accounts, Root};
 use crate::sandbox::{
     self, Ended, Exit, Identity, Mount, Output, Points, Refusal, RootEmulation, Sandbox, What,
@@ -24,6 +25,8 @@ pub struct Image<'a> {
     /// The directory that takes the changes of `root`, or `root` itself if no layer lies beneath.
     pub upper: &'a Root,
     pub config: &'a Runtime,
+    /// What the files of `root` do not carry themselves.
+    pub unwritten: &'a Unwritten,
 }
 
 /// What differs from the image's own configuration.
@@ -151,7 +154,7 @@ fn prepare(
     prepared: &Prepared,
     help: &Help,
 ) -> Result<Sandbox, Error> {
-    let Image { root, config, .. } = image;
+    let Image { root, config, unwritten, .. } = image;
     let mode = prepared.mode;
     let user = options.user.as_deref().unwrap_or(&config.user);
     let owner = Accounts::read(root)?.process_owner(user)?;
@@ -171,6 +174,7 @@ fn prepare(
     let mut sandbox = Sandbox::new(root.path(), argv);
     sandbox.emulation = mode;
     sandbox.user = user;
+    sandbox.unwritten = unwritten.clone();
     sandbox.env = env::environment(config, options, profile, owner.home.as_deref());
     sandbox.directory = env::directory(config, options)?;
     sandbox.mounts.extend(options.volumes.iter().map(|volume| {

@@ -19,7 +19,12 @@ fn prepared_as(user: &str, mode: RootEmulation) -> Result<Sandbox, Error> {
     let image = image();
     let root = Root::open(image.path()).expect("a root");
     let options = Options { user: Some(user.into()), ..Options::default() };
-    let image = Image { root: &root, upper: &root, config: &Runtime::default() };
+    let image = Image {
+        root: &root,
+        upper: &root,
+        config: &Runtime::default(),
+        unwritten: &Unwritten::new(),
+    };
     let help = Help::new(Wish { mode, ..Wish::default() });
     prepare(image, &options, &Command::new(vec!["true".into()]).with(mode), &help)
 }

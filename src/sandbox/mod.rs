@@ -41,6 +41,7 @@ use std::process::ExitCode;
 use serde::{Deserialize, Serialize};
 
 use crate::report::{Activity, Reporter};
+use crate::rootfs::live::Unwritten;
 
 pub use cause::{Cause, Evidence, Step, apparmor_profile};
 pub use emulate::Refusal;
@@ -79,6 +80,9 @@ pub struct Sandbox {
     pub emulation: RootEmulation,
     /// Who the process is. All but root needs [`RootEmulation::Full`] or [`RootEmulation::Ids`].
     pub user: Identity,
+    /// What files of the root do not carry themselves, for the emulation to begin with.
+    #[serde(skip)]
+    pub unwritten: Unwritten,
 }
 
 /// A user, as a process is one.
@@ -135,6 +139,8 @@ pub struct Ended {
     pub exit: Exit,
     /// What the emulation could not do for it; a reason, perhaps, for its failure.
     pub refusals: Vec<Refusal>,
+    /// What files do not carry now, if owners were emulated.
+    pub unwritten: Option<Unwritten>,
 }
 
 impl Sandbox {
@@ -150,6 +156,7 @@ impl Sandbox {
             host_name: HOST_NAME.to_owned(),
             emulation: RootEmulation::None,
             user: Identity::default(),
+            unwritten: Unwritten::new(),
         }
     }
 

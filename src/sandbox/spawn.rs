@@ -15,6 +15,7 @@ use super::failure::{Failure, Reply};
 use super::init::Order;
 use super::{Ended, Error, Exit, Output, SECOND_STAGE, Sandbox};
 use crate::report::{Activity, Event, Reporter, Stream};
+use crate::rootfs::live::Unwritten;
 use crate::sys::ns::Namespace;
 use crate::sys::process::{self, Foreground};
 use crate::sys::seccomp::Listener;
@@ -83,7 +84,8 @@ fn run(
         let answer = started.recv().ok().map(|()| {
             converse(ours, sandbox, output, reporter, |listening| {
                 let process = Arc::clone(&process);
-                let supervisor = supervise(&supervisor, listening, process)?;
+                let unwritten = sandbox.unwritten.clone();
+                let supervisor = supervise(&supervisor, listening, unwritten, process)?;
                 supervisor.start(scope);
                 Ok(())
             })
@@ -108,17 +110,19 @@ fn run(
         return Ok(Err(Error::Supervisor { why }));
     }
     let refusals = supervisor.map(Supervisor::refusals).unwrap_or_default();
-    Ok(Ok(Ended { exit, refusals }))
+    Ok(Ok(Ended { exit, refusals, unwritten: supervisor.map(Supervisor::unwritten) }))
 }
 
 /// The supervisor of the processes whose listener has come.
-fn supervise<'s>(
-    place: &'s OnceLock<Supervisor>,
+fn supervise(
+    place: &OnceLock<Supervisor>,
     Listening { listener, mounts }: Listening,
+    unwritten: Unwritten,
     process: Arc<Process>,
-) -> io::Result<&'s Supervisor> {
+) -> io::Result<&Supervisor> {
     let end = move || process.kill();
-    let supervisor = Supervisor::new(listener, mounts, Box::new(end)).map_err(|e| e.source)?;
+    let supervisor =
+        Supervisor::new(listener, mounts, unwritten, Box::new(end)).map_err(|e| e.source)?;
     Ok(place.get_or_init(|| supervisor))
 }
 

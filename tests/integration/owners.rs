@@ -219,3 +219,66 @@ fn a_flattened_copy_has_no_owners() {
     assert_eq!(new.as_array().map(Vec::len), old.as_array().map(Vec::len));
     assert_ne!(new, old);
 }
+
+/// A file system that keeps no attributes of files, as some network file systems.
+struct Bare<'p>(&'p Place);
+
+impl<'p> Bare<'p> {
+    /// Where bryo keeps its images.
+    fn new(place: &'p Place) -> Self {
+        place
+            .run_as(None, "mount")
+            .args(["-t", "ramfs", "none"])
+            .arg(place.path("home"))
+            .succeeds();
+        place.folder("home");
+        Self(place)
+    }
+}
+
+impl Drop for Bare<'_> {
+    fn drop(&mut self) {
+        drop(self.0.run_as(None, "umount").arg("-l").arg(self.0.path("home")).spawn().wait());
+    }
+}
+
+#[test]
+fn owners_need_no_attributes_of_the_file_system() {
+    if !ready() {
+        return;
+    }
+    let place = Place::new();
+    let _bare = Bare::new(&place);
+    busybox_root(&place);
+    root(&place, &format!("cp -a ../work/root .\n{TREE}"));
+    let tar = "tar --format=posix -C tree -cf tree.tar . && chmod 644 tree.tar";
+    root(&place, tar);
+    place.bryo("import -q").arg(place.path("root/tree.tar")).arg("base").succeeds();
+    // What is in tables is seen, changed and kept: under emulation, and without any.
+    let dockerfile = "FROM base\n\
+        RUN cd /odd && test $(stat -c %u:%g link-kept) = 70000:4294967294 && \
+        test $(stat -c %u:%g plain) = 1:2 && \
+        echo x > new && ln -s x link-new && chown 5:6 new && chown -h 7:8 link-new link-touched && \
+        ln new newer && mkdir sub2 && chown 9:9 sub2 && mv new sub2 && chown -h 0:0 link-moved\n\
+        RUN cd /odd && test $(stat -c %u:%g newer) = 5:6 && touch -h link-new && chown 0:10 fifo-kept\n";
+    let context = place.context("c", dockerfile, &[]);
+    place.bryo("build -q --root-emulation full -o type=tar,dest=app.tar").arg(context).succeeds();
+    let script = "mkdir app && tar -C app -xpf ../work/app.tar --numeric-owner";
+    root(&place, script);
+    let found = listing(&place, "app");
+    for (path, what) in [
+        ("odd/newer", "-rw-r--r-- 5:6 2 ;"),
+        ("odd/sub2/new", "-rw-r--r-- 5:6 2 ;"),
+        ("odd/sub2", "drwxr-xr-x 9:9;"),
+        ("odd/link-new", "lrwxrwxrwx 7:8 1 x;"),
+        ("odd/link-touched", "lrwxrwxrwx 7:8 1 nowhere;"),
+        ("odd/link-moved", "lrwxrwxrwx 0:0 1 nowhere;"),
+        ("odd/link-kept", "lrwxrwxrwx 70000:4294967294 2 nowhere;"),
+        ("odd/fifo-kept", "prw--w---- 0:10 1 ;"),
+        ("odd/fifo-touched", "prw--w---- 3:2097152 1 ;"),
+        ("odd/setgid", "-rwx--s--x 7:8 1 ;"),
+        ("odd/dev/null", "crw-rw-rw- 0:0 1 ;1:3;"),
+    ] {
+        assert_eq!(found.get(path).map(String::as_str), Some(what), "{path}");
+    }
+}

@@ -82,7 +82,8 @@ impl Run {
         let trees = store.trees(&config).ok_or_else(|| Error::NotAnImage(self.image.clone()))?;
         let snapshot = store.snapshot(&trees)?;
         let (root, upper) = (snapshot.root(), snapshot.upper());
-        let image = run::Image { root, upper, config: &config.runtime };
+        let unwritten = snapshot.unwritten()?;
+        let image = run::Image { root, upper, config: &config.runtime, unwritten: &unwritten };
         let command = Command::new(self.words(&config.runtime)?);
         help.announce(reporter)?;
         let profile = if help.wants_profile()? { help.detect(root)? } else { None };

@@ -40,7 +40,7 @@ pub(super) mod tables;
 mod target;
 mod worker;
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -58,7 +58,7 @@ use request::{Reply, Request};
 use socket::Sockets;
 use tables::Call;
 
-use crate::rootfs::Record;
+use crate::rootfs::{Record, live};
 use crate::sys::errno::Errno;
 use crate::sys::native::{self, Attributes};
 use crate::sys::seccomp::Listener;
@@ -208,6 +208,7 @@ impl Supervisor {
     pub(super) fn new(
         listener: Listener,
         mounts: OwnedFd,
+        unwritten: live::Unwritten,
         end: Box<dyn Fn() + Send + Sync>,
     ) -> sys::Result<Self> {
         listener.wake_on_the_same_processor();
@@ -231,7 +232,7 @@ impl Supervisor {
                 devices: Devices::default(),
                 attempts: Attempts::default(),
                 lost: Lost::default(),
-                unwritten: Unwritten::default(),
+                unwritten: Unwritten::new(unwritten),
                 sockets: Sockets::default(),
                 has_other_roots: AtomicBool::new(false),
                 refusals: Mutex::default(),
@@ -271,6 +272,11 @@ impl Supervisor {
     /// Why it could not go on, if that is so.
     pub(super) fn failure(&self) -> Option<String> {
         lock(&self.shared.failure).clone()
+    }
+
+    /// The records that stand on no file.
+    pub(super) fn unwritten(&self) -> live::Unwritten {
+        lock(&self.shared.unwritten.records).clone()
     }
 
     /// What it could not do for the processes.
@@ -331,10 +337,14 @@ impl Shared {
 #[derive(Debug, Default)]
 struct Unwritten {
     any: AtomicBool,
-    records: Mutex<HashMap<(u64, u64), Record>>,
+    records: Mutex<live::Unwritten>,
 }
 
 impl Unwritten {
+    fn new(records: live::Unwritten) -> Self {
+        Self { any: AtomicBool::new(!records.is_empty()), records: Mutex::new(records) }
+    }
+
     fn get(&self, file: &Attributes) -> Option<Record> {
         if !self.any.load(Ordering::Acquire) {
             return None;
