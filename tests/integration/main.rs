@@ -19,3 +19,5 @@ mod owners;
 mod readme;
 mod registries;
 mod run;
+#[cfg(target_arch = "x86_64")] // Its programs are.
+mod system_calls;

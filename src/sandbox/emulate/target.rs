@@ -22,13 +22,20 @@ const UNMAPPED: u32 = 65534;
 pub(super) struct Target {
     path: CString,
     follow: bool,
+    /// What it means that there is no such file.
+    absent: Errno,
     /// What the path speaks of: the file beneath a device.
     held: Option<Arc<OwnedFd>>,
 }
 
 impl Target {
     pub(super) fn new(path: CString, follow: bool) -> Self {
-        Self { path, follow, held: None }
+        Self { path, follow, absent: Errno::NOENT, held: None }
+    }
+
+    /// A path that speaks of a descriptor, which may not be open.
+    pub(super) fn of_descriptor(path: CString) -> Self {
+        Self { absent: Errno::BADF, ..Self::new(path, true) }
     }
 
     pub(super) fn holding(self, descriptor: Arc<OwnedFd>) -> Self {
@@ -52,6 +59,7 @@ impl Target {
     /// What the kernel says about it.
     pub(super) fn native(&self) -> Result<Attributes, Errno> {
         native::stat(&self.path, self.follow)
+            .map_err(|errno| if errno == Errno::NOENT { self.absent } else { errno })
     }
 
     /// What is recorded about it.

@@ -179,7 +179,7 @@ impl<'w> Worker<'w> {
             return Ok(Target::new(c".".to_owned(), true));
         }
         self.enter_proc()?;
-        Ok(Target::new(text(format!("{thread}/fd/{descriptor}")), true))
+        Ok(Target::of_descriptor(text(format!("{thread}/fd/{descriptor}"))))
     }
 
     /// Paths below `/proc/self` mean the traced thread, not this one.
