@@ -1,8 +1,9 @@
 //! Replays what the kernel did with real root's credentials, call by call.
 //!
-//! `credentials.transcript` is the output of `tests/data/emulation/credentials.c` (a comment there
-//! says how it is run) for the seed 1 and 20 sequences, on Linux 6.18 by a root without
-//! `CAP_SYS_RESOURCE`.
+//! `credentials.transcript` is the output of `tests/data/emulation/calls/credentials.c` (a comment
+//! there says how it is run) for the seed 1 and 20 sequences, on Linux 6.18 by a root without
+//! `CAP_SYS_RESOURCE`. The integration test `calls_answer_as_they_do_for_real_root` runs it again,
+//! longer, and compares with what emulation answers.
 
 use super::*;
 
