@@ -334,6 +334,31 @@ fn mount_of_handle(handle: &OwnedFd) -> Result<u64> {
     number.and_then(|number| number.trim().parse().ok()).ok_or(Errno::NODATA)
 }
 
+/// Whether a path leads to the root of a mount, as far as the kernel tells (Linux 5.8).
+pub fn is_mount(path: &CStr, follow: bool) -> bool {
+    const MOUNT_ROOT: u64 = 0x2000;
+    let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() };
+    statx(path, flags, 0).is_ok_and(|told| {
+        let attributes = u64::from_ne_bytes(told[8..16].try_into().expect("eight bytes"));
+        attributes & MOUNT_ROOT != 0
+    })
+}
+
+/// A copy of the mount on which a file is seen, with that file for its root (Linux 5.2). It can be
+/// attached in any mount namespace.
+pub fn copy_mount(directory: impl AsFd, path: &[u8]) -> Result<OwnedFd> {
+    use rustix::mount::OpenTreeFlags;
+    let flags = OpenTreeFlags::OPEN_TREE_CLONE | OpenTreeFlags::OPEN_TREE_CLOEXEC;
+    rustix::mount::open_tree(directory, path, flags)
+}
+
+/// Lets what [`copy_mount`] made be seen in place of a file.
+pub fn attach_mount(mount: &OwnedFd, over: &OwnedFd) -> Result<()> {
+    use rustix::mount::MoveMountFlags;
+    let flags = MoveMountFlags::MOVE_MOUNT_F_EMPTY_PATH | MoveMountFlags::MOVE_MOUNT_T_EMPTY_PATH;
+    rustix::mount::move_mount(mount, c"", over, c"", flags)
+}
+
 /// Lets a file be seen in place of another one.
 pub fn bind(file: &CStr, over: &CStr) -> Result<()> {
     rustix::mount::mount_bind(file, over)

@@ -7,7 +7,9 @@
 //! its mount namespace (the kernel's `is_local_mountpoint`), and a worker does not: the kernel takes
 //! the mount away or moves it along (`detach_mounts`, Linux 3.18).
 //!
-//! All that costs other calls one look at a flag, as long as there is no such node.
+//! All that costs other calls one look at a flag, as long as there is no such node. The devices of
+//! the sandbox's own `/dev` are mounted in the same way, and are removed and moved in the same way
+//! when their path says that it is them: `mv /dev/random /dev/random.real` is a usual thing to do.
 
 use std::collections::HashMap;
 use std::ffi::CStr;
@@ -52,6 +54,11 @@ pub(super) struct Devices {
 impl Devices {
     fn any(&self) -> bool {
         self.any.load(Ordering::Acquire)
+    }
+
+    /// Whether a path may lead to a node that has a device over it.
+    fn concern(&self, path: &CStr) -> bool {
+        self.any() || path.to_bytes().starts_with(b"/dev/")
     }
 
     /// The mount of a node, and the file beneath.
@@ -108,18 +115,26 @@ fn mount(
     number: (u32, u32),
     beneath: &OwnedFd,
 ) -> Result<(), Errno> {
+    let is_it = |device: &OwnedFd| {
+        native::change_directory_to(proc)?;
+        let found = native::stat(&native::own_descriptor(device), true)?;
+        let same = found.is_char_device() && device_parts(found.rdev) == number;
+        if same { Ok(()) } else { Err(Errno::NODEV) }
+    };
     native::own_place()?;
+    // bryo's own, for the sandbox's may be gone: beside its `/proc`.
+    let ours = native::copy_mount(proc, &[b"..", source.to_bytes()].concat());
     let namespace = native::open_at(proc, &format!("{thread}/ns/mnt"))?;
     native::enter_mount_namespace(namespace)?;
-    let source = native::handle(source, true)?;
-    // By descriptors: the file's path may have another meaning by now.
-    native::change_directory_to(proc)?;
-    let source_path = native::own_descriptor(&source);
-    let found = native::stat(&source_path, true)?;
-    if !found.is_char_device() || device_parts(found.rdev) != number {
-        return Err(Errno::NODEV);
+    if let Ok(device) = ours {
+        is_it(&device)?;
+        return native::attach_mount(&device, beneath);
     }
-    native::bind(&source_path, &native::own_descriptor(beneath))
+    // Before Linux 5.2.
+    let device = native::handle(source, true)?;
+    is_it(&device)?;
+    // By descriptors: the file's path may have another meaning by now.
+    native::bind(&native::own_descriptor(&device), &native::own_descriptor(beneath))
 }
 
 /// The file beneath, if a target is such a node.
@@ -168,47 +183,59 @@ pub(super) fn open(
 }
 
 pub(super) fn unlink(request: &Request<'_>) -> Reply {
-    let devices = &request.shared().devices;
-    if !devices.any() {
-        return Ok(Answer::Continue);
-    }
     let (directory, path) = match request.call() {
         Call::Unlink => (CURRENT_DIRECTORY, 0),
         _ if request.word(2) & AT_REMOVEDIR != 0 => return Ok(Answer::Continue),
         _ => (request.int(0), 1),
     };
-    let Ok(target) = request.topmost_of(directory, &request.text(path)?, false) else {
+    let devices = &request.shared().devices;
+    let path = request.text(path)?;
+    if !devices.concern(&path) {
         return Ok(Answer::Continue);
-    };
-    let Some((mount, _)) = devices.find(&target) else { return Ok(Answer::Continue) };
-    native::unlink(target.path())?;
-    devices.forget(mount);
+    }
+    let found = request.topmost_of(directory, &path, false);
+    let Some(node) = found.ok().filter(is_covered) else { return Ok(Answer::Continue) };
+    let known = devices.find(&node);
+    native::unlink(node.path())?;
+    if let Some((mount, _)) = known {
+        devices.forget(mount);
+    }
     Ok(Answer::Value(0))
 }
 
+/// Whether a node has a device over it, ours or what another mount namespace has copied of it: the
+/// root of its mount is a device.
+fn is_covered(target: &Target) -> bool {
+    target.native().is_ok_and(|native| native.is_char_device())
+        && native::is_mount(target.path(), target.follow())
+}
+
 pub(super) fn rename(request: &Request<'_>) -> Reply {
-    let devices = &request.shared().devices;
-    if !devices.any() {
-        return Ok(Answer::Continue);
-    }
     let (old, new, flags) = match request.call() {
         Call::Rename => ((CURRENT_DIRECTORY, 0), (CURRENT_DIRECTORY, 1), 0),
         Call::Renameat => ((request.int(0), 1), (request.int(2), 3), 0),
         _ => ((request.int(0), 1), (request.int(2), 3), request.word(4)),
     };
-    let find = |(directory, path): (i32, usize)| {
-        let path = request.text(path).ok()?;
-        let node = devices.find(&request.topmost_of(directory, &path, false).ok()?);
-        let (parent, name) = split(&path)?;
-        let parent = request.target_of(directory, &parent, true).ok()?.handle().ok()?;
-        Some((node, parent, name))
-    };
-    let (Some(old), Some(new)) = (find(old), find(new)) else { return Ok(Answer::Continue) };
-    if old.0.is_none() && new.0.is_none() {
+    let devices = &request.shared().devices;
+    let (old_path, new_path) = (request.text(old.1)?, request.text(new.1)?);
+    if !devices.concern(&old_path) && !devices.concern(&new_path) {
         return Ok(Answer::Continue);
     }
-    native::rename((&old.1, &old.2), (&new.1, &new.2), flags)?;
-    if let Some((mount, _)) = new.0
+    let find = |directory, path: &CStr| {
+        let node = request.topmost_of(directory, path, false).ok()?;
+        let (covered, known) = (is_covered(&node), devices.find(&node));
+        let (parent, name) = split(path)?;
+        let parent = request.target_of(directory, &parent, true).ok()?.handle().ok()?;
+        Some((covered, known, parent, name))
+    };
+    let (Some(old), Some(new)) = (find(old.0, &old_path), find(new.0, &new_path)) else {
+        return Ok(Answer::Continue);
+    };
+    if !old.0 && !new.0 {
+        return Ok(Answer::Continue);
+    }
+    native::rename((&old.2, &old.3), (&new.2, &new.3), flags)?;
+    if let Some((mount, _)) = new.1
         && flags & RENAME_EXCHANGE == 0
     {
         devices.forget(mount);

@@ -196,14 +196,18 @@ impl<'r> Place<'r> {
         target: impl FnOnce(&T) -> Result<Target, Errno>,
         record: &Record,
     ) -> Result<Made<T>, Errno> {
+        let unnamed = self.name.as_bytes() == b".";
         // Asked now, because afterwards the worker looks from elsewhere.
         let permitted = self.is_permitted();
         if self.enter().is_err() {
             return Ok(Made::Not);
         }
+        // Many are; that much cheaper to see than the umask.
+        if !unnamed && native::stat(&self.name, false).is_ok() {
+            return Ok(Made::Exists);
+        }
         if !permitted {
-            let exists = native::stat(&self.name, false).is_ok();
-            return if exists { Ok(Made::Exists) } else { Err(Errno::ACCESS) };
+            return Err(Errno::ACCESS);
         }
         process::set_umask(self.request.umask()?);
         let made = match action(&self.name) {
