@@ -3,7 +3,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::support::{Place, Registry, Said, User, busybox_root, has, skip};
+use crate::support::{Place, Registry, Said, User, busybox_root, debian, has, skip};
 
 /// What an ordinary user could not make. Sorted by path in the listing below, not here.
 const TREE: &str = r#"
@@ -160,6 +160,20 @@ fn what_root_made_arrives_as_root_made_it() {
     let (found, layers) = unpacked(&place, &app, "app");
     assert_eq!(layers, 2);
     differences(&found, &expected);
+    // The numbers alone: a name would be believed before them.
+    let owners = owners_in_layers(&place, "app");
+    assert!(owners.len() > 10, "{owners:?}");
+    assert!(!owners.iter().any(|owner| owner.contains(char::is_alphabetic)), "{owners:?}");
+}
+
+/// Owners as `tar -t` names them, of all layers of an image that [`unpacked`] fetched.
+fn owners_in_layers(place: &Place, folder: &str) -> Vec<String> {
+    let script = format!(
+        "for blob in {folder}/blobs/sha256/*; do
+            if gzip -t $blob 2>/dev/null; then gzip -dc $blob | tar -tv; fi
+        done | awk '{{print $2}}' | sort -u"
+    );
+    root(place, &script).text().lines().map(str::to_owned).collect()
 }
 
 #[test]
@@ -199,10 +213,7 @@ fn a_flattened_copy_has_no_owners() {
     let (found, layers) = unpacked(&place, &copy, "flat");
     assert_eq!(layers, 2);
     differences(&found, &flat);
-    // No names of users either.
-    let names = "for blob in flat/blobs/sha256/*; do
-            ! gzip -t $blob 2>/dev/null || gzip -dc $blob | tar -tv; done | awk '{print $2}' | sort -u";
-    assert_eq!(root(&place, names).text(), "0/0");
+    assert_eq!(owners_in_layers(&place, "flat"), ["0/0"], "no names of users either");
 
     // The same again, and nothing of it is left here.
     let again = place.bryo(&push).succeeds();
@@ -281,4 +292,45 @@ fn owners_need_no_attributes_of_the_file_system() {
     ] {
         assert_eq!(found.get(path).map(String::as_str), Some(what), "{path}");
     }
+}
+
+#[test]
+fn owners_move_with_directories_and_are_copied() {
+    let Some(base) = debian().filter(|_| ready()) else { return };
+    let place = Place::new();
+    place.bryo("import -q").arg(base).arg("base").succeeds();
+    // A directory of a lower layer cannot be renamed in an overlay: mv copies it.
+    let dockerfile = "FROM base\n\
+        RUN mkdir -p /odd/d/e && cd /odd/d && touch e/f && ln -s nowhere l && mkfifo p && \
+        ln l e/l && chown 1:2 e/f && chown -h 3:4 l && chown 65534:65535 p && chown 7:8 . && \
+        chmod 2711 . && chown 4294967294:9 e && chmod 4711 e/f\n\
+        RUN cd /odd && mv d moved && touch -h moved/l && ln moved/l again && cp -a moved copy && \
+        mkdir new && mv copy new && mv new renamed && rm -r moved/e && tar -cf - moved | tar -xC /mnt\n";
+    let context = place.context("c", dockerfile, &[]);
+    place.bryo("build -q --root-emulation full -o type=tar,dest=app.tar").arg(context).succeeds();
+    root(&place, "mkdir app && tar -C app -xpf ../work/app.tar --numeric-owner odd mnt");
+    let mut found = listing(&place, "app");
+    found.retain(|path, _| path.contains('/'));
+    let copied = |folder: &'static str, links: u32| {
+        [
+            ("", "drwx--s--x 7:8;".to_owned()),
+            ("/l", format!("lrwxrwxrwx 3:4 {links} nowhere;")),
+            ("/p", "prw-r--r-- 65534:65535 1 ;".to_owned()),
+        ]
+        .map(|(path, what)| (format!("{folder}{path}"), what))
+    };
+    let mut expected = BTreeMap::new();
+    expected.extend(copied("odd/moved", 2));
+    expected.extend(copied("odd/renamed/copy", 2));
+    expected.extend(copied("mnt/moved", 1));
+    for (path, what) in [
+        ("odd/again", "lrwxrwxrwx 3:4 2 nowhere;"),
+        ("odd/renamed", "drwxr-xr-x 0:0;"),
+        ("odd/renamed/copy/e", "drwxr-xr-x 4294967294:9;"),
+        ("odd/renamed/copy/e/f", "-rws--x--x 1:2 1 ;"),
+        ("odd/renamed/copy/e/l", "lrwxrwxrwx 3:4 2 nowhere;"),
+    ] {
+        expected.insert(path.to_owned(), what.to_owned());
+    }
+    differences(&found, &expected);
 }
