@@ -173,12 +173,13 @@ fn the_process_is_alone_and_root() {
 
 fn the_world_is_complete() {
     let image = image();
-    let script = "echo x >/dev/null && head -c4 /dev/zero >/dev/shm/z && cat /etc/hosts && \
+    let script = "(: <>/dev/ptmx) && echo terminals && echo x >/dev/null && head -c4 /dev/zero >/dev/shm/z && cat /etc/hosts && \
                   stat -c %F /dev/full /dev/pts/ptmx /dev/ptmx /dev/fd /sys/kernel && \
                   touch /sys/x 2>/dev/null || echo read-only; (cat </dev/tty) 2>/dev/null || echo no tty";
     assert_eq!(
         shell(image.path(), script),
-        "127.0.0.1\tlocalhost bryo\n::1\tlocalhost ip6-localhost ip6-loopback\n\
+        "terminals\n\
+         127.0.0.1\tlocalhost bryo\n::1\tlocalhost ip6-localhost ip6-loopback\n\
          character special file\ncharacter special file\nsymbolic link\nsymbolic link\n\
          directory\nread-only\nno tty\n"
     );

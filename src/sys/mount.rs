@@ -19,8 +19,10 @@ use super::{Error, Result};
 /// `EPERM` for procfs and sysfs also when the process sees an instance of which parts are hidden
 /// by other mounts (fs/namespace.c, `mount_too_revealing`).
 pub fn fresh(kind: &str, target: &Path, options: &str, executable: bool) -> Result<()> {
-    let mut flags = MsFlags::MS_NOSUID | MsFlags::MS_NODEV;
+    let mut flags = MsFlags::MS_NOSUID;
     flags.set(MsFlags::MS_NOEXEC, !executable);
+    // Terminals are devices.
+    flags.set(MsFlags::MS_NODEV, kind != "devpts");
     nix::mount::mount(Some(kind), target, Some(kind), flags, Some(options)).map_err(|e| {
         let flags = shown(flags);
         Error::new(format!("mount({kind:?}, {target:?}, {kind:?}, {flags}, {options:?})"), e)

@@ -2,7 +2,7 @@
 
 use super::credentials::{Capability, UNCHANGED};
 use super::layout::statx;
-use super::request::{CURRENT_DIRECTORY, Reply, Request};
+use super::request::{Reply, Request};
 use super::tables::Call;
 use super::target::{self, Target};
 use super::{Answer, process};
@@ -14,6 +14,13 @@ use crate::sys::path::{device_number, device_parts};
 const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 const AT_EMPTY_PATH: u32 = 0x1000;
 
+/// What `newfstatat` knows: `AT_SYMLINK_NOFOLLOW`, `AT_NO_AUTOMOUNT`, `AT_EMPTY_PATH`, and how fresh
+/// the answer has to be, which it ignores.
+const STAT_FLAGS: u32 = AT_SYMLINK_NOFOLLOW | 0x800 | AT_EMPTY_PATH | 0x6000;
+
+/// The setuid and the setgid bit.
+const SET_ID: u32 = 0o6000;
+
 /// What the kernel does not tell about a file unless it is asked; owner, kind and mode are needed.
 const STATX_NEEDED: u32 = 0x1 | 0x2 | 0x8 | 0x10;
 
@@ -21,13 +28,13 @@ pub(super) fn chown(request: &Request<'_>) -> Reply {
     let (target, ids) = match request.call() {
         Call::Chown => (request.target(None, 0, true)?, 1),
         Call::Lchown => (request.target(None, 0, false)?, 1),
-        Call::Fchown => (request.target_descriptor(request.int(0))?, 1),
+        Call::Fchown => (open_file(request, request.int(0))?, 1),
         _ => {
             let flags = request.word(4);
             if flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) != 0 {
                 return Err(Errno::INVAL);
             }
-            (at(request, 0, 1, flags)?, 2)
+            (at(request, 0, 1, flags, Missing::IsWrong)?, 2)
         }
     };
     let (uid, gid) = (request.id(ids), request.id(ids + 1));
@@ -40,7 +47,10 @@ pub(super) fn chown(request: &Request<'_>) -> Reply {
         let user_stays = uid == UNCHANGED || owns && uid == old.uid;
         let group_is_own =
             gid == UNCHANGED || owns && (gid == old.gid || credentials.in_group(gid));
-        if !user_stays || !group_is_own {
+        // To take these bits away is a change of mode.
+        let loses_bits = native.mode & SET_ID != 0 && !native.is_dir();
+        let keeps_mode = !loses_bits || owns || credentials.may(Capability::FOwner);
+        if !user_stays || !group_is_own || !keeps_mode {
             return Err(Errno::PERM);
         }
     }
@@ -66,7 +76,8 @@ pub(super) fn stat(request: &Request<'_>) -> Reply {
         Call::Stat => (request.target(None, 0, true), 1),
         Call::Lstat => (request.target(None, 0, false), 1),
         Call::Fstat => (request.target_descriptor(request.int(0)), 1),
-        _ => (at(request, 0, 1, request.word(3)), 2),
+        _ if request.word(3) & !STAT_FLAGS != 0 => return Err(Errno::INVAL),
+        _ => (at(request, 0, 1, request.word(3), Missing::IsEmpty), 2),
     };
     let layout = request.trapped().layout.ok_or(Errno::NOSYS)?;
     // Whatever this thread cannot find the kernel may, or knows the right error for.
@@ -88,7 +99,7 @@ fn attributes(request: &Request<'_>, target: &Target) -> Result<Attributes, Errn
 pub(super) fn statx(request: &Request<'_>) -> Reply {
     let (flags, mask) = (request.word(2), request.word(3));
     // Asked for by the kernel's structure itself, so that what it knows and we do not is kept.
-    let found = at(request, 0, 1, flags).and_then(|target| {
+    let found = at(request, 0, 1, flags, Missing::IsEmpty).and_then(|target| {
         let follow = if target.follow() { 0 } else { AT_SYMLINK_NOFOLLOW };
         let flags = flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) | follow;
         Ok((native::statx(target.path(), flags, mask | STATX_NEEDED)?, target))
@@ -148,19 +159,36 @@ fn record(request: &Request<'_>, target: &Target, native: &Attributes) -> Option
     }
 }
 
+/// What it means that an argument points to no path at all.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Missing {
+    /// The path is empty: so the calls of the stat family, since Linux 6.11.
+    IsEmpty,
+    IsWrong,
+}
+
 /// The file that a call of the `…at` family means.
-pub(super) fn at(
+fn at(
     request: &Request<'_>,
     directory: usize,
     path: usize,
     flags: u32,
+    missing: Missing,
 ) -> Result<Target, Errno> {
-    // Since Linux 6.11 no path at all is an empty one.
-    if flags & AT_EMPTY_PATH != 0 && (request.arg(path) == 0 || request.text(path)?.is_empty()) {
-        return match request.int(directory) {
-            CURRENT_DIRECTORY => request.target_descriptor(CURRENT_DIRECTORY),
-            descriptor => request.target_descriptor(descriptor),
-        };
+    if flags & AT_EMPTY_PATH != 0 {
+        let none = missing == Missing::IsEmpty && request.arg(path) == 0;
+        if none || request.text(path)?.is_empty() {
+            return request.target_descriptor(request.int(directory));
+        }
     }
     request.target(Some(directory), path, flags & AT_SYMLINK_NOFOLLOW == 0)
+}
+
+/// The file behind a descriptor that is more than a handle (`O_PATH`): such may be looked at, but
+/// not changed.
+fn open_file(request: &Request<'_>, descriptor: i32) -> Result<Target, Errno> {
+    let target = request.target_descriptor(descriptor)?;
+    // The link in /proc has the modes that the file was opened with.
+    let link = native::stat(target.path(), false).map_err(|_| Errno::BADF)?;
+    if link.mode & 0o600 == 0 { Err(Errno::BADF) } else { Ok(target) }
 }

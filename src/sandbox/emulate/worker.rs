@@ -6,10 +6,11 @@
 //! [`super::device`].
 
 use std::cell::Cell;
-use std::ffi::{CStr, CString};
+use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
-use std::os::unix::ffi::OsStrExt as _;
+use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::panic::{self, AssertUnwindSafe};
+use std::path::Path;
 use std::sync::atomic::Ordering;
 use std::thread::Scope;
 
@@ -178,6 +179,9 @@ impl<'w> Worker<'w> {
             self.enter_directory(thread, descriptor)?;
             return Ok(Target::new(c".".to_owned(), true));
         }
+        if descriptor < 0 {
+            return Err(Errno::BADF);
+        }
         self.enter_proc()?;
         Ok(Target::of_descriptor(text(format!("{thread}/fd/{descriptor}"))))
     }
@@ -201,21 +205,23 @@ impl<'w> Worker<'w> {
         path.to_bytes().starts_with(b"/dev/")
     }
 
-    /// Follows the links at the end of a path by hand, in case they lead to `/proc/self`, which is
-    /// another process's to the kernel.
+    /// Follows links in a path by hand, in case they lead to `/proc/self`, which is another process's
+    /// to the kernel: those at its end, and the directory `/dev/fd`.
     fn through_links(&self, thread: i32, path: &CStr) -> Result<Target, Errno> {
         let mut path = path.to_owned();
         for _ in 0..MOST_LINKS {
-            let Ok(leads_to) = native::read_link(&path) else { break };
-            if leads_to.starts_with(b"/") {
-                path = text(leads_to);
-            } else {
-                let parent = std::path::Path::new(std::ffi::OsStr::from_bytes(path.to_bytes()))
-                    .parent()
-                    .unwrap_or(std::path::Path::new("/"));
-                let joined = parent.join(std::ffi::OsStr::from_bytes(&leads_to));
-                path = text(joined.as_os_str().as_bytes());
+            let (link, rest) = match path.to_bytes().strip_prefix(b"/dev/fd/") {
+                Some(rest) => (c"/dev/fd".to_owned(), rest.to_owned()),
+                None => (path.clone(), Vec::new()),
+            };
+            let Ok(leads_to) = native::read_link(&link) else { break };
+            let parent = Path::new(OsStr::from_bytes(link.to_bytes())).parent();
+            let parent = parent.unwrap_or(Path::new("/"));
+            let mut leads_to = parent.join(OsStr::from_bytes(&leads_to));
+            if !rest.is_empty() {
+                leads_to.push(OsStr::from_bytes(&rest));
             }
+            path = text(leads_to.into_os_string().into_vec());
             if let Some(own) = self.own_proc(thread, &path, true)? {
                 return Ok(own);
             }
