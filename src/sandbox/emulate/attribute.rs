@@ -161,7 +161,7 @@ fn place(request: &Request<'_>) -> Result<(Target, usize), Errno> {
         Call::Fsetxattr | Call::Fremovexattr | Call::Flistxattr => {
             request.target_descriptor(request.int(0))?
         }
-        _ => return Ok((owner::at(request, 0, 1, request.word(2))?, 3)),
+        _ => return Ok((owner::at(request, 0, 1, request.word(2), owner::Missing::IsEmpty)?, 3)),
     };
     Ok((target, 1))
 }

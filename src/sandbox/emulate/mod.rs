@@ -141,7 +141,6 @@ fn answer(request: &Request<'_>) -> Reply {
         Call::Utime | Call::Utimes | Call::Futimesat | Call::Utimensat | Call::UtimensatTime64 => {
             device::set_times(request)
         }
-        _ => Ok(Answer::Continue),
     }
 }
 

@@ -161,14 +161,14 @@ fn record(request: &Request<'_>, target: &Target, native: &Attributes) -> Option
 
 /// What it means that an argument points to no path at all.
 #[derive(Clone, Copy, PartialEq, Eq)]
-enum Missing {
-    /// The path is empty: so the calls of the stat family, since Linux 6.11.
+pub(super) enum Missing {
+    /// The path is empty: so the calls of the stat family since Linux 6.11, and later ones.
     IsEmpty,
     IsWrong,
 }
 
 /// The file that a call of the `…at` family means.
-fn at(
+pub(super) fn at(
     request: &Request<'_>,
     directory: usize,
     path: usize,
