@@ -2,9 +2,9 @@
 //!
 //! The kernel does the call; what it would do to the credentials is done before, from outside, so
 //! that the new program finds them from its first instruction on. When the kernel refuses the call
-//! after all (no such interpreter, not a program), that is noticed at the thread's next trapped call
-//! and taken back: the thread still has the memory that it had ([`Attempt`]). Between the two, only
-//! a child that it forked or another thread could have seen the difference.
+//! after all (no such interpreter, not a program), that is noticed at the process's next trapped
+//! call and taken back: it still has the memory that it had ([`Attempt`]). Only a child that it
+//! forked between the two keeps what is not its own.
 //!
 //! Not emulated: `AT_SECURE` and the secure-execution mode of the C library, that a setuid program
 //! cannot be traced or dump core, and the permission to search the directories of a path.
@@ -188,9 +188,6 @@ fn interpreter(head: &[u8]) -> Head {
 }
 
 /// The executions whose outcome is not known yet, by thread.
-///
-/// One that ended without another trapped call stays until its number is used again: it does no
-/// harm, for then neither the memory nor the credentials are those that were noted.
 #[derive(Debug, Default)]
 pub(super) struct Attempts {
     /// Whether there is any, so that the usual case costs nothing.
@@ -201,16 +198,38 @@ pub(super) struct Attempts {
 /// What a thread was when it called execve(2).
 #[derive(Debug)]
 struct Attempt {
+    process: i32,
     credentials: Credentials,
-    /// Sixteen random bytes that the kernel gives to each program, and where they are.
     image: Vec<u8>,
 }
 
 impl Attempt {
     /// `None` when the program cannot be told from the next one; then nothing can be taken back.
     fn begin(request: &Request<'_>, credentials: &Credentials) -> Option<Self> {
-        let image = tracee::image(&request.shared().proc, request.thread()).ok()?;
-        Some(Self { credentials: credentials.clone(), image })
+        let (proc, thread) = (&request.shared().proc, request.thread());
+        Some(Self {
+            process: tracee::process_of(proc, thread).ok()?,
+            credentials: credentials.clone(),
+            image: tracee::image(proc, thread).ok()?,
+        })
+    }
+
+    /// Whether it has failed, now that `request` is made; `None` as long as that is not known.
+    fn failed(&self, thread: i32, request: &Request<'_>) -> Option<bool> {
+        let proc = &request.shared().proc;
+        let is_old = |thread| tracee::image(proc, thread).map(|image| image == self.image);
+        match is_old(thread) {
+            Ok(false) => Some(false),
+            Ok(true) if thread == request.thread() => Some(true),
+            Ok(true) => None,
+            // Either it has failed and the thread has ended, or the kernel is about to give the new
+            // program the number of the process; then no other thread is left that could ask.
+            Err(_) if is_old(self.process) == Ok(true) => {
+                let own = tracee::process_of(proc, request.thread());
+                (own == Ok(self.process)).then_some(true)
+            }
+            Err(_) => Some(false),
+        }
     }
 }
 
@@ -228,18 +247,18 @@ impl Attempts {
         if !self.any.load(Ordering::Acquire) {
             return;
         }
-        let attempt = {
-            let mut attempts = self.by_thread();
-            let attempt = attempts.remove(&request.thread());
-            self.any.store(!attempts.is_empty(), Ordering::Release);
-            attempt
-        };
-        let Some(attempt) = attempt else { return };
-        let image = tracee::image(&request.shared().proc, request.thread());
-        if image.is_ok_and(|image| image == attempt.image) {
-            // It fails only when the process is gone.
-            request.set_credentials(attempt.credentials).ok();
-        }
+        let mut attempts = self.by_thread();
+        attempts.retain(|thread, attempt| match attempt.failed(*thread, request) {
+            None => true,
+            Some(false) => false,
+            Some(true) => {
+                let before = attempt.credentials.clone();
+                // It fails only when the process is gone.
+                request.shared().set_credentials_of(attempt.process, before).ok();
+                false
+            }
+        });
+        self.any.store(!attempts.is_empty(), Ordering::Release);
     }
 
     fn by_thread(&self) -> MutexGuard<'_, HashMap<i32, Attempt>> {
