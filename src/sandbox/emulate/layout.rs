@@ -6,6 +6,7 @@
 use super::tables::Abi;
 use crate::sys::errno::Errno;
 use crate::sys::native::Attributes;
+use crate::sys::path::device_parts;
 
 /// The fields of a `struct stat`, by the kernel's names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -36,8 +37,8 @@ pub(crate) struct Layout {
     pub(crate) size: usize,
     /// The offset of each field, and its width in bytes.
     pub(crate) fields: &'static [(Field, usize, usize)],
-    /// The oldest form: device numbers that do not fit are cut, where later ones are refused.
-    cuts_devices: bool,
+    /// The oldest form: device numbers have 8 bits and 8 bits, and what does not fit is not refused.
+    old_devices: bool,
 }
 
 use Field::*;
@@ -62,7 +63,7 @@ const X86_64: Layout = Layout {
         (Ctime, 104, 8),
         (CtimeNsec, 112, 8),
     ],
-    cuts_devices: false,
+    old_devices: false,
 };
 
 /// Of `asm-generic/stat.h`.
@@ -86,11 +87,11 @@ const GENERIC: Layout = Layout {
         (Ctime, 104, 8),
         (CtimeNsec, 112, 8),
     ],
-    cuts_devices: false,
+    old_devices: false,
 };
 
 /// As x86_64's to the last used byte.
-const PPC64LE: Layout = Layout { size: 144, fields: X86_64.fields, cuts_devices: false };
+const PPC64LE: Layout = Layout { size: 144, fields: X86_64.fields, old_devices: false };
 
 const S390X: Layout = Layout {
     size: 144,
@@ -112,7 +113,7 @@ const S390X: Layout = Layout {
         (Blksize, 104, 8),
         (Blocks, 112, 8),
     ],
-    cuts_devices: false,
+    old_devices: false,
 };
 
 const MIPS64EL: Layout = Layout {
@@ -135,7 +136,7 @@ const MIPS64EL: Layout = Layout {
         (Blksize, 88, 4),
         (Blocks, 96, 8),
     ],
-    cuts_devices: false,
+    old_devices: false,
 };
 
 /// i386's and arm's `struct stat`, of the calls `stat`, `lstat` and `fstat`.
@@ -159,7 +160,7 @@ const NARROW: Layout = Layout {
         (Ctime, 48, 4),
         (CtimeNsec, 52, 4),
     ],
-    cuts_devices: false,
+    old_devices: false,
 };
 
 /// `struct __old_kernel_stat`.
@@ -178,7 +179,7 @@ const OLD: Layout = Layout {
         (Mtime, 24, 4),
         (Ctime, 28, 4),
     ],
-    cuts_devices: true,
+    old_devices: true,
 };
 
 /// i386's `struct stat64`, where 64 bits need no more than 32 bits' alignment.
@@ -203,7 +204,7 @@ const I386_64: Layout = Layout {
         (CtimeNsec, 84, 4),
         (Ino, 88, 8),
     ],
-    cuts_devices: false,
+    old_devices: false,
 };
 
 /// arm's `struct stat64`.
@@ -228,7 +229,7 @@ const ARM_64: Layout = Layout {
         (CtimeNsec, 92, 4),
         (Ino, 96, 8),
     ],
-    cuts_devices: false,
+    old_devices: false,
 };
 
 impl Layout {
@@ -274,7 +275,7 @@ impl Layout {
         match field {
             Dev | Rdev => {
                 let device = if field == Dev { attributes.dev } else { attributes.rdev };
-                if self.cuts_devices { Ok(device) } else { whole(device) }
+                if self.old_devices { Ok(old_device(device)) } else { whole(device) }
             }
             Ino => whole(attributes.ino),
             BrokenIno => Ok(attributes.ino),
@@ -295,6 +296,12 @@ impl Layout {
             CtimeNsec => Ok(attributes.ctime.1.into()),
         }
     }
+}
+
+/// A device number as it once was (`old_encode_dev`), which mixes what does not fit.
+fn old_device(device: u64) -> u64 {
+    let (major, minor) = device_parts(device);
+    u64::from(major << 8 | minor)
 }
 
 /// An id in a field of 16 bits, when it has no more than that (`high2lowuid`).
@@ -431,6 +438,9 @@ mod tests {
                 .collect();
             assert_eq!(&found, right, "{what}");
         }
+        // Device 6:300 in 8 bits and 8 bits, as the kernel puts it there.
+        let bytes = layout(Abi::I386, "oldstat").encode(&Attributes { rdev: 0x10_062c, ..FILE });
+        assert_eq!(field(&OLD, &bytes.expect("it fits"), Rdev), 0x72c);
         // In `struct stat64` the inode has a short place too, where it is cut.
         let bytes = layout(Abi::I386, "stat64").encode(&Attributes { ino: 0x1_0000_0007, ..FILE });
         let bytes = bytes.expect("it fits");

@@ -3,7 +3,8 @@
  * must print the same. Built for 64 and for 32 bits, without a C library, whose headers and choice
  * of calls would be in the way:
  *
- *     cc -m64|-m32 -O1 -static -nostdlib -ffreestanding -fno-stack-protector -fno-pic -no-pie
+ *     cc -m64|-m32 -O1 -static -nostdlib -ffreestanding -fno-stack-protector -fno-pic -no-pie \
+ *         -nostdinc -isystem /usr/include/x86_64-linux-gnu -isystem /usr/include
  *
  *     calls DIRECTORY     works in DIRECTORY, which it makes
  *     calls --refused     the calls that would go past emulation
@@ -369,7 +370,7 @@ static void work(const char *directory) {
     say(mknod, "fifo", 010600, 0, 0, 0);
     say(symlink, "file", "link", 0, 0, 0);
     say(mknod, "character", 020640, device(1, 77), 0, 0);
-    say(mknodat, AT_FDCWD, "block", 060600, device(7, 300), 0);
+    say(mknodat, AT_FDCWD, "block", 060600, device(6, 300), 0);
     for (unsigned i = 0; i < sizeof files / sizeof *files; i++) {
         settle(files[i]);
         show(files[i]);
