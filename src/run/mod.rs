@@ -132,15 +132,21 @@ pub fn run(
     reporter: &dyn Reporter,
 ) -> Result<Ended, Error> {
     let sandbox = prepare(image, options, prepared, help)?;
-    if let Some(injection) = &prepared.injection {
-        let Injection { profile, word, set_up: needs_it } = injection;
-        if *needs_it {
-            set_up(image, options, injection, output, reporter)?;
+    // For all processes at once: to remove them makes the mounted root unreliable.
+    let points = Points::make(image.root, image.upper, &sandbox.mounts)?;
+    let set_up = match &prepared.injection {
+        Some(injection) if injection.set_up => set_up(image, options, injection, output, reporter),
+        _ => Ok(()),
+    };
+    let ended = set_up.and_then(|()| {
+        if let Some(Injection { profile, word, .. }) = &prepared.injection {
+            let (name, argv) = (&profile.name, &prepared.command.argv);
+            reporter.note(format!("fakeroot profile {name}, for {word}: running {argv:?}"));
         }
-        let argv = &prepared.command.argv;
-        reporter.note(format!("fakeroot profile {}, for {word}: running {argv:?}", profile.name));
-    }
-    let ended = spawn(image, &sandbox, output, reporter)?;
+        Ok(sandbox.spawn(output, reporter)?)
+    });
+    points.remove(image.upper)?;
+    let ended = ended?;
     if !ended.exit.success() {
         tell(&ended.refusals, reporter);
     }
@@ -185,18 +191,6 @@ fn prepare(
     Ok(sandbox)
 }
 
-fn spawn(
-    image: Image<'_>,
-    sandbox: &Sandbox,
-    output: Output,
-    reporter: &dyn Reporter,
-) -> Result<Ended, Error> {
-    let points = Points::make(image.root, image.upper, &sandbox.mounts)?;
-    let ended = sandbox.spawn(output, reporter);
-    points.remove(image.upper)?;
-    Ok(ended?)
-}
-
 /// Does what a profile wants to be done before the first command that runs by it, as root.
 fn set_up(
     image: Image<'_>,
@@ -211,7 +205,7 @@ fn set_up(
         let argv = ["/bin/sh", "-c", script].map(OsString::from);
         let mut sandbox = Sandbox::new(image.root.path(), argv);
         sandbox.env = env::environment(image.config, options, Some(profile), home.as_deref());
-        Ok(spawn(image, &sandbox, output, reporter)?.exit)
+        Ok(sandbox.spawn(output, reporter)?.exit)
     };
     for InitStep { why, test, deed } in &profile.init {
         let name = format!("fakeroot profile {}: {why}", profile.name);

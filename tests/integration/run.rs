@@ -38,6 +38,15 @@ fn streams_and_options_reach_the_program() {
 }
 
 #[test]
+fn new_terminals_can_be_opened() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    place.bryo("run base sh -c").arg("exec 3<>/dev/ptmx && test -c /dev/pts/0").succeeds();
+}
+
+#[test]
 fn volumes_are_seen_and_nothing_else_stays() {
     let place = Place::new();
     if !busybox(&place) {
