@@ -11,6 +11,7 @@ mod build;
 mod command_line;
 mod dockerfiles;
 mod emulation;
+mod fakeroot;
 mod faults;
 mod identity;
 mod images;
