@@ -169,6 +169,10 @@ fn each_mode_has_its_own_results() {
     if !busybox(&place) {
         return;
     }
+    let is_hit = |said: &Said| {
+        let mut lines = said.errors().lines().filter(|line| line.starts_with("[3/3] RUN"));
+        lines.any(|line| line.ends_with(": cached"))
+    };
     let dockerfile = "FROM base\nCOPY file /f\nRUN chown 33:33 /f && stat -c %u:%g /f > /seen || echo refused > /seen\n";
     for (mode, seen, owner) in [
         ("full", "33:33", "33/33"),
@@ -178,14 +182,13 @@ fn each_mode_has_its_own_results() {
     ] {
         let options = format!("--root-emulation {mode} -o type=tar,dest=files.tar");
         let first = build(&place, &options, dockerfile).succeeds();
-        assert_eq!(count(&first, "RUN chown"), 1, "{mode}: {first}");
-        assert!(!first.errors().contains("[3/3]: cached"), "{mode}: {first}");
+        assert!(!is_hit(&first), "{mode}: {first}");
         assert_eq!(ask(&place, "cat /seen"), seen, "{mode}");
         let of_file = listed(&place, "f");
         assert_eq!(of_file.split(' ').next_back(), Some(owner), "{mode}");
         let second = build(&place, &options, dockerfile).succeeds();
         assert_eq!(second.text(), first.text(), "{mode}");
-        assert_eq!(count(&second, ": cached"), count(&second, "[3/3]") + 2, "{mode}: {second}");
+        assert!(is_hit(&second), "{mode}: {second}");
     }
 }
 
