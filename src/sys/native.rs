@@ -140,6 +140,11 @@ pub fn handle(path: &CStr, follow: bool) -> Result<OwnedFd> {
     rustix::fs::openat(CWD, path, OFlags::PATH | OFlags::CLOEXEC | follow, Mode::empty())
 }
 
+/// Whether a descriptor is no more than a handle (`O_PATH`).
+pub fn is_handle(descriptor: impl AsFd) -> Result<bool> {
+    Ok(rustix::fs::fcntl_getfl(descriptor)?.contains(OFlags::PATH))
+}
+
 /// A handle (`O_PATH`) on a path below an open directory; links are followed.
 pub fn handle_at(directory: impl AsFd, path: &str) -> Result<OwnedFd> {
     rustix::fs::openat(directory, path, OFlags::PATH | OFlags::CLOEXEC, Mode::empty())

@@ -159,6 +159,10 @@ fn place(request: &Request<'_>) -> Result<(Target, usize), Errno> {
             request.target(None, 0, false)?
         }
         Call::Fsetxattr | Call::Fremovexattr | Call::Flistxattr => {
+            // A handle has no attributes, though its path in /proc does.
+            if native::is_handle(&request.steal(request.int(0))?)? {
+                return Err(Errno::BADF);
+            }
             request.target_descriptor(request.int(0))?
         }
         _ => return Ok((owner::at(request, 0, 1, request.word(2), owner::Missing::IsEmpty)?, 3)),

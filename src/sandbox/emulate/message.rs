@@ -4,8 +4,11 @@
 //! A process may name itself, and a privileged one anybody. The kernel knows no other user here than
 //! root, so the ids are checked by its rules, kept in mind and replaced by 0 in the process's own
 //! buffer, before the kernel looks at it. They stay replaced: when the kernel has read them is not
-//! to be known. Who says 0 without having the right to, where other ids were replaced, is repeating
-//! itself.
+//! to be known. So a process that sends the same buffer again, or whose call the kernel repeats
+//! after a signal, seems to say 0; a mark in the header of the message, in a field that the kernel
+//! does not read there, tells it from one that means it.
+//!
+//! What a process said last counts for all its messages that are still to be received.
 
 use std::collections::VecDeque;
 
@@ -20,6 +23,9 @@ use crate::sys::socket::{self, Peer};
 
 /// Claims that are kept in mind; the oldest is forgotten first.
 const MOST_CLAIMS: usize = 256;
+
+/// Stands in `msg_flags`, which sendmsg(2) ignores; sendmmsg(2) reads `MSG_EOR` there, 0x80.
+const MARK: u32 = 0x6272_796f & !0x80;
 
 /// Longer control messages are no credentials.
 const LONGEST_CONTROL: u64 = 64 << 10;
@@ -90,17 +96,17 @@ impl Claims {
 
 /// sendmsg(2) and sendmmsg(2).
 pub(super) fn send(request: &Request<'_>) -> Reply {
-    let word = request.abi().pointer_size();
     let count = match request.call() {
         Call::Sendmsg => 1,
         _ => u64::from(request.word(2)).min(control::MOST_PARTS),
     };
     let mut speaks = false;
     for index in 0..count {
-        let step = index * Header::step(word) as u64;
+        let step = index * Header::step(request.abi().pointer_size()) as u64;
         // What cannot be read the kernel cannot read either.
-        let Ok(header) = Header::of(request, request.arg(1).wrapping_add(step)) else { break };
-        match claim(request, &header, word) {
+        let address = request.arg(1).wrapping_add(step);
+        let Ok(header) = Header::of(request, address) else { break };
+        match claim(request, address, &header) {
             Ok(claimed) => speaks |= claimed,
             // The kernel sends those before it, and stops here.
             Err(_) if index > 0 => break,
@@ -135,8 +141,10 @@ fn own_number(numbers: &[i32]) -> (usize, i32) {
     (numbers.len().saturating_sub(1), numbers.last().copied().unwrap_or(0))
 }
 
-/// Checks and replaces what one message says about its sender; whether it says anything.
-fn claim(request: &Request<'_>, header: &Header, word: usize) -> Result<bool, Errno> {
+/// Checks and replaces what one message, with its header at `address`, says about its sender;
+/// whether it says anything.
+fn claim(request: &Request<'_>, address: u64, header: &Header) -> Result<bool, Errno> {
+    let word = request.abi().pointer_size();
     if header.control == 0 || header.control_length > LONGEST_CONTROL {
         return Ok(false);
     }
@@ -151,24 +159,30 @@ fn claim(request: &Request<'_>, header: &Header, word: usize) -> Result<bool, Er
         Some((Peer::decode(one.data.try_into().ok()?), one.offset)).filter(|_| is_said)
     });
     let mut speaks = false;
-    for (named, offset) in said {
+    for (said, offset) in said {
         speaks = true;
-        replace(request, named, header.control + offset as u64)?;
+        if replace(request, said, header.control + offset as u64, header.flags == MARK)? {
+            let [.., flags] = Header::outputs(word);
+            request.write(address.wrapping_add(flags as u64), &MARK.to_ne_bytes())?;
+        }
     }
     Ok(speaks)
 }
 
-/// One `struct ucred` at `address`.
-fn replace(request: &Request<'_>, said: Peer, address: u64) -> Result<(), Errno> {
+/// Checks one `struct ucred` at `address`; whether its ids had to be replaced.
+fn replace(
+    request: &Request<'_>,
+    mut said: Peer,
+    address: u64,
+    is_marked: bool,
+) -> Result<bool, Errno> {
     const IDS: u64 = 4;
     let shared = request.shared();
     let credentials = request.credentials()?;
     let numbers = sockets::numbers(shared, request.thread())?;
     let own = own_number(&numbers);
     let process = numbers.first().copied().filter(|_| said.process == own.1);
-    let mut said = said;
-    let is_zero = (said.uid, said.gid) == (0, 0);
-    if may_claim(&credentials, said, own.1).is_err() && is_zero {
+    if is_marked && (said.uid, said.gid) == (0, 0) {
         let claims = shared.sockets.claims();
         if let Some(before) = process.and_then(|process| claims.said_at(process, address)) {
             (said.uid, said.gid) = (before.uid, before.gid);
@@ -178,13 +192,13 @@ fn replace(request: &Request<'_>, said: Peer, address: u64) -> Result<(), Errno>
     let named = (own.0, said.process);
     if (said.uid, said.gid) == (0, 0) {
         shared.sockets.claims().forget(named);
-        return Ok(());
+        return Ok(false);
     }
     request.write(address + IDS, &[0; 8])?;
     let (uid, gid, said_at) = (said.uid, said.gid, Some(address));
     let numbers = if process.is_some() { numbers } else { Vec::new() };
     shared.sockets.claims().keep(Claim { process, named, uid, gid, numbers, said_at });
-    Ok(())
+    Ok(true)
 }
 
 /// The kernel's `scm_check_creds()`. `own` is the process's number in its own pid namespace.
