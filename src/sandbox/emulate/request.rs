@@ -292,7 +292,11 @@ impl<'w> Request<'w> {
 
     /// Makes its whole process somebody else.
     pub(super) fn set_credentials(&self, credentials: Credentials) -> Result<(), Errno> {
-        self.shared().set_credentials_of(self.thread(), credentials)
+        self.shared().set_credentials_of(self.thread(), credentials).map_err(|errno| match errno {
+            // The hard RLIMIT_LOCKS of the host bounds how many identities there can be.
+            Errno::AGAIN => self.refuse(format_args!("{}()", self.name()), errno),
+            errno => errno,
+        })
     }
 
     /// Notes that the emulation cannot do what was asked, for the message of a step that fails;
