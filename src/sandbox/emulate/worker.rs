@@ -5,6 +5,7 @@
 //! to `/proc/PID/cwd` or `/proc/PID/fd/N`. It stays outside of the sandbox's mount namespace: see
 //! [`super::device`].
 
+use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::fd::OwnedFd;
@@ -148,6 +149,7 @@ impl<'w> Worker<'w> {
         follow: bool,
     ) -> Result<Target, Errno> {
         self.take_root(thread)?;
+        let path = &*without_own_root(path);
         if let Some(own) = self.own_proc(thread, path, follow)? {
             return Ok(own);
         }
@@ -261,6 +263,16 @@ impl<'w> Worker<'w> {
     }
 }
 
+/// A path without `/proc/self/root`, which is the root that the path starts from anyway.
+fn without_own_root(path: &CStr) -> Cow<'_, CStr> {
+    match own_proc_rest(path.to_bytes()).and_then(|rest| rest.strip_prefix(b"/root")) {
+        Some(rest) if rest.starts_with(b"/") => {
+            Cow::Owned(without_own_root(&text(rest)).into_owned())
+        }
+        _ => Cow::Borrowed(path),
+    }
+}
+
 /// What follows `/proc/self` or `/proc/thread-self`.
 fn own_proc_rest(path: &[u8]) -> Option<&[u8]> {
     let rest = path.strip_prefix(b"/proc/")?;
@@ -289,6 +301,15 @@ mod tests {
         ] {
             let found = own_proc_rest(path.as_bytes());
             assert_eq!(found, rest.map(str::as_bytes), "{path}");
+        }
+        for (path, short) in [
+            (c"/proc/self/root/etc", c"/etc"),
+            (c"/proc/self/root/proc/thread-self/root/proc/self/fd", c"/proc/self/fd"),
+            (c"/proc/self/root", c"/proc/self/root"),
+            (c"/proc/self/rooted", c"/proc/self/rooted"),
+            (c"etc", c"etc"),
+        ] {
+            assert_eq!(&*without_own_root(path), short);
         }
     }
 }
