@@ -1,9 +1,9 @@
 //! Extended attributes of an entry of a directory, without following a link; and of a path, as the
 //! calling thread resolves it.
 //!
-//! For entries, the kernel has such calls only since Linux 6.13 (`getxattrat`). Before, the entry is named by
-//! the directory's descriptor in `/proc/self/fd`, which works for directories that were opened
-//! with `O_PATH` as well.
+//! For entries, the kernel has such calls only since Linux 6.13 (`getxattrat`). Before, the entry is
+//! named by the directory's descriptor in `/proc/self/fd`, which works for directories that were
+//! opened with `O_PATH` as well.
 
 use std::ffi::{CStr, OsStr, OsString};
 use std::os::fd::{AsFd, AsRawFd as _};
