@@ -92,8 +92,8 @@ impl Entries {
 
 #[cfg(test)]
 mod tests {
-    use super::super::Ids;
     use super::*;
+    use crate::sandbox::emulate::credentials::Ids;
 
     fn user(uid: u32) -> Credentials {
         Credentials { uid: Ids::all(uid), ..Credentials::root() }
