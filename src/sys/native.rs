@@ -297,6 +297,8 @@ pub fn change_mode(path: &CStr, mode: u32) -> Result<()> {
 
 /// Changes the times of access and of modification, each in seconds and nanoseconds; the latter may
 /// be `UTIME_NOW` or `UTIME_OMIT`. `None` is now. Follows a link at the end.
+// The field's type differs between architectures.
+#[allow(clippy::useless_conversion)]
 pub fn change_times(path: &CStr, times: Option<[(i64, i64); 2]>) -> Result<()> {
     let time = |(seconds, nanoseconds): (i64, i64)| {
         // What is no number of them stays none.

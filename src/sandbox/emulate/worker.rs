@@ -53,7 +53,7 @@ pub(super) fn start<'scope, 'env: 'scope>(
         let thread = signal::this_thread();
         shared.threads().push(thread);
         if let Err(error) = live(shared, scope) {
-            shared.fail(&format!("{error}"));
+            shared.fail(&error);
         }
         shared.threads().retain(|other| *other != thread);
     });
