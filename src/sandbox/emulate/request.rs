@@ -100,9 +100,11 @@ impl<'w> Request<'w> {
         self.worker.shared()
     }
 
-    /// An argument as it was passed: of 32-bit callers the upper half is 0.
+    /// An argument as it was passed. Nobody reads the upper half of a 32-bit call's, where a program
+    /// of 64 bits that makes one (by `int 0x80`) may have left anything.
     pub(super) fn arg(&self, index: usize) -> u64 {
-        self.notification.args[index]
+        let argument = self.notification.args[index];
+        if self.abi.pointer_size() == 4 { argument & u64::from(u32::MAX) } else { argument }
     }
 
     /// An argument that is an `int`.

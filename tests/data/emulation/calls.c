@@ -221,6 +221,8 @@ static void owners(const char *path) {
     show(path);
     said("chown32 of i386", narrow(212, (long)path, 70001, -1, 0, 0));
     said("fchownat of i386", narrow(298, AT_FDCWD, (long)path, -1, 80001, 0));
+    /* What is left in the upper halves of the registers is nothing to it. */
+    said("lchown32 of i386", narrow(198, (long)path | 5L << 32, 48 | 6L << 32, 49 | 7L << 32, 0, 0));
     show(path);
 #endif
     say(chown, path, 0, 0, 0, 0);
@@ -271,9 +273,57 @@ static void identity(void) {
 #define say_wide(number, a, b, c) say_(WIDE(number), a, b, c)
 #define say_(number, a, b, c) say(number, a, b, c, 0, 0)
 
+/* Who is at the other end of a socket. */
+static void peer(void) {
+    int pair[2];
+    /* Not on the stack, where i386's calls cannot reach it. */
+    static struct { int process, user, group; } peer;
+    static int size;
+    size = sizeof peer;
+    peer.user = peer.group = -1;
+    say(socketpair, 1, 1, 0, pair, 0);
+    ids("getsockopt", call(__NR_getsockopt, pair[0], 1, 17, &peer, &size), peer.user, peer.group,
+        size);
+#ifdef __i386__
+    long arguments[5] = {pair[1], 1, 17, (long)&peer, (long)&size};
+    peer.user = peer.group = -1;
+    ids("socketcall", call(__NR_socketcall, 15, arguments, 0, 0, 0), peer.user, peer.group, size);
+    peer.user = peer.group = -1;
+#else
+    peer.user = peer.group = -1;
+    ids("getsockopt of i386", narrow(365, pair[1], 1, 17, (long)&peer, (long)&size), peer.user,
+        peer.group, size);
+#endif
+    /* SO_TYPE, which is nobody's business but the kernel's. */
+    ids("getsockopt", call(__NR_getsockopt, pair[0], 1, 3, &peer, &size), size, 0, 0);
+    call(__NR_close, pair[0], 0, 0, 0, 0);
+    call(__NR_close, pair[1], 0, 0, 0, 0);
+}
+
+/* RLIMIT_LOCKS, which nobody but emulation uses, is infinite. */
+static void limits(void) {
+    word limit[2] = {1, 2};
+    u64 wide[2] = {1, 2};
+    ids("prlimit64", call(__NR_prlimit64, 0, 10, 0, wide, 0), wide[0] == -1ull, wide[1] == -1ull, 0);
+#ifdef __i386__
+    ids("ugetrlimit", call(__NR_ugetrlimit, 10, limit, 0, 0, 0), limit[0], limit[1], 0);
+    ids("getrlimit", call(__NR_getrlimit, 10, limit, 0, 0, 0), limit[0], limit[1], 0);
+#else
+    ids("getrlimit", call(__NR_getrlimit, 10, limit, 0, 0, 0), limit[0] == -1ul, limit[1] == -1ul,
+        0);
+    static u32 narrow_limit[2];
+    ids("ugetrlimit of i386", narrow(191, 10, (long)narrow_limit, 0, 0, 0), narrow_limit[0],
+        narrow_limit[1], 0);
+    ids("getrlimit of i386", narrow(76, 10, (long)narrow_limit, 0, 0, 0), narrow_limit[0],
+        narrow_limit[1], 0);
+#endif
+}
+
 static void identities(void) {
     u32 many[3] = {5, 70000, 65535}, found[4] = {1, 2, 3, 4};
     identity();
+    limits();
+    peer();
     say_wide(setgroups, 3, many, 0);
     said("getgroups", call(__NR_getgroups, 0, 0, 0, 0, 0));
 #ifdef __i386__
@@ -296,6 +346,8 @@ static void identities(void) {
     identity();
     say(setresuid, -1, 33, -1, 0, 0);
     identity();
+    limits();
+    peer();
     say_wide(setreuid, 70000, -1, 0);
     identity();
     say(setuid, 0, 0, 0, 0, 0);
