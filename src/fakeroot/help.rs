@@ -78,7 +78,8 @@ impl Help {
         }
         match self.wish.mode {
             RootEmulation::Auto if mode != RootEmulation::Full => {
-                reporter.note(format!("root emulation: {mode} ({})", self.obstacle()));
+                let why = self.obstacle();
+                reporter.note(format!("root emulation: {mode}; full does not work here: {why}"));
             }
             _ => reporter.detail(format!("root emulation: {mode}")),
         }
@@ -148,28 +149,38 @@ impl Help {
 
     /// What a person may try whose command failed in `mode`; None where nothing would be better.
     pub fn advice(&self, mode: RootEmulation) -> Option<String> {
-        if mode == RootEmulation::Full {
-            return None;
+        let best = self.chosen().mode;
+        match (mode, best) {
+            (RootEmulation::Full, _) => None,
+            (_, RootEmulation::Full) => {
+                Some(format!("{FULL_WORKS}: commands may do what root may"))
+            }
+            _ => {
+                let rest = if rank(best) > rank(mode) {
+                    format!("; --root-emulation {best} does")
+                } else if mode != RootEmulation::Fakeroot {
+                    "; --root-emulation fakeroot helps the commands that a profile of the image \
+                     knows"
+                        .to_owned()
+                } else {
+                    String::new()
+                };
+                Some(format!("{FULL_FAILS}: {}{rest}", self.obstacle()))
+            }
         }
-        let best = &self.chosen().mode;
-        let option = |mode| format!("--root-emulation {mode}");
-        if *best == RootEmulation::Full {
-            return Some(format!(
-                "{} works here: commands may change owners and identities with it",
-                option(RootEmulation::Full)
-            ));
+    }
+
+    /// What a person may try who wants to be another user than root.
+    pub fn advice_for_users(&self) -> String {
+        match self.chosen().mode {
+            RootEmulation::Full => format!("{FULL_WORKS}: commands may be any user"),
+            _ => format!("{FULL_FAILS}, and other users need it: {}", self.obstacle()),
         }
-        let rest = if rank(*best) > rank(mode) {
-            format!("{} does", option(*best))
-        } else if mode != RootEmulation::Fakeroot {
-            format!("{} may help, if the image has a profile", option(RootEmulation::Fakeroot))
-        } else {
-            "`bryo doctor` says what works".to_owned()
-        };
-        let full = option(RootEmulation::Full);
-        Some(format!("{full} does not work here ({}); {rest}", self.obstacle()))
     }
 }
+
+const FULL_WORKS: &str = "--root-emulation full works here";
+const FULL_FAILS: &str = "--root-emulation full does not work here";
 
 /// More is better; each includes what those below it need of the system.
 fn rank(mode: RootEmulation) -> u8 {
@@ -319,9 +330,10 @@ mod tests {
             (Full, Full, Option::None),
             (Full, None, Some("--root-emulation full works here: ")),
             (Full, Ids, Some("--root-emulation full works here: ")),
-            (Fake, None, Some("full does not work here (because); --root-emulation fake does")),
-            (Fake, Fake, Some("full does not work here (because); --root-emulation fakeroot may")),
-            (None, Fakeroot, Some("full does not work here (because); `bryo doctor`")),
+            (Fake, None, Some("full does not work here: because; --root-emulation fake does")),
+            (Fake, Fake, Some("full does not work here: because; --root-emulation fakeroot helps")),
+            (None, None, Some("full does not work here: because; --root-emulation fakeroot helps")),
+            (None, Fakeroot, Some("full does not work here: because")),
         ] {
             let advice = help(Auto, best).advice(mode);
             let fits = match (&advice, expected) {
@@ -329,6 +341,8 @@ mod tests {
                 (advice, expected) => advice.is_none() && expected.is_none(),
             };
             assert!(fits, "{best} {mode}: {advice:?}");
+            // fakeroot(1) makes nobody another user.
+            assert!(!help(Auto, best).advice_for_users().contains("fakeroot"), "{best}");
         }
     }
 
@@ -339,7 +353,7 @@ mod tests {
         let detail = |text: &str| Event::Detail { text: text.into() };
         for (wished, best, told) in [
             (Auto, Full, detail("root emulation: full")),
-            (Auto, Fake, note("root emulation: fake (because)")),
+            (Auto, Fake, note("root emulation: fake; full does not work here: because")),
             (Ids, Full, detail("root emulation: ids")),
             (None, Full, detail("root emulation: none")),
         ] {

@@ -51,7 +51,7 @@ pub enum Error {
     #[error(
         "user {user:?} is {uid}:{gid}, and with root emulation \"{mode}\" commands run as root only"
     )]
-    NotRoot { user: String, uid: u32, gid: u32, mode: RootEmulation, advice: Option<String> },
+    NotRoot { user: String, uid: u32, gid: u32, mode: RootEmulation, advice: String },
     #[error("fakeroot profile {profile}: {why}, and what should help exited with {code}: {deed}")]
     SetUp { profile: String, why: String, deed: String, code: u8 },
     #[error("working directory {0:?} is not absolute")]
@@ -89,7 +89,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::NoCommand => Some("say what to run after the name of the image".to_owned()),
-            Self::NotRoot { advice, .. } => advice.clone(),
+            Self::NotRoot { advice, .. } => Some(advice.clone()),
             Self::SetUp { .. } => Some(
                 "--root-emulation full or fake needs nothing of the image; a profile of your own \
                  may know better how to install fakeroot(1): bryo-profile(5)"
@@ -171,7 +171,7 @@ fn prepare(
         // To be in other groups, too, makes no difference to root.
         (_, 0, 0) => Identity::default(),
         (mode, uid, gid) => {
-            let (user, advice) = (user.to_owned(), help.advice(mode));
+            let (user, advice) = (user.to_owned(), help.advice_for_users());
             return Err(Error::NotRoot { user, uid, gid, mode, advice });
         }
     };

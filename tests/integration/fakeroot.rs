@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Place, Run, Said, busybox, debian};
+use crate::support::{Place, Run, Said, busybox, debian, has};
 
 /// A toy of fakeroot(1), which is installed where a command has the word `id`.
 const PROFILE: &str = r#"name = "toy"
@@ -329,4 +329,52 @@ fn packages_of_debian_are_installed_in_every_mode() {
     }
     let said = build(&place, "--root-emulation none", DEBIAN).fails(1);
     said.mentions("hint: --root-emulation full works here");
+}
+
+/// What happens on systems that allow less.
+#[test]
+fn the_next_best_is_taken_and_said() {
+    let place = Place::new();
+    if !busybox(&place) || !has("cc", "gcc") {
+        return;
+    }
+    profile(&place, "mine.toml", PROFILE);
+    let source =
+        Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/data/fakeroot/without-seccomp.c");
+    place.run("cc").args(["-o", "without"]).arg(source).succeeds();
+    let bryo = |missing: &str, line: &str, dockerfile: &str| {
+        let context = place.context("context", dockerfile, &[("file", "content\n")]);
+        let words = [missing, env!("CARGO_BIN_EXE_bryo")];
+        let run = place.run(place.path("work/without")).args(words).args(line.split_whitespace());
+        if line.starts_with("build") { run.args(["--progress", "plain"]).arg(context) } else { run }
+    };
+    let chown = "FROM base\nCOPY file /f\nRUN chown 33 /f && test $(stat -c %u /f) = 33\n";
+    let id = "FROM base\nRUN id && touch /x; echo $TOY > /toy; ls / > /seen\n";
+    for (missing, mode, of_id, of_touch) in
+        [("listeners", "fake", "", "/inserted"), ("filters", "none", "+", "")]
+    {
+        let doctor = bryo(missing, "doctor", "").succeeds().text();
+        assert!(doctor.contains("  full      fails: "), "{doctor}");
+        let fake = if mode == "fake" { "works" } else { "fails: " };
+        assert!(doctor.contains(&format!("  fake      {fake}")), "{doctor}");
+
+        let said = bryo(missing, "build -t app", id).succeeds();
+        let told = format!("root emulation: {mode}; full does not work here: ");
+        assert_eq!(count(&said, &told), 1, "{said}");
+        assert_eq!(count(&said, "fakeroot profile toy, for id"), of_id.len(), "{said}");
+        assert_eq!(ask(&place, "cat /toy"), of_id, "{missing}");
+        let seen = ask(&place, "grep inserted /seen | sed s,^,/,");
+        assert_eq!(seen, of_touch, "{missing}");
+
+        let said = bryo(missing, "build --no-cache", chown).fails(1);
+        said.mentions("hint: --root-emulation full does not work here: ");
+        bryo(missing, "build --no-cache --root-emulation full", chown)
+            .fails(8)
+            .mentions("root emulation \"full\" does not work here: ");
+        bryo(missing, "build --no-cache", "FROM base\nUSER www\nRUN true\n")
+            .fails(8)
+            .mentions("user \"www\" is 33:33")
+            .mentions("other users need it");
+    }
+    bryo("filters", "build --root-emulation fake", chown).fails(8).mentions("\"fake\" does not");
 }

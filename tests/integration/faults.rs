@@ -207,20 +207,6 @@ fn a_namespace_that_is_forbidden_is_explained() {
 }
 
 #[test]
-fn a_run_under_another_user_waits_for_root_emulation() {
-    let place = Place::new();
-    if !busybox(&place) {
-        return;
-    }
-    let context = place.context("c", "FROM base\nUSER www\nRUN id\n", &[]);
-    place.bryo("build").arg(context).fails(8).mentions("Dockerfile:3").mentions("www");
-    // USER alone is only configuration.
-    let context = place.context("d", "FROM base\nUSER www\nCMD id\n", &[]);
-    place.bryo("build -q -t u").arg(context).succeeds();
-    assert_eq!(place.bryo("inspect u").succeeds().json()[0]["Config"]["User"], "www");
-}
-
-#[test]
 fn a_storage_directory_of_a_later_bryo_is_left_alone() {
     let place = Place::new();
     place.bryo("images").succeeds();
