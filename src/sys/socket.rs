@@ -276,7 +276,7 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
-    use super::super::{fd, process};
+    use crate::sys::{fd, process};
     use super::*;
 
     fn own() -> Peer {
