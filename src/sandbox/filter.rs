@@ -1,9 +1,9 @@
 //! The seccomp filters: which calls the kernel lets pass, hands to emulation, or answers itself.
 //!
 //! A filter is a program of classic BPF that the kernel runs at every call of every process of the
-//! sandbox, so it is short to walk: a binary search over the numbers, eight comparisons for all
-//! but the few calls whose arguments count. (From Linux 5.11 on a call that is always allowed does
-//! not even run it.) [`rules`] says what it decides; this file compiles that.
+//! sandbox, so it is short to walk: a binary search over the numbers, about eight comparisons for
+//! all but the few calls whose arguments count. (From Linux 5.11 on a call that is always allowed
+//! does not even run it.) [`rules`] says what it decides; this file compiles that.
 
 mod rules;
 #[cfg(test)]
