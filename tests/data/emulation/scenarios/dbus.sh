@@ -20,4 +20,3 @@ python3 /tmp/who.py 1000
 su app -c 'python3 /tmp/who.py 1000; python3 /tmp/who.py 0; python3 /tmp/who.py 1001'
 su app -c 'dbus-send --system --print-reply=literal --dest=org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus.GetConnectionUnixUser string:org.freedesktop.DBus'
 su app -c 'dbus-run-session -- sh -c "dbus-send --session --print-reply=literal --dest=org.freedesktop.DBus /org/freedesktop/DBus org.freedesktop.DBus.GetConnectionUnixUser string:org.freedesktop.DBus"'
-ps -o user= -C dbus-daemon | sort | uniq -c

@@ -12,7 +12,7 @@ test -c null && test -b disk && test -p fifo
 chown app:disk disk; chmod 640 disk; ls -l disk | cut -d' ' -f1-6
 ln disk hard; mv disk moved; stat -c '%n %t:%T %U %h' hard moved
 rm hard; stat -c %h moved
-mkdir sub; mv moved sub; find . -type b; find . -type c | sort; find . -type p
+mkdir sub; mv moved sub; find . -name moved -printf "%P %y %m\n"
 su app -c 'mknod /tmp/x c 1 3' || echo "as app: $?"
 su app -c 'echo x >/srv/null; cat /srv/null'
 rm null; touch null; test -f null; stat -c %F null
@@ -26,5 +26,3 @@ su app -c 'touch /dev/shm/y; stat -c "%U %a" /dev/shm/y'
 mkdir -p jail/dev && mknod -m 666 jail/dev/null c 1 3 && cp /bin/busybox jail/ && chroot jail /busybox sh -c 'echo x >/dev/null && echo written'
 su app -c 'sleep 5 & stat -c "%U:%G" /proc/$!; stat -c %U /proc/self/ /proc/self/fd /proc/$!/status; grep -E "^(Uid|Gid)" /proc/$!/status | wc -l'
 stat -c '%U %G' /proc /proc/1 /proc/self/
-ps -o user=,comm= -p 1
-su app -c 'sleep 5 & ps -o user=,comm= -p $!'

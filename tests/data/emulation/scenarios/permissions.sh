@@ -1,15 +1,17 @@
-# What a user may not touch.
+# Where a user may not make anything. What he may read, write and remove is not emulated: with one
+# user, everything there is his.
 exec 2>&1
-su app -c 'cat /etc/shadow' || echo "shadow: $?"
-su app -c 'ls /root' || echo "a closed directory: $?"
-echo secret >/srv/secret; chmod 600 /srv/secret
-su app -c 'cat /srv/secret; echo x >>/srv/secret; echo x >/srv/secret; test -r /srv/secret' || echo "a file: $?"
-su app -c 'touch /srv/new; mkdir /srv/new-dir; rm /srv/secret; mv /srv/secret /srv/moved; ln -s x /srv/link' </dev/null || echo "a directory: $?"
-su app -c 'rm -f /srv/secret' || echo "forced: $?"
-su app -c 'chmod 777 /srv/secret; touch -d @0 /srv/secret; ln /srv/secret /tmp/hard' || echo "not the owner: $?"
-install -o bob -m 644 /dev/null /tmp/of-bob
-su app -c 'rm -f /tmp/of-bob' || echo "sticky: $?"
-sleep 60 &
-su app -c "kill $!" || echo "a process: $?"
-kill $!
-su app -c 'cp /bin/id /srv/' || echo "copy: $?"
+su app -c 'touch /srv/new; mkdir /srv/new-dir; ln -s x /srv/link; mkfifo /srv/fifo' || echo "a directory: $?"
+su app -c 'cp /bin/true /srv/' || echo "copy: $?"
+su app -c 'python3 -c "import socket; socket.socket(socket.AF_UNIX).bind(\"/srv/socket\")"' 2>&1 | tail -1
+mkdir -m 700 /srv/closed; mkdir -m 777 /srv/closed/open
+su app -c 'touch /srv/closed/open/x' || echo "behind a closed directory: $?"
+install -d -o app -m 755 /srv/of-app
+su app -c 'touch /srv/of-app/x' && stat -c %U /srv/of-app/x
+su bob -c 'touch /srv/of-app/y' || echo "app's: $?"
+install -d -g staff -m 775 /srv/of-staff
+su app -c 'touch /srv/of-staff/x' && stat -c %U:%G /srv/of-staff/x
+su bob -c 'touch /srv/of-staff/y' || echo "the staff's: $?"
+echo x >/srv/file; chmod 644 /srv/file
+su app -c 'touch -d @0 /srv/nothing; : >>/srv/none' || echo "none: $?"
+ls /srv

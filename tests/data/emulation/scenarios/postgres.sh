@@ -20,4 +20,4 @@ find /srv/pg ! -user postgres
 su postgres -c "$bin/pg_ctl -D /srv/pg -w -s -m fast stop"
 chown app /srv/pg
 chmod 755 /srv/pg
-su postgres -c "$bin/postgres -D /srv/pg -k /srv/socket" | sed 's/^.*\] //' || true
+su postgres -c "$bin/postgres -D /srv/pg -k /srv/socket" 2>&1 | sed 's/^.*\] //' || true

@@ -11,7 +11,7 @@ su bob -c 'cd root-dir; touch x' 2>&1 || true
 mkdir -m 777 plain; chmod g-s plain; chgrp bob plain
 su app -c 'cd plain; touch f; mkdir d'
 chmod g+s plain
-su app -c 'cd plain; touch f2; mkdir d2; chmod g+s f2; install -m 2755 /bin/true i; cp /bin/true c; chmod 2755 c'
+su app -c 'cd plain; touch f2; mkdir d2; install -m 755 /bin/true i; cp /bin/true c'
 su bob -c 'cd plain; touch f3; chmod 2750 f3; mkdir -m 755 d3'
 cp -r root-dir copied; cp -a root-dir kept; mv root-file moved-in-place; mv /srv/d/plain/f /srv/d/
 touch /tmp/outside; mv /tmp/outside .

@@ -23,8 +23,8 @@ rpmbuild --quiet -bb /root/rpmbuild/SPECS/one.spec | grep -v ^Wrote || true
 find /root/rpmbuild -name '*.rpm' -exec cp {} /srv/repo/ \;
 createrepo_c -q /srv/repo
 zypper -q --non-interactive addrepo --no-gpgcheck dir:///srv/repo ours
-zypper -q --non-interactive --no-gpg-checks install --no-recommends one >/tmp/log || echo "install: $?"
+zypper -q --non-interactive --no-gpg-checks install --no-recommends one >/tmp/log 2>&1 || echo "install: $?"
 find /opt/one -printf '%P %M %U:%G\n' | sort
 rpm -V --nodeps one && echo "verified"
-zypper -q --non-interactive remove one >/tmp/log || echo "remove: $?"
+zypper -q --non-interactive remove one >/tmp/log 2>&1 || echo "remove: $?"
 test ! -e /opt/one && echo "gone"
