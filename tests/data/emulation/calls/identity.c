@@ -37,7 +37,8 @@ static void caps(const char *when, int pid) {
                          d[0].inheritable | (uint64_t)d[1].inheritable << 32 };
     printf("  %s:", when);
     for (int i = 0; i < 3; i++) {
-        if (sets[i] == all_caps()) printf(" all");
+        uint64_t without = all_caps() & ~sets[i];
+        if (__builtin_popcountll(without) < 10) printf(" all but %llx", (unsigned long long)without);
         else printf(" %llx", (unsigned long long)sets[i]);
     }
     printf("\n");
