@@ -1,4 +1,4 @@
-# bryo builds inside of bryo, for root and for a user. In memory: an overlay's changes cannot lie in an
+# bryo builds inside of bryo. In memory: an overlay's changes cannot lie in an
 # overlay.
 exec 2>&1
 mkdir -p /srv/root/bin /srv/root/etc /srv/context
@@ -22,9 +22,3 @@ build() {
     /shared/bryo --storage "$1" run --rm -u root app stat -c '%u:%g %n' /f /l
 }
 build /dev/shm/of-root
-su app -c "$(cat <<S
-$(sed -n '/^build() {/,/^}/p' "$0")
-build /dev/shm/of-app
-find /dev/shm/of-app ! -user app | head -3
-S
-)"

@@ -22,7 +22,7 @@ chmod 2775 dir-app-staff
 chmod 1777 dir-0-0
 chmod 0 12345-54321
 truncate -s 1M sparse
-show() { (cd "$1" && find . -printf '%P %M %U:%G %n %l\n' | sed 's/^\(\S* d\S* \S*\) [0-9]*/\1/' | sort >/tmp/shown && { getcap -r .; stat -c '%n %t:%T' null disk; } >>/tmp/shown && sha256sum </tmp/shown); }
+show() { (cd "$1" && find . -printf '%P %M %U:%G %n %l\n' | sed 's/^\(\S* d\S* \S*\) [0-9]*/\1/' | sort >/tmp/shown && { find . -type f -exec getcap {} +; stat -c '%n %t:%T' null disk; } >>/tmp/shown && sha256sum </tmp/shown); }
 show /srv/from
 cat /tmp/shown
 cp -a /srv/from /srv/cp && show /srv/cp
