@@ -9,7 +9,7 @@ use std::io;
 
 use crate::fakeroot::{self, Help, InitStep, Injection, Prepared};
 use crate::image::Runtime;
-use crate::report::{Activity, Reporter, Silent};
+use crate::report::{self, Activity, Outcome, Reporter, Silent};
 use crate::rootfs::live::Unwritten;
 use crate::rootfs::{self, Accounts, Root};
 use crate::sandbox::{
@@ -135,7 +135,7 @@ pub fn run(
     // For all processes at once: to remove them makes the mounted root unreliable.
     let points = Points::make(image.root, image.upper, &sandbox.mounts)?;
     let set_up = match &prepared.injection {
-        Some(injection) if injection.set_up => set_up(image, options, injection, output, reporter),
+        Some(injection) if injection.set_up => set_up(image, options, injection, reporter),
         _ => Ok(()),
     };
     let ended = set_up.and_then(|()| {
@@ -196,30 +196,32 @@ fn set_up(
     image: Image<'_>,
     options: &Options,
     injection: &Injection,
-    output: Output,
     reporter: &dyn Reporter,
 ) -> Result<(), Error> {
     let profile = &*injection.profile;
     let home = Accounts::read(image.root)?.process_owner("0")?.home;
-    let run = |script: &str, output, reporter: &dyn Reporter| -> Result<Exit, Error> {
+    // What they say is no data of the command's, even where that has our stdout.
+    let run = |script: &str, activity, reporter: &dyn Reporter| -> Result<Exit, Error> {
         let argv = ["/bin/sh", "-c", script].map(OsString::from);
         let mut sandbox = Sandbox::new(image.root.path(), argv);
         sandbox.env = env::environment(image.config, options, Some(profile), home.as_deref());
-        Ok(sandbox.spawn(output, reporter)?.exit)
+        Ok(sandbox.spawn(Output::Report(activity), reporter)?.exit)
     };
     for InitStep { why, test, deed } in &profile.init {
         let name = format!("fakeroot profile {}: {why}", profile.name);
-        if run(test, Output::Report(Activity::new()), &Silent)?.success() {
+        if run(test, Activity::new(), &Silent)?.success() {
             reporter.detail(format!("{name}: no, so nothing is to be done"));
             continue;
         }
         let deed = deed.trim();
         reporter.note(format!("{name}: running {deed}"));
-        let exit = run(deed, output, reporter)?;
+        let running = report::start(reporter, name, None);
+        let exit = run(deed, running.activity(), reporter)?;
         if !exit.success() {
             let (profile, why, deed) = (profile.name.clone(), why.clone(), deed.to_owned());
             return Err(Error::SetUp { profile, why, deed, code: exit.code() });
         }
+        running.finish(Outcome::Done);
     }
     Ok(())
 }

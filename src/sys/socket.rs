@@ -276,8 +276,8 @@ mod tests {
     use std::os::unix::ffi::OsStrExt as _;
     use std::os::unix::net::{UnixDatagram, UnixListener, UnixStream};
 
-    use crate::sys::{fd, process};
     use super::*;
+    use crate::sys::{fd, process};
 
     fn own() -> Peer {
         let process = i32::try_from(std::process::id()).expect("a pid");

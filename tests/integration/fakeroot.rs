@@ -21,6 +21,7 @@ SET_BY_PROFILE = "yes"
 why = "there is no toyroot"
 test = "test -x /bin/toyroot"
 do = '''
+echo installing
 printf '#!/bin/sh\nTOY=$TOY+ exec "$@"\n' > /bin/toyroot
 chmod 755 /bin/toyroot
 echo $SET_BY_PROFILE >> /set-up
@@ -113,6 +114,7 @@ fn run_injects_as_build_does() {
     };
     let said = run("fakeroot", &["sh", "-c", "id; echo $TOY"]).succeeds();
     assert_eq!(said.text(), "uid=0(root) gid=0(root)\n+", "{said}");
+    assert_eq!(count(&said, " | installing"), 1, "{said}");
     assert_eq!(run("fakeroot", &["sh", "-c", "echo $TOY"]).succeeds().text(), "");
     assert_eq!(
         run("full", &["sh", "-c", "id; echo $TOY"]).succeeds().text(),
