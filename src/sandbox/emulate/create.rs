@@ -100,7 +100,7 @@ pub(super) fn open(request: &Request<'_>) -> Reply {
     let mut path = request.text(order.path)?;
     let close_on_exec = order.flags & flags::CLOEXEC != 0;
     if let Some(descriptor) = device::open(request, order.directory, &path, order.flags) {
-        return Ok(Answer::Descriptor { descriptor, close_on_exec });
+        return Ok(Answer::Descriptor { descriptor, close_on_exec, made: None });
     }
     for _ in 0..MOST_LINKS {
         let find = if order.is_unnamed() { Place::inside } else { Place::find };
@@ -123,7 +123,8 @@ pub(super) fn open(request: &Request<'_>) -> Reply {
             // The process finds it there when it opens it itself (Linux before 5.9).
             Made::Here(_) if !gives => break,
             Made::Here(descriptor) => {
-                return Ok(Answer::Descriptor { descriptor, close_on_exec });
+                let made = (!order.is_unnamed()).then(|| place.name().to_owned());
+                return Ok(Answer::Descriptor { descriptor, close_on_exec, made });
             }
             Made::Exists if order.follows() => match place.dangles_to(&path) {
                 Some(end) => path = end,

@@ -41,6 +41,7 @@ mod target;
 mod worker;
 
 use std::collections::BTreeMap;
+use std::ffi::CString;
 use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -74,6 +75,9 @@ enum Answer {
     Descriptor {
         descriptor: OwnedFd,
         close_on_exec: bool,
+        /// The file that was made for it, in the worker's directory: without a descriptor, there is
+        /// none.
+        made: Option<CString>,
     },
 }
 

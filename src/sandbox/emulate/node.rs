@@ -22,6 +22,7 @@ pub(super) fn mknod(request: &Request<'_>) -> Reply {
     };
     let (mode, number) = (request.word(path + 1), request.word(path + 2));
     let path = request.text(path)?;
+    let mode = if mode & S_IFMT == 0 { mode | S_IFREG } else { mode };
     let kind = match mode & S_IFMT {
         S_IFCHR => DeviceKind::Char,
         S_IFBLK => DeviceKind::Block,

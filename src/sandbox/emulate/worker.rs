@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::cell::Cell;
 use std::ffi::{CStr, CString, OsStr};
-use std::os::fd::OwnedFd;
+use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
@@ -125,11 +125,15 @@ impl<'w> Worker<'w> {
         let sent = match &reply {
             Ok(Answer::Value(value)) => listener.answer(id, *value),
             Ok(Answer::Continue) => listener.proceed(id),
-            Ok(Answer::Descriptor { descriptor, close_on_exec }) => {
-                use std::os::fd::AsFd as _;
+            Ok(Answer::Descriptor { descriptor, close_on_exec, made }) => {
                 match listener.answer_with(id, descriptor.as_fd(), *close_on_exec) {
                     // Its table of descriptors is full, or cannot be reached at all.
-                    Err(errno) if errno != Errno::NOENT => listener.fail(id, errno),
+                    Err(errno) if errno != Errno::NOENT => {
+                        if let Some(name) = made {
+                            native::unlink(name).ok();
+                        }
+                        listener.fail(id, errno)
+                    }
                     sent => sent,
                 }
             }
