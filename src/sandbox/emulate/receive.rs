@@ -228,8 +228,14 @@ impl<'r> Reader<'r> {
     /// knows who did.
     fn next_is_natives(&self) -> bool {
         let flags = socket::PEEK | socket::DO_NOT_WAIT;
-        let peeked = socket::receive(&self.socket, &mut [0], flags);
-        peeked.ok().and_then(|peeked| self.sender(&peeked)).is_none_or(|sender| sender.is_root())
+        let Ok(peeked) = socket::receive(&self.socket, &mut [0], flags) else { return true };
+        // The end of a stream is from nobody, whom the kernel calls root, of all users; and root
+        // outside is a stranger to it here.
+        let is_end = self.is_stream && peeked.length == 0;
+        if is_end && peer(&peeked).is_some_and(|peer| peer.process == 0 && peer.uid != 0) {
+            return false;
+        }
+        self.sender(&peeked).is_none_or(|sender| sender.is_root())
     }
 
     fn sender(&self, received: &Received) -> Option<Sender> {
