@@ -204,7 +204,14 @@ mod tests {
         let of = |pid: u32| image(&proc, i32::try_from(pid).expect("a pid"));
         let own = of(std::process::id()).expect("an image");
         assert_eq!(of(std::process::id()).as_ref(), Ok(&own));
-        let mut other = std::process::Command::new("sleep").arg("60").spawn().expect("sleep");
+        let (mut word, mut command) = ([0; 3], std::process::Command::new("sh"));
+        command
+            .args(["-c", "echo yes; read line"])
+            .stdin(std::process::Stdio::piped())
+            .stdout(std::process::Stdio::piped());
+        let mut other = command.spawn().expect("sh");
+        // Its vector is not there as soon as its memory is.
+        other.stdout.take().expect("a pipe").read_exact(&mut word).expect("a word");
         assert_ne!(of(other.id()).expect("an image"), own);
         other.kill().expect("a child");
         other.wait().expect("a child");
