@@ -18,7 +18,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::thread;
 
-use super::place::split;
+use super::credentials::Capability;
+use super::place::{Place, is_privileged, split};
 use super::request::{CURRENT_DIRECTORY, Reply, Request};
 use super::tables::Call;
 use super::target::Target;
@@ -28,6 +29,7 @@ use crate::sys::errno::Errno;
 use crate::sys::native::{self, open_flags};
 use crate::sys::path::device_parts;
 
+const S_ISGID: u32 = 0o2000;
 const AT_REMOVEDIR: u32 = 0x200;
 const AT_SYMLINK_NOFOLLOW: u32 = 0x100;
 const AT_SYMLINK_FOLLOW: u32 = 0x400;
@@ -183,24 +185,34 @@ pub(super) fn open(
 }
 
 pub(super) fn unlink(request: &Request<'_>) -> Reply {
-    let (directory, path) = match request.call() {
-        Call::Unlink => (CURRENT_DIRECTORY, 0),
-        _ if request.word(2) & AT_REMOVEDIR != 0 => return Ok(Answer::Continue),
-        _ => (request.int(0), 1),
+    let (directory, path, flags) = match request.call() {
+        Call::Unlink => (CURRENT_DIRECTORY, 0, 0),
+        _ => (request.int(0), 1, request.word(2)),
     };
     let devices = &request.shared().devices;
     let path = request.text(path)?;
+    may_remove(request, directory, &path)?;
     if !devices.concern(&path) {
         return Ok(Answer::Continue);
     }
     let found = request.topmost_of(directory, &path, false);
-    let Some(node) = found.ok().filter(is_covered) else { return Ok(Answer::Continue) };
+    let is_node = |node: &Target| flags & AT_REMOVEDIR == 0 && is_covered(node);
+    let Some(node) = found.ok().filter(is_node) else { return Ok(Answer::Continue) };
     let known = devices.find(&node);
     native::unlink(node.path())?;
     if let Some((mount, _)) = known {
         devices.forget(mount);
     }
     Ok(Answer::Value(0))
+}
+
+/// Whether a process that is not root may take a name away: the kernel, to which all are root, would
+/// not ask.
+fn may_remove(request: &Request<'_>, directory: i32, path: &CStr) -> Result<(), Errno> {
+    if is_privileged(&*request.credentials()?) {
+        return Ok(());
+    }
+    Place::find(request, directory, path, 0).map_or(Ok(()), |place| place.may_remove())
 }
 
 /// Whether a node has a device over it, ours or what another mount namespace has copied of it: the
@@ -218,6 +230,8 @@ pub(super) fn rename(request: &Request<'_>) -> Reply {
     };
     let devices = &request.shared().devices;
     let (old_path, new_path) = (request.text(old.1)?, request.text(new.1)?);
+    may_remove(request, old.0, &old_path)?;
+    may_remove(request, new.0, &new_path)?;
     if !devices.concern(&old_path) && !devices.concern(&new_path) {
         return Ok(Answer::Continue);
     }
@@ -279,10 +293,30 @@ pub(super) fn chmod(request: &Request<'_>) -> Reply {
         Call::Fchmodat => (request.int(0), 1, 2, 0),
         _ => (request.int(0), 1, 2, request.word(3)),
     };
-    let Some(file) = changed(request, directory, path, flags)? else {
+    let credentials = request.credentials()?;
+    let (devices, path) = (&request.shared().devices, request.text(path)?);
+    let privileged = is_privileged(&credentials) && credentials.may(Capability::FSetId);
+    if privileged && !devices.concern(&path) || flags & !AT_SYMLINK_NOFOLLOW != 0 {
+        return Ok(Answer::Continue);
+    }
+    let found = request.target_of(directory, &path, flags & AT_SYMLINK_NOFOLLOW == 0);
+    let Ok((native, target)) = found.and_then(|target| Ok((target.native()?, target))) else {
         return Ok(Answer::Continue);
     };
-    native::change_mode(file.path(), request.word(mode) & 0o7777)?;
+    let record = target.record(request.shared(), &native).unwrap_or_default();
+    if credentials.uid.fs != record.uid && !credentials.may(Capability::FOwner) {
+        return Err(Errno::PERM);
+    }
+    let wanted = request.word(mode) & 0o7777;
+    let keeps_group = credentials.in_group(record.gid) || credentials.may(Capability::FSetId);
+    let mode = if keeps_group { wanted } else { wanted & !S_ISGID };
+    if target.is_held() || mode != wanted && target.follow() {
+        native::change_mode(target.path(), mode)?;
+    } else if is_covered(&target) {
+        // The host's, lent by the sandbox's `/dev`: as good as root's, and stays what it is.
+    } else {
+        return Ok(Answer::Continue);
+    }
     Ok(Answer::Value(0))
 }
 

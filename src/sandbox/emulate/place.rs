@@ -17,6 +17,7 @@ use crate::sys::errno::Errno;
 use crate::sys::native::{self, Attributes};
 use crate::sys::process;
 
+const S_ISVTX: u32 = 0o1000;
 const S_ISGID: u32 = 0o2000;
 const S_IXGRP: u32 = 0o0010;
 
@@ -158,6 +159,33 @@ impl<'r> Place<'r> {
         }
     }
 
+    /// Whether the process may take the name away from what has it now (the kernel's
+    /// `may_delete`); if there is nothing, it is for the kernel to say so.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` when it may not write to the directory, `EPERM` when that is sticky and the file
+    /// somebody else's.
+    pub(super) fn may_remove(&self) -> Result<(), Errno> {
+        if is_privileged(&self.credentials) {
+            return Ok(());
+        }
+        let (permitted, user) = (self.is_permitted(), self.credentials.uid.fs);
+        let is_own_directory = self.owner().uid == user;
+        self.enter()?;
+        let target = Target::new(self.name.clone(), false);
+        let Ok(native) = target.native() else { return Ok(()) };
+        if !permitted {
+            return Err(Errno::ACCESS);
+        }
+        if self.mode & S_ISVTX == 0 || is_own_directory || self.credentials.may(Capability::FOwner)
+        {
+            return Ok(());
+        }
+        let record = target.record(self.request.shared(), &native).unwrap_or_default();
+        if record.uid == user { Ok(()) } else { Err(Errno::PERM) }
+    }
+
     /// Makes a file by `action`, which gets the name, relative to the working directory, and the
     /// process's umask in force; then records its owner.
     ///
@@ -249,6 +277,11 @@ impl<'r> Place<'r> {
         let nothing = native::stat(&self.name, true) == Err(Errno::NOENT);
         (nothing && !leads_to.starts_with(b"/proc")).then(|| join(path, &leads_to)).flatten()
     }
+}
+
+/// Whether permissions say nothing to a process, as they do to root.
+pub(super) fn is_privileged(credentials: &Credentials) -> bool {
+    credentials.may(Capability::DacOverride) && credentials.may(Capability::FOwner)
 }
 
 /// The kernel's `mode_strip_sgid`: in a directory that passes its group on, a program with that
