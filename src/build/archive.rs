@@ -1,6 +1,5 @@
 //! ADD of local archives: known by their content, unpacked as the reference does it.
 
-use std::io;
 use std::path::Path;
 
 use super::context::{Files, Source};
@@ -16,20 +15,11 @@ impl Files {
             return Ok(false);
         }
         let file = self.root.open_file(&source.path)?;
-        let plain = match compress::decompress(file) {
-            Ok(plain) => plain,
-            // Copying it as it is would be something else than what the reference does.
-            Err(error) if error.kind() == io::ErrorKind::Unsupported => {
-                return Err(Fault::Unsupported {
-                    what: format!("ADD of /{}: {error}; it", source.path.display()),
-                    remedy: "compress it with gzip or zstd, or copy it as it is with COPY",
-                });
-            }
-            // What cannot be read as an archive is a file like any other.
-            Err(_) => return Ok(false),
-        };
+        // What cannot be read as an archive is a file like any other.
+        let Ok(plain) = compress::decompress(file) else { return Ok(false) };
         Ok(matches!(archive::Reader::new(plain).next_entry(), Ok(Some(_))))
     }
+
     /// Unpacks an archive into a directory of the snapshot, over what is there.
     pub(super) fn unpack(
         &self,

@@ -1,4 +1,5 @@
-//! gzip, zstd, none: recognised, read, written.
+//! gzip, zstd, none: recognised, read, written. bzip2 and xz are only read: archives in ADD are
+//! compressed so.
 //!
 //! The bytes of a compressed layer depend on its content and the level alone, never on the number of
 //! threads: gzip is cut into blocks by position, each one compressed by itself with the 32 KiB
@@ -19,6 +20,9 @@ const ZSTD_JOB: u32 = 2 << 20;
 
 /// As many keep up with the thread that feeds them, in 37 MB of memory.
 const ZSTD_THREADS: usize = 4;
+
+/// How many KiB an xz stream may want. `xz -9` wants 65 MiB; its format allows 4 GiB.
+const XZ_MEMORY: u32 = 1 << 20;
 
 /// How a layer is compressed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -105,19 +109,15 @@ impl fmt::Display for Compression {
 
 /// Reads what `input` was before it was compressed, whatever way that was; media types are often
 /// wrong, so the content alone is believed. gzip may have several members, zstd several frames and
-/// skippable ones.
+/// skippable ones, bzip2 and xz several streams.
 ///
 /// # Errors
 ///
-/// Of kind `Unsupported` for bzip2 and xz, which no layer may be. Reading fails on damaged and on
-/// truncated input.
+/// Reading fails on damaged and on truncated input, and on xz that wants more than a gigabyte of
+/// memory.
 pub fn decompress<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Read + Send + 'a>> {
     let mut magic = Vec::with_capacity(6);
     input.by_ref().take(6).read_to_end(&mut magic)?;
-    let unsupported = |name| {
-        let text = format!("{name} compression is not supported");
-        Err(io::Error::new(io::ErrorKind::Unsupported, text))
-    };
     let whole = io::Cursor::new(magic.clone()).chain(input);
     let buffered = |whole| BufReader::with_capacity(128 << 10, whole);
     Ok(match &magic[..] {
@@ -126,8 +126,12 @@ pub fn decompress<'a>(mut input: impl Read + Send + 'a) -> io::Result<Box<dyn Re
         [0x28, 0xb5, 0x2f, 0xfd, ..] | [0x50..=0x5f, 0x2a, 0x4d, 0x18, ..] => {
             Box::new(zstd::stream::read::Decoder::with_buffer(buffered(whole))?)
         }
-        [b'B', b'Z', b'h', ..] => return unsupported("bzip2"),
-        [0xfd, b'7', b'z', b'X', b'Z', 0] => return unsupported("xz"),
+        [b'B', b'Z', b'h', b'1'..=b'9', ..] => {
+            Box::new(bzip2::bufread::MultiBzDecoder::new(buffered(whole)))
+        }
+        [0xfd, b'7', b'z', b'X', b'Z', 0] => {
+            Box::new(lzma_rust2::XzReader::new_mem_limit(buffered(whole), true, XZ_MEMORY))
+        }
         _ => Box::new(whole),
     })
 }
@@ -343,10 +347,43 @@ mod tests {
         ] {
             assert!(read(&bytes).expect(name) == *expected, "{name}");
         }
-        for (name, bytes) in [("bzip2", &b"BZh91AY"[..]), ("xz", b"\xfd7zXZ\0\0")] {
-            let error = read(bytes).expect_err(name);
-            assert_eq!(error.kind(), io::ErrorKind::Unsupported);
-            assert!(error.to_string().starts_with(name), "{error}");
+    }
+
+    /// `left, left, left, left` and `right`, each a line and a stream of its own, as bzip2(1) makes
+    /// them.
+    const BZIP2: &[u8] =
+        b"\x42\x5a\x68\x39\x31\x41\x59\x26\x53\x59\xc8\xc0\x6f\x62\x00\x00\x09\x51\x80\x00\
+          \x10\x40\x04\x03\x04\x04\x00\x20\x00\x21\x24\x31\x08\x60\x2f\x2c\x54\x20\x45\x28\
+          \x78\xbb\x92\x29\xc2\x84\x86\x46\x03\x7b\x10\x42\x5a\x68\x39\x31\x41\x59\x26\x53\
+          \x59\x8f\x81\xa0\x8a\x00\x00\x02\x41\x80\x00\x10\x00\xe0\x14\x00\x20\x00\x22\x18\
+          \x68\x30\x02\xc2\x98\x5d\xc9\x14\xe1\x42\x42\x3e\x06\x82\x28";
+
+    /// The same of xz(1).
+    const XZ: &[u8] =
+        b"\xfd\x37\x7a\x58\x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\
+          \x74\x2f\xe5\xa3\xe0\x00\x16\x00\x0d\x5d\x00\x36\x19\x49\x05\xe4\xc4\x21\x58\x55\
+          \x5c\xea\x00\x00\x00\x00\x00\x00\x4d\x23\xfa\x86\xb5\x1b\xe1\x23\x00\x01\x29\x17\
+          \x07\xaf\x13\xe7\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a\xfd\x37\x7a\x58\
+          \x5a\x00\x00\x04\xe6\xd6\xb4\x46\x02\x00\x21\x01\x16\x00\x00\x00\x74\x2f\xe5\xa3\
+          \x01\x00\x05\x72\x69\x67\x68\x74\x0a\x00\x00\x00\x73\xa0\x79\xa6\xb4\xfc\x16\x15\
+          \x00\x01\x1e\x06\xc1\x2f\xa4\x1d\x1f\xb6\xf3\x7d\x01\x00\x00\x00\x00\x04\x59\x5a";
+
+    #[test]
+    fn bzip2_and_xz_are_read() {
+        for bytes in [BZIP2, XZ] {
+            let content = read(bytes).expect("two streams");
+            assert_eq!(content, b"left, left, left, left\nright\n");
+            for length in (6..bytes.len()).step_by(5) {
+                // The first stream alone is whole.
+                assert!(
+                    read(&bytes[..length]).is_err() || bytes[length..].starts_with(&bytes[..4])
+                );
+            }
+            for at in [bytes.len() / 4, bytes.len() / 2, bytes.len() - 12] {
+                let mut damaged = bytes.to_vec();
+                damaged[at] ^= 1;
+                assert!(read(&damaged).is_err(), "byte {at}");
+            }
         }
     }
 
