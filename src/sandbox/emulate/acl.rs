@@ -30,18 +30,13 @@ impl Entry {
 /// `None` when that is the list itself, or when it is none at all: then the kernel is to answer.
 ///
 /// The permission bits that follow from the list, and those of files that inherit it, stay the
-/// same: they come from the owner, the mask and the others. A mask that does nothing any more is
-/// left out, so that a list which says no more than the mode is no attribute of the file.
+/// same: they come from the owner, the mask and the others.
 pub(super) fn without_foreign_ids(value: &[u8]) -> Option<Vec<u8>> {
     let mut entries = parse(value).filter(|entries| is_valid(entries))?;
     let all = entries.len();
     entries.retain(|entry| !entry.is_foreign());
     if entries.len() == all {
         return None;
-    }
-    let group = entries.iter().find(|entry| entry.tag == GROUP_OBJ)?.permissions;
-    if !entries.iter().any(|entry| matches!(entry.tag, USER | GROUP)) {
-        entries.retain(|entry| entry.tag != MASK || entry.permissions != group);
     }
     Some(encode(&entries))
 }
@@ -111,12 +106,10 @@ mod tests {
         let cases = [
             // setfacl -m u:1000:rwx of 0644: mode 0674, as the mask says.
             ("u:6 u1000:7 g:4 m:7 o:4", "u:6 g:4 m:7 o:4"),
-            // journald's: the mask adds nothing to what the group has.
-            ("u:7 g:5 g4:5 m:5 o:5", "u:7 g:5 o:5"),
-            // Who else is named keeps the mask needed.
+            ("u:7 g:5 g4:5 m:5 o:5", "u:7 g:5 m:5 o:5"),
             ("u:7 u0:7 u33:7 g:5 m:5 o:0", "u:7 u0:7 g:5 m:5 o:0"),
             ("u:7 g:5 g0:1 g4:5 m:5 o:0", "u:7 g:5 g0:1 m:5 o:0"),
-            ("u:7 u1:1 u2:2 u4294967294:4 g:0 g1:1 m:0 o:0", "u:7 g:0 o:0"),
+            ("u:7 u1:1 u2:2 u4294967294:4 g:0 g1:1 m:0 o:0", "u:7 g:0 m:0 o:0"),
         ];
         for (all, ours) in cases {
             assert_eq!(without_foreign_ids(&list(all)), Some(list(ours)), "{all}");
