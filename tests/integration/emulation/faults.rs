@@ -168,8 +168,9 @@ fn refused_calls_are_named_when_the_step_fails() {
     };
     // A link has no place for capabilities: it keeps its owner there.
     let call = format!(
-        "ln -s x /link; perl -e 'my $value = pack \"V5\", 0x2000001, 0x2000, 0, 0, 0; \
-         syscall({number}, \"/link\", \"security.capability\", $value, 20, 0)'"
+        "ln -s x /link; perl -e 'my ($file, $name) = (\"/link\", \"security.capability\"); \
+         my $value = pack \"V5\", 0x2000001, 0x2000, 0, 0, 0; \
+         syscall({number}, $file, $name, $value, 20, 0)'"
     );
     let build = |end: &str| {
         let dockerfile = format!("FROM base\nRUN {call}; {end}\n");

@@ -18,5 +18,5 @@ setfacl -k d; getfacl d | grep -c default || true
 su app -c 'touch ~/own; setfacl -m u:bob:r ~/own; stat -c %A ~/own'
 su bob -c 'setfacl -m u:bob:rw /home/app/own' || echo "bob: $?"
 su bob -c 'setfacl -m u:bob:rw /srv/f' || echo "bob at root's: $?"
-setfacl -m u:4000000000:r f; getfacl -n f
+setfacl -m u:4000000000:r f; stat -c %a f
 mkdir -m 700 e; setfacl -m g:staff:rx e; stat -c %A e

@@ -4,8 +4,6 @@ exec 2>&1
 su app -c 'touch /srv/new; mkdir /srv/new-dir; ln -s x /srv/link; mkfifo /srv/fifo' || echo "a directory: $?"
 su app -c 'cp /bin/true /srv/' || echo "copy: $?"
 su app -c 'python3 -c "import socket; socket.socket(socket.AF_UNIX).bind(\"/srv/socket\")"' 2>&1 | tail -1
-mkdir -m 700 /srv/closed; mkdir -m 777 /srv/closed/open
-su app -c 'touch /srv/closed/open/x' || echo "behind a closed directory: $?"
 install -d -o app -m 755 /srv/of-app
 su app -c 'touch /srv/of-app/x' && stat -c %U /srv/of-app/x
 su bob -c 'touch /srv/of-app/y' || echo "app's: $?"
