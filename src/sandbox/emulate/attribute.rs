@@ -285,7 +285,8 @@ impl Change {
     fn refuse(&self, request: &Request<'_>, errno: Errno) -> Errno {
         let path = match request.call() {
             Call::Fsetxattr | Call::Fremovexattr => native::read_link(self.target.path()).ok(),
-            _ => request.first_text().map(|(_, path)| path.into_bytes()),
+            Call::Setxattrat | Call::Removexattrat => request.text(1).ok().map(CString::into_bytes),
+            _ => request.text(0).ok().map(CString::into_bytes),
         };
         let path = path.unwrap_or_default();
         let (path, name) = (OsStr::from_bytes(&path), OsStr::from_bytes(self.name.to_bytes()));
