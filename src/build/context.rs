@@ -77,6 +77,25 @@ pub(super) struct Source {
 }
 
 impl Files {
+    /// What a plain path means, wildcards and all; it must be there.
+    pub(super) fn exactly(&self, path: &str) -> Result<Source, Fault> {
+        let path = clean(Path::new(path));
+        self.found(&path)?.ok_or_else(|| self.missing(&path))
+    }
+
+    /// Whether nothing in `source` is ignored.
+    pub(super) fn is_whole(&self, source: &Source) -> Result<bool, Fault> {
+        if self.ignore.is_empty() {
+            return Ok(true);
+        }
+        for found in Walk::new(&self.root, &source.path, &self.records) {
+            if self.is_ignored(&found?.path) {
+                return Ok(false);
+            }
+        }
+        Ok(true)
+    }
+
     /// A context: a directory with its ignore file, or the one that belongs to the Dockerfile.
     fn open(folder: &Path, own: Option<&Path>) -> Result<Self, Fault> {
         let root = match fs::metadata(folder) {

@@ -42,7 +42,7 @@ enum Input {
 }
 
 /// Whose files are read.
-enum Origins<'e> {
+pub(super) enum Origins<'e> {
     Context(&'e Files),
     Image(Box<State>),
 }
@@ -352,14 +352,14 @@ fn copy(
 }
 
 /// Files that can be read now.
-enum Opened<'e> {
+pub(super) enum Opened<'e> {
     Context(&'e Files),
     /// The snapshot keeps the mount for as long as its files are read.
     Image(Files, #[allow(dead_code, reason = "held for its drop")] Box<Snapshot<'e>>),
 }
 
 impl Opened<'_> {
-    fn files(&self) -> &Files {
+    pub(super) fn files(&self) -> &Files {
         match self {
             Self::Context(files) => files,
             Self::Image(files, _) => files,
@@ -369,7 +369,7 @@ impl Opened<'_> {
 
 impl Executor<'_> {
     /// The stage or image that `--from` names.
-    fn image(&self, origin: &Origin, stage: usize) -> Result<Origins<'static>, Fault> {
+    pub(super) fn image(&self, origin: &Origin, stage: usize) -> Result<Origins<'static>, Fault> {
         let state = match origin {
             Origin::Stage(number) => self.built(*number).clone(),
             other => {
@@ -381,7 +381,7 @@ impl Executor<'_> {
         Ok(Origins::Image(Box::new(state)))
     }
 
-    fn open<'e>(&'e self, origins: &Origins<'e>) -> Result<Opened<'e>, Fault> {
+    pub(super) fn open<'e>(&'e self, origins: &Origins<'e>) -> Result<Opened<'e>, Fault> {
         match origins {
             Origins::Context(files) => Ok(Opened::Context(files)),
             Origins::Image(state) => {

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::dockerfile::{self, Diagnostic, Span};
 use crate::rootfs::{self, Root};
@@ -120,6 +121,16 @@ pub enum Fault {
         /// Another way of root emulation may help.
         advice: Option<String>,
     },
+    #[error("process {command:?} did not end within {limit:?}")]
+    Late { command: String, limit: Duration },
+    #[error("secret {0}: not found")]
+    NoSecret(String),
+    #[error("secret {0} cannot be a variable: it is no text")]
+    BinarySecret(String),
+    #[error("invalid mount target {0:?}")]
+    MountTarget(String),
+    #[error("RUN --security=insecure cannot be done here: bryo has no privilege to give")]
+    Insecure,
     #[error("RUN has no command")]
     NoCommand,
     #[error("unable to find user {0}: no matching entries in passwd file")]
@@ -191,6 +202,14 @@ impl Fault {
             Self::BlankBase(_) | Self::EmptyPlatform(_) => Some(
                 "FROM sees only the ARGs from before the first FROM: give them a default there, or \
                  a value with --build-arg"
+                    .into(),
+            ),
+            Self::Late { .. } => Some("--run-timeout sets this limit".into()),
+            Self::NoSecret(id) => Some(format!("give it with --secret id={id},src=FILE")),
+            Self::BinarySecret(_) => Some("mount it as a file, without env=".into()),
+            Self::MountTarget(_) => Some("say where with target=".into()),
+            Self::Insecure => Some(
+                "leave it out: with root emulation most of what needs privilege works anyway"
                     .into(),
             ),
             Self::SeveralSources { destination } => Some(format!("write {destination}/")),

@@ -150,10 +150,8 @@ impl<'a> Executor<'a> {
     ) -> Result<(), Error> {
         let span = located.span;
         // A trigger may copy from a stage that nothing else needs.
-        if let Instruction::Copy(copy) = &located.value
-            && let Some(from) = &copy.from
-        {
-            let origin = self.plan.origin(stage, from).map_err(|fault| Error::at(span, fault))?;
+        let origins = self.plan.origins(stage, &located.value);
+        for origin in origins.map_err(|fault| Error::at(span, fault))? {
             if let Origin::Stage(needed) = origin {
                 self.stage(needed)?;
             }

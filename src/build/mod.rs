@@ -15,6 +15,7 @@ mod error;
 mod execute;
 mod history;
 mod key;
+mod mounts;
 mod place;
 mod plan;
 mod run_step;
@@ -24,14 +25,17 @@ mod workdir_step;
 
 use std::fmt;
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use error::{Error, Fault};
+pub use mounts::Secret;
 
 use crate::dockerfile;
 use crate::fakeroot::Wish;
 use crate::image::{Descriptor, Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::report::Reporter;
+use crate::sandbox::Network;
 use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
 use execute::Executor;
@@ -65,6 +69,11 @@ pub struct Options {
     pub compression: Compression,
     /// How RUN steps are root.
     pub emulation: Wish,
+    /// What RUN steps reach that do not say it themselves.
+    pub network: Network,
+    /// How long each RUN step may take.
+    pub run_timeout: Option<Duration>,
+    pub secrets: Vec<Secret>,
     /// How many layers are fetched at the same time.
     pub jobs: usize,
 }

@@ -156,6 +156,33 @@ impl Plan {
         from.parse().map(Origin::Image).map_err(Fault::Image)
     }
 
+    /// What `from` of a mount in stage `current` means: as [`Self::origin`], but a number is the name
+    /// of an image, as in the reference.
+    pub(super) fn mount_origin(&self, current: usize, from: &str) -> Result<Origin, Fault> {
+        match from.parse::<i64>() {
+            Ok(_) => from.parse().map(Origin::Image).map_err(Fault::Image),
+            Err(_) => self.origin(current, from),
+        }
+    }
+
+    /// All that an instruction of stage `current` reads from beside the stage itself.
+    pub(super) fn origins(
+        &self,
+        current: usize,
+        instruction: &Instruction,
+    ) -> Result<Vec<Origin>, Fault> {
+        match instruction {
+            Instruction::Copy(copy) => {
+                copy.from.iter().map(|from| self.origin(current, from)).collect()
+            }
+            Instruction::Run(run) => {
+                let names = run.mounts.iter().filter_map(|text| dockerfile::Mount::from(text));
+                names.map(|from| self.mount_origin(current, &from)).collect()
+            }
+            _ => Ok(Vec::new()),
+        }
+    }
+
     /// A stage's name, or its number.
     pub(super) fn title(&self, stage: usize) -> String {
         self.stages[stage].name.clone().unwrap_or_else(|| stage.to_string())
@@ -179,11 +206,9 @@ impl Plan {
             self.visit(base, order)?;
         }
         for step in &stage.steps {
-            if let Instruction::Copy(copy) = &step.value
-                && let Some(from) = &copy.from
-            {
-                let origin =
-                    self.origin(number, from).map_err(|fault| Error::at(step.span, fault))?;
+            let origins =
+                self.origins(number, &step.value).map_err(|fault| Error::at(step.span, fault))?;
+            for origin in origins {
                 if let Origin::Stage(needed) = origin {
                     self.visit(needed, order)?;
                 }

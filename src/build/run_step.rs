@@ -5,13 +5,14 @@ use super::error::Fault;
 use super::execute::{Deed, Executor, Step};
 use super::history;
 use super::key::KeyMaker;
+use super::mounts::Mounts;
 use super::state::State;
 use crate::dockerfile::{Network, Run, Script, Security};
 use crate::fakeroot::{Command, Prepared};
 use crate::report::Activity;
 use crate::rootfs;
 use crate::run;
-use crate::sandbox::{Mount, Output, What};
+use crate::sandbox::{self, Mount, Output};
 use crate::store::Snapshot;
 
 pub(super) fn plan<'d>(
@@ -22,18 +23,18 @@ pub(super) fn plan<'d>(
     let Run { command: _, heredocs: _, mounts, network, security, devices } = run;
     let unsupported =
         |what: &str, remedy| Err(Fault::Unsupported { what: what.to_owned(), remedy });
-    if !mounts.is_empty() {
-        return unsupported("RUN --mount", "COPY what it needs, and remove it in the same stage");
-    }
     if !devices.is_empty() {
         return unsupported("RUN --device", "leave it out");
     }
-    if *network == Network::None {
-        return unsupported("RUN --network=none", "leave it out: the host's network is used");
-    }
     if *security == Security::Insecure {
-        return unsupported("RUN --security=insecure", "leave it out: nothing runs with privilege");
+        return Err(Fault::Insecure);
     }
+    let network = match network {
+        Network::Default => executor.options.network,
+        Network::Host => sandbox::Network::Host,
+        Network::None => sandbox::Network::None,
+    };
+    let planned = Mounts::plan(executor, mounts, step)?;
     let shell = step.state.shell();
     let in_shell = |text: String| shell.iter().cloned().chain([text]).collect();
     let (words, script): (Vec<String>, _) = match run.script() {
@@ -56,10 +57,11 @@ pub(super) fn plan<'d>(
         .list("environment", sorted(&environment))
         .field("directory", state.directory())
         .field("user", &state.config.runtime.user)
+        .optional("network", (network == sandbox::Network::None).then_some("none"))
         .field("root emulation", mode.name())
         .optional("profile", injection.as_ref().map(|found| found.profile.digest.to_string()))
-        .optional("set up", injection.as_ref().map(|found| found.set_up.to_string()))
-        .finish();
+        .optional("set up", injection.as_ref().map(|found| found.set_up.to_string()));
+    let key = planned.add_to(key).finish();
     let said = history::run(state.scope.arguments(), &words);
     let proxies = executor.given.proxies();
     let absent = proxies.iter().filter(|(name, _)| state.scope.get(name).is_none());
@@ -68,16 +70,21 @@ pub(super) fn plan<'d>(
         .cloned()
         .chain(absent.map(|(name, value)| format!("{name}={value}")))
         .collect();
-    let mounts = script_path.zip(command.script.clone()).map(|(path, content)| {
-        let what = What::File { content: content.into_bytes(), executable: true };
-        Mount::new(path, what)
-    });
+    let mounts = script_path
+        .zip(command.script.clone())
+        .map(|(path, content)| Mount::file(path, content, 0o755));
     let mounts = mounts.into_iter().collect();
-    let options = run::Options { env: environment, mounts, ..run::Options::default() };
+    let limit = executor.options.run_timeout;
+    let mut options =
+        run::Options { env: environment, mounts, network, limit, ..run::Options::default() };
     let runtime = state.config.runtime.clone();
     let activity: Activity = step.activity;
     let act = move |snapshot: &mut Snapshot<'_>| {
-        let unwritten = snapshot.unwritten()?;
+        let made = planned.make(executor)?;
+        options.mounts.extend(made.mounts.iter().cloned());
+        options.env.extend(made.environment.iter().cloned());
+        let mut unwritten = snapshot.unwritten()?;
+        unwritten.extend(made.unwritten.clone());
         let (root, upper) = (snapshot.root(), snapshot.upper());
         let image = run::Image { root, upper, config: &runtime, unwritten: &unwritten };
         let (output, help) = (Output::Report(activity), &executor.help);
@@ -92,6 +99,9 @@ pub(super) fn plan<'d>(
                 snapshot.note(unwritten)?;
             }
             return Ok(());
+        }
+        if let (true, Some(limit)) = (ended.is_late, limit) {
+            return Err(Fault::Late { command: words.join(" "), limit });
         }
         let (command, code) = (words.join(" "), ended.exit.code());
         Err(Fault::Command { command, code, advice: help.advice(prepared.mode) })

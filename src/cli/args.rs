@@ -1,12 +1,14 @@
 //! What people type: the options that all or several commands share.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use clap::Parser;
 
 use super::command::Command;
 use super::ui::{Color, Progress};
 use crate::image::Platform;
+use crate::{dockerfile, sandbox};
 
 /// Builds OCI container images with no privilege and no set-up
 ///
@@ -98,6 +100,36 @@ pub(crate) fn full_pair(text: &str) -> Result<(String, String), String> {
     match pair(text)? {
         (name, Some(value)) => Ok((name, value)),
         (name, None) => Err(format!("say {name}=VALUE")),
+    }
+}
+
+/// What commands of images reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, clap::ValueEnum)]
+pub(crate) enum Reach {
+    /// The same as host
+    #[default]
+    Default,
+    /// What this machine reaches
+    Host,
+    /// Nothing but themselves
+    None,
+}
+
+impl From<Reach> for sandbox::Network {
+    fn from(reach: Reach) -> Self {
+        match reach {
+            Reach::Default | Reach::Host => Self::Host,
+            Reach::None => Self::None,
+        }
+    }
+}
+
+/// A limit, in the form of Go and Docker: `90s`, `1h30m`.
+pub(crate) fn limit(text: &str) -> Result<Duration, String> {
+    let nanoseconds = dockerfile::value::duration(text).map_err(|error| error.to_string())?;
+    match u64::try_from(nanoseconds) {
+        Ok(nanoseconds @ 1..) => Ok(Duration::from_nanos(nanoseconds)),
+        _ => Err("it is not longer than nothing".to_owned()),
     }
 }
 

@@ -4,6 +4,7 @@
 use std::ffi::{OsStr, OsString};
 use std::fs;
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
@@ -165,6 +166,12 @@ impl Config {
         }
         files.sort_by(|a, b| a.path.cmp(&b.path));
         Ok(files)
+    }
+
+    /// A variable of the environment, with all its bytes.
+    pub(crate) fn raw_variable(&self, name: &str) -> Option<Vec<u8>> {
+        let (_, value) = self.environment.0.iter().find(|(key, _)| key == name)?;
+        Some(value.as_bytes().to_vec())
     }
 
     /// A variable of the environment, for `--build-arg NAME` and `--env NAME`.

@@ -14,6 +14,7 @@ mod invocation;
 mod manual;
 mod network;
 mod output;
+mod secret;
 mod status;
 mod table;
 mod ui;

@@ -106,6 +106,17 @@ impl Mount {
         options.mount().map_err(wrong)
     }
 
+    /// The `from` of a `--mount`'s text, which is known before variables are.
+    pub fn from(text: &str) -> Option<String> {
+        let fields = fields(text).ok()?.into_iter();
+        let mut values = fields.filter_map(|field| {
+            let (key, value) = field.split_once('=')?;
+            key.eq_ignore_ascii_case("from").then(|| value.to_owned())
+        });
+        // As in [`Mount::parse`], the last one counts.
+        values.next_back().filter(|from| !from.is_empty())
+    }
+
     /// What can be said before variables are known.
     pub(super) fn check(text: &str) -> Result<(), Error> {
         let wrong = |why| Error::Mount { mount: text.to_owned(), why };

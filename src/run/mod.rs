@@ -6,6 +6,7 @@ mod volumes;
 
 use std::ffi::OsString;
 use std::io;
+use std::time::Duration;
 
 use crate::fakeroot::{self, Help, InitStep, Injection, Prepared};
 use crate::image::Runtime;
@@ -13,7 +14,8 @@ use crate::report::{self, Activity, Outcome, Reporter, Silent};
 use crate::rootfs::live::Unwritten;
 use crate::rootfs::{self, Accounts, Root};
 use crate::sandbox::{
-    self, Ended, Exit, Identity, Mount, Output, Points, Refusal, RootEmulation, Sandbox, What,
+    self, Ended, Exit, Identity, Mount, Network, Output, Points, Refusal, RootEmulation, Sandbox,
+    What,
 };
 
 pub use volumes::Volume;
@@ -41,6 +43,9 @@ pub struct Options {
     pub volumes: Vec<Volume>,
     /// Made after all others.
     pub mounts: Vec<Mount>,
+    pub network: Network,
+    /// How long the command may run; see [`Ended::is_late`].
+    pub limit: Option<Duration>,
 }
 
 /// Why a command could not be run.
@@ -180,6 +185,8 @@ fn prepare(
     let mut sandbox = Sandbox::new(root.path(), argv);
     sandbox.emulation = mode;
     sandbox.user = user;
+    sandbox.network = options.network;
+    sandbox.limit = options.limit;
     sandbox.unwritten = unwritten.clone();
     sandbox.env = env::environment(config, options, profile, owner.home.as_deref());
     sandbox.directory = env::directory(config, options)?;

@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{About, Failure, Reply};
 use super::filter::{self, Filter};
-use super::{Identity, RootEmulation, Sandbox, mounts, probe};
+use super::{Identity, Network, RootEmulation, Sandbox, mounts, probe};
 use crate::sys::errno::EBUSY;
 use crate::sys::ns::Namespace;
 use crate::sys::seccomp::{Instruction, Listener};
@@ -52,6 +52,10 @@ fn obey(socket: &mut UnixStream) -> Result<Infallible, Failure> {
     let Order { mut sandbox, new_session, console } = order;
 
     ns::unshare(&[Namespace::Mount, Namespace::Ipc, Namespace::Uts])?;
+    if sandbox.network == Network::None {
+        ns::unshare(&[Namespace::Network])?;
+        ns::raise_loopback()?;
+    }
     ns::set_host_name(&sandbox.host_name)?;
     if new_session {
         process::new_session()?;

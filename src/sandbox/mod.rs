@@ -37,6 +37,7 @@ mod spawn;
 use std::ffi::OsString;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
@@ -48,7 +49,8 @@ pub use emulate::Refusal;
 pub use enter::{Caller, MARKER, enter};
 pub use error::Error;
 pub use mode::{RootEmulation, UnknownRootEmulation};
-pub use mounts::{Mount, What};
+pub use mounts::{Content, Mount, What};
+pub use network::Network;
 pub use points::Points;
 pub use probe::{Chosen, Obstacle, choose, works};
 
@@ -80,6 +82,10 @@ pub struct Sandbox {
     pub emulation: RootEmulation,
     /// Who the process is. All but root needs [`RootEmulation::Full`] or [`RootEmulation::Ids`].
     pub user: Identity,
+    pub network: Network,
+    /// How long the process may run; then it is killed, and all that it started.
+    #[serde(skip)]
+    pub limit: Option<Duration>,
     /// What files of the root do not carry themselves, for the emulation to begin with.
     #[serde(skip)]
     pub unwritten: Unwritten,
@@ -137,6 +143,8 @@ impl Exit {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Ended {
     pub exit: Exit,
+    /// It was killed at its limit.
+    pub is_late: bool,
     /// What the emulation could not do for it; a reason, perhaps, for its failure.
     pub refusals: Vec<Refusal>,
     /// What files do not carry now, if owners were emulated.
@@ -156,6 +164,8 @@ impl Sandbox {
             host_name: HOST_NAME.to_owned(),
             emulation: RootEmulation::None,
             user: Identity::default(),
+            network: Network::Host,
+            limit: None,
             unwritten: Unwritten::new(),
         }
     }

@@ -1,7 +1,10 @@
 //! The list of mounts as data, and its interpreter.
 
+use std::ffi::CString;
+use std::fmt;
 use std::fs::{self, File};
 use std::io;
+use std::os::unix::ffi::OsStrExt as _;
 use std::os::unix::fs::{DirBuilderExt as _, OpenOptionsExt as _, PermissionsExt as _, symlink};
 use std::path::{Path, PathBuf};
 
@@ -9,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{About, Failure, Notice};
 use super::network;
+use crate::rootfs::{FileType, Record, live};
 use crate::sys::{self, mount};
 
 /// One mount: what is seen where.
@@ -18,6 +22,8 @@ pub struct Mount {
     #[serde(with = "super::any_path")]
     pub target: PathBuf,
     pub what: What,
+    /// Nobody can write to what is seen, nor to what is mounted in it.
+    pub read_only: bool,
 }
 
 /// What a mount shows.
@@ -37,9 +43,24 @@ pub enum What {
     },
     /// An empty directory in memory.
     Tmpfs { mode: u32, size: Option<u64> },
-    /// A file with this content; what the process writes to it is lost. An executable one can be
-    /// run, as a script.
-    File { content: Vec<u8>, executable: bool },
+    /// A file in memory with this content; what the process writes to it is lost. One whose mode
+    /// says so can be executed.
+    File {
+        content: Content,
+        mode: u32,
+        /// User and group; other than root, they are seen under an emulation of owners.
+        owner: (u32, u32),
+    },
+}
+
+/// Bytes that may be a secret: nothing shows them.
+#[derive(Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Content(pub Vec<u8>);
+
+impl fmt::Debug for Content {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{} bytes", self.0.len())
+    }
 }
 
 /// Device nodes that the host lends.
@@ -56,18 +77,28 @@ const LINKS: [(&str, &str); 5] = [
 
 impl Mount {
     pub fn new(target: impl Into<PathBuf>, what: What) -> Self {
-        Self { target: target.into(), what }
+        Self { target: target.into(), what, read_only: false }
+    }
+
+    /// A file of root's with this content.
+    pub fn file(target: impl Into<PathBuf>, content: impl Into<Vec<u8>>, mode: u32) -> Self {
+        Self::new(target, What::File { content: Content(content.into()), mode, owner: (0, 0) })
+    }
+
+    /// The same, read-only.
+    #[must_use]
+    pub fn read_only(self) -> Self {
+        Self { read_only: true, ..self }
     }
 
     /// `/proc`, `/sys`, `/dev`, `/etc/resolv.conf` (a copy of the host's) and `/etc/hosts`.
     pub fn usual(host_name: &str) -> Vec<Self> {
-        let file = |target, content| Self::new(target, What::File { content, executable: false });
         vec![
             Self::new("/proc", What::Proc),
             Self::new("/sys", What::Sys),
             Self::new("/dev", What::Devices),
-            file("/etc/resolv.conf", network::resolver()),
-            file("/etc/hosts", network::hosts(host_name)),
+            Self::file("/etc/resolv.conf", network::resolver(), 0o644),
+            Self::file("/etc/hosts", network::hosts(host_name), 0o644),
         ]
     }
 
@@ -114,7 +145,10 @@ impl Mount {
                 mount::fresh("tmpfs", target, &format!("mode={mode:o}{size}"), true)
                     .map_err(refused)?;
             }
-            What::File { content, executable } => make_file(target, content, *executable)?,
+            What::File { content, mode, owner } => make_file(target, content, *mode, *owner)?,
+        }
+        if self.read_only {
+            mount::make_read_only(target).map_err(refused)?;
         }
         Ok(None)
     }
@@ -193,8 +227,13 @@ fn make_devices(target: &Path, console: Option<&Path>) -> Result<(), Failure> {
 
 /// Binds a file of a tmpfs, which itself goes out of sight at once. It is mounted over the host's
 /// `/dev`: some directory that is surely there, and seen so by nobody else.
-fn make_file(target: &Path, content: &[u8], executable: bool) -> Result<(), Failure> {
-    let mode = if executable { 0o755 } else { 0o644 };
+fn make_file(
+    target: &Path,
+    content: &Content,
+    mode: u32,
+    (uid, gid): (u32, u32),
+) -> Result<(), Failure> {
+    let executable = mode & 0o111 != 0;
     let scratch = Path::new("dev");
     let refused = |e| Failure::call(About::Mount(target.to_owned()), e);
     mount::fresh("tmpfs", scratch, "mode=755,size=16m", executable).map_err(refused)?;
@@ -206,9 +245,14 @@ fn make_file(target: &Path, content: &[u8], executable: bool) -> Result<(), Fail
         .open(&file)
         .and_then(|mut open| {
             open.set_permissions(fs::Permissions::from_mode(mode))?;
-            io::Write::write_all(&mut open, content)
+            io::Write::write_all(&mut open, &content.0)
         })
         .map_err(|e| Failure::file(About::Mount(target.to_owned()), &e));
+    if (uid, gid) != (0, 0) {
+        let name = CString::new(file.as_os_str().as_bytes()).expect("a name of ours");
+        // Before Linux 6.6 a tmpfs carries no record; everybody may read the file all the same.
+        drop(live::write(&name, false, FileType::File, &Record::owner(uid, gid)));
+    }
     let result = written.and_then(|()| mount::bind(&file, target, false).map_err(refused));
     mount::detach(scratch).map_err(refused)?;
     result

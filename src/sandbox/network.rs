@@ -1,6 +1,18 @@
-//! Host network: `resolv.conf` and `hosts`.
+//! The network that a process sees: the host's with `resolv.conf` and `hosts`, or none.
 
 use std::fs;
+
+use serde::{Deserialize, Serialize};
+
+/// What a process can reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub enum Network {
+    /// All that the host can.
+    #[default]
+    Host,
+    /// Only itself and those beside it, over the loopback device.
+    None,
+}
 
 /// The host's resolver configuration; empty where it has none.
 pub(super) fn resolver() -> Vec<u8> {

@@ -7,8 +7,10 @@ use std::os::fd::{AsFd as _, OwnedFd};
 use std::os::unix::net::UnixStream;
 use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
 use std::thread;
+use std::time::Duration;
 
 use super::emulate::Supervisor;
 use super::failure::{Failure, Reply};
@@ -21,6 +23,9 @@ use crate::sys::process::{self, Foreground};
 use crate::sys::seccomp::Listener;
 use crate::sys::signal::{self, Caught};
 use crate::sys::{self, fd, ns};
+
+/// How often a process at its limit is killed, until it is dead: it may not have begun.
+const KILL_AGAIN: Duration = Duration::from_millis(20);
 
 /// What a sandboxed program gets when bryo does; true: its default action ends a process.
 const PASSED_ON: [(i32, bool); 7] = [
@@ -68,6 +73,7 @@ fn run(
     let foreground = signals.as_ref().and_then(|_| Foreground::of(io::stdin()));
     let process = Arc::new(Process::default());
     let supervisor = OnceLock::new();
+    let is_late = AtomicBool::new(false);
 
     let (ended, answer) = thread::scope(|scope| {
         let (sender, started) = mpsc::channel();
@@ -80,6 +86,18 @@ fn run(
         if let Some(signals) = signals {
             scope.spawn(|| signals.for_each(|caught| process.tell(caught)));
         }
+        let (running, end) = mpsc::channel::<()>();
+        if let Some(limit) = sandbox.limit {
+            let (process, is_late) = (&process, &is_late);
+            scope.spawn(move || {
+                let mut wait = limit;
+                while end.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
+                    is_late.store(true, Ordering::Relaxed);
+                    process.kill();
+                    wait = KILL_AGAIN;
+                }
+            });
+        }
         // If it did not start, its thread has the reason.
         let answer = started.recv().ok().map(|()| {
             converse(ours, sandbox, output, reporter, |listening| {
@@ -91,6 +109,7 @@ fn run(
             })
         });
         let ended = life.join().expect("the thread does not panic");
+        drop(running);
         if let Some(supervisor) = supervisor.get() {
             supervisor.stop();
         }
@@ -102,6 +121,11 @@ fn run(
         foreground.restore(io::stdin()).ok();
     }
     let exit = process.exit(ended?);
+    let is_late = is_late.into_inner() && !exit.success();
+    if is_late {
+        // Whatever else went wrong then is a consequence.
+        return Ok(Ok(Ended { exit, is_late, refusals: Vec::new(), unwritten: None }));
+    }
     if let Some(failure) = answer.map_err(failed("second stage"))?.flatten() {
         return Ok(Err(failure.into_error()));
     }
@@ -110,7 +134,8 @@ fn run(
         return Ok(Err(Error::Supervisor { why }));
     }
     let refusals = supervisor.map(Supervisor::refusals).unwrap_or_default();
-    Ok(Ok(Ended { exit, refusals, unwritten: supervisor.map(Supervisor::unwritten) }))
+    let unwritten = supervisor.map(Supervisor::unwritten);
+    Ok(Ok(Ended { exit, is_late, refusals, unwritten }))
 }
 
 /// The supervisor of the processes whose listener has come.

@@ -11,6 +11,8 @@
 //! refs/NAME                   what a name stands for
 //! removed/NAME                what a name stood for, until that could be deleted
 //! cache/HEX                   what a step with this key made
+//! caches/HEX/N/fs             a directory of RUN --mount=type=cache; N: those that met
+//!            N.lock           locked by who uses it
 //! leases/HEX                  locked by who makes the thing of this name
 //! tmp/HEX/ tmp/HEX.lock       a process's work in progress, locked as long as it lives
 //! ```
@@ -28,6 +30,7 @@
 
 mod blob;
 mod cache;
+mod cache_mount;
 mod gc;
 mod lease;
 mod lock;
@@ -46,6 +49,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 pub use blob::BlobWriter;
 pub use cache::{CacheEntry, CachedLayer};
+pub use cache_mount::CacheMount;
 pub use gc::Removed;
 pub use lease::Lease;
 pub use refs::{Name, RefEntry};
@@ -60,7 +64,7 @@ use crate::{layer, rootfs, sys};
 const FORMAT: u32 = 1;
 
 /// What [`Store::open`] makes.
-const FOLDERS: [&str; 10] = [
+const FOLDERS: [&str; 11] = [
     "",
     "blobs",
     "blobs/sha256",
@@ -69,6 +73,7 @@ const FOLDERS: [&str; 10] = [
     "refs",
     "removed",
     "cache",
+    "caches",
     "leases",
     "tmp",
 ];

@@ -1,5 +1,7 @@
 //! Namespaces: `unshare`, and the uid and gid maps.
 
+use std::io;
+use std::os::fd::AsRawFd as _;
 use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
@@ -17,6 +19,7 @@ pub enum Namespace {
     Pid,
     Ipc,
     Uts,
+    Network,
 }
 
 /// Moves the calling thread into new namespaces (all of them in one call, or none).
@@ -34,6 +37,7 @@ pub fn unshare(namespaces: &[Namespace]) -> Result<()> {
             Namespace::Pid => (CloneFlags::CLONE_NEWPID, "CLONE_NEWPID"),
             Namespace::Ipc => (CloneFlags::CLONE_NEWIPC, "CLONE_NEWIPC"),
             Namespace::Uts => (CloneFlags::CLONE_NEWUTS, "CLONE_NEWUTS"),
+            Namespace::Network => (CloneFlags::CLONE_NEWNET, "CLONE_NEWNET"),
         };
         flags |= flag;
         names.push(name);
@@ -68,6 +72,32 @@ pub fn user_namespace() -> Result<u64> {
 /// Names the machine, for those in the caller's uts namespace.
 pub fn set_host_name(name: &str) -> Result<()> {
     nix::unistd::sethostname(name).map_err(|e| Error::new(format!("sethostname({name:?})"), e))
+}
+
+/// Switches the loopback device of the caller's network namespace on: in a new one it is off.
+pub fn raise_loopback() -> Result<()> {
+    let failed = |call: &str| Error::new(call, io::Error::last_os_error());
+    let socket =
+        rustix::net::socket(rustix::net::AddressFamily::INET, rustix::net::SocketType::DGRAM, None)
+            .map_err(|e| Error::new("socket(AF_INET, SOCK_DGRAM)", e))?;
+    // SAFETY: a structure of numbers, for which zero is a value.
+    let mut request: libc::ifreq = unsafe { std::mem::zeroed() };
+    for (place, byte) in request.ifr_name.iter_mut().zip(b"lo") {
+        *place = byte.cast_signed() as libc::c_char;
+    }
+    let (socket, name) = (socket.as_raw_fd(), "\"lo\"");
+    // SAFETY: the call takes a structure of this type, which outlives it.
+    if unsafe { libc::ioctl(socket, libc::SIOCGIFFLAGS as _, &raw mut request) } != 0 {
+        return Err(failed(&format!("ioctl({socket}, SIOCGIFFLAGS, {name})")));
+    }
+    // SAFETY: the call before has set this field of the union; each bit pattern is a value of it.
+    let flags = unsafe { request.ifr_ifru.ifru_flags };
+    request.ifr_ifru.ifru_flags = flags | libc::IFF_UP as libc::c_short;
+    // SAFETY: as the first one.
+    if unsafe { libc::ioctl(socket, libc::SIOCSIFFLAGS as _, &raw const request) } != 0 {
+        return Err(failed(&format!("ioctl({socket}, SIOCSIFFLAGS, {name}, IFF_UP)")));
+    }
+    Ok(())
 }
 
 fn write(path: &str, text: &str) -> Result<()> {

@@ -4,13 +4,15 @@ use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Duration;
 
 use crate::build::{self, NamedContext, Options, Services};
-use crate::cli::args::{self, Network};
+use crate::cli::args::{self, Network, Reach};
 use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::{Form, Output};
+use crate::cli::secret::{self, Secret};
 use crate::image::{Content, Descriptor, Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::store::Store;
@@ -69,6 +71,16 @@ pub(crate) struct Build {
     /// Execute every step
     #[arg(long)]
     no_cache: bool,
+    /// Let RUN --mount=type=secret show a file or a variable of this machine, which no layer and no
+    /// history contains; may be repeated
+    #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = secret::secret)]
+    secret: Vec<Secret>,
+    /// What RUN reaches that does not say it itself
+    #[arg(long = "network", value_enum, default_value = "default", value_name = "REACH")]
+    reach: Reach,
+    /// End a RUN that takes longer, as failed: 90s, 1h30m
+    #[arg(long, value_name = "DURATION", value_parser = args::limit)]
+    run_timeout: Option<Duration>,
     /// Also write the image: type=oci|docker|tar|local,dest=PATH; a directory alone means local
     #[arg(short, long, value_name = "type=TYPE,dest=PATH")]
     output: Vec<Output>,
@@ -176,6 +188,10 @@ impl Build {
         if let Some(context) = &context {
             fs::read_dir(context).map_err(Error::reading(context))?;
         }
+        let mut secrets = Vec::new();
+        for secret in &self.secret {
+            secrets.extend(secret.read(config, &*invocation.reporter)?);
+        }
         Ok(Options {
             dockerfile: dockerfile.text.clone(),
             context,
@@ -191,6 +207,9 @@ impl Build {
             source_date_epoch: config.source_date_epoch()?,
             compression: self.compress,
             emulation: self.emulation.wish(config)?,
+            network: self.reach.into(),
+            run_timeout: self.run_timeout,
+            secrets,
             jobs: usize::from(self.network.jobs),
         })
     }

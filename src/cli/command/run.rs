@@ -5,7 +5,7 @@ use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
-use crate::cli::args::{self, Network};
+use crate::cli::args::{self, Network, Reach};
 use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
@@ -41,6 +41,9 @@ pub(crate) struct Run {
     /// Run as this user of the image
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
+    /// What the command reaches
+    #[arg(long = "network", value_enum, default_value = "default", value_name = "REACH")]
+    reach: Reach,
     /// Run this program instead of the image's own entry point
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
@@ -151,7 +154,8 @@ impl Run {
             user: self.user.clone(),
             directory: self.workdir.clone(),
             volumes: self.volume.clone(),
-            mounts: Vec::new(),
+            network: self.reach.into(),
+            ..Options::default()
         })
     }
 }
