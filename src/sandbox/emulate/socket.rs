@@ -200,7 +200,8 @@ pub(super) fn connect(request: &Request<'_>) -> Reply {
     if !request.shared().credentials.is_roots_alone()
         && let Ok(Some(address)) = address(request)
     {
-        remember(request, Role::Connected, address)?;
+        // It fails only for a thread that has ended; so below.
+        remember(request, Role::Connected, address).ok();
     }
     Ok(Answer::Continue)
 }
@@ -212,7 +213,7 @@ pub(super) fn listen(request: &Request<'_>) -> Reply {
         && let [Some(address), _] = socket::names(&socket)
         && address.starts_with(&socket::UNIX.to_ne_bytes())
     {
-        remember(request, Role::Listened, trimmed(address))?;
+        remember(request, Role::Listened, trimmed(address)).ok();
     }
     Ok(Answer::Continue)
 }
