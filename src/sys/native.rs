@@ -318,8 +318,8 @@ pub fn own_descriptor(descriptor: impl AsFd) -> CString {
 
 /// The number of the mount on which a file is seen.
 pub fn mount_of(path: &CStr, follow: bool) -> Result<u64> {
-    // Linux 5.8.
-    const MOUNT_ID: u32 = 0x1000;
+    // Linux 5.8, and since 6.8 a number that no later mount gets.
+    const MOUNT_ID: u32 = 0x1000 | 0x4000;
     let flags = if follow { 0 } else { libc::AT_SYMLINK_NOFOLLOW.cast_unsigned() };
     match statx(path, flags, MOUNT_ID) {
         Ok(told) if word_at(&told, 0) & MOUNT_ID != 0 => {

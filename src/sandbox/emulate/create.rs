@@ -110,6 +110,7 @@ pub(super) fn open(request: &Request<'_>) -> Reply {
         }
         let gives = request.can_give();
         let needs_given = order.is_unnamed() || order.flags & flags::EXCL != 0;
+        // Nothing better is known for those (Linux before 5.9): the file is root's.
         if needs_given && !gives {
             break;
         }

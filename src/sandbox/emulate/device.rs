@@ -45,6 +45,9 @@ const HARMLESS: [((u32, u32), &CStr); 6] = [
     ((5, 0), c"/dev/tty"),
 ];
 
+/// How many nodes may work at a time; each costs bryo a descriptor.
+const MOST: usize = 128;
+
 /// The nodes over which a device is mounted.
 #[derive(Debug, Default)]
 pub(super) struct Devices {
@@ -68,6 +71,8 @@ impl Devices {
         if !self.any() {
             return None;
         }
+        // A mount that went with its namespace may have left its number to another one.
+        target.native().ok().filter(native::Attributes::is_char_device)?;
         let mount = native::mount_of(target.path(), target.follow()).ok()?;
         Some((mount, lock(&self.nodes).get(&mount)?.clone()))
     }
@@ -87,13 +92,14 @@ impl Devices {
 /// Lets a node be the device that it stands for, if that one is harmless. `name` is the node's, from
 /// the worker's directory.
 ///
-/// It stays an empty file where that does not work: in a namespace that has no such device.
+/// It stays an empty file where that does not work, as when bryo has no such device itself.
 pub(super) fn bind(request: &Request<'_>, name: &CStr, device: Device) {
     let number = (device.major, device.minor);
     let Some((_, source)) = HARMLESS.iter().find(|(harmless, _)| *harmless == number) else {
         return;
     };
-    if device.kind != DeviceKind::Char {
+    let devices = &request.shared().devices;
+    if device.kind != DeviceKind::Char || lock(&devices.nodes).len() >= MOST {
         return;
     }
     let Ok(beneath) = native::handle(name, false) else { return };
@@ -105,7 +111,7 @@ pub(super) fn bind(request: &Request<'_>, name: &CStr, device: Device) {
     if matches!(mounted, Ok(Ok(())))
         && let Ok(mount) = native::mount_of(name, false)
     {
-        request.shared().devices.add(mount, beneath);
+        devices.add(mount, beneath);
     }
 }
 
@@ -118,7 +124,6 @@ fn mount(
     beneath: &OwnedFd,
 ) -> Result<(), Errno> {
     let is_it = |device: &OwnedFd| {
-        native::change_directory_to(proc)?;
         let found = native::stat(&native::own_descriptor(device), true)?;
         let same = found.is_char_device() && device_parts(found.rdev) == number;
         if same { Ok(()) } else { Err(Errno::NODEV) }
@@ -128,6 +133,8 @@ fn mount(
     let ours = native::copy_mount(proc, &[b"..", source.to_bytes()].concat());
     let namespace = native::open_at(proc, &format!("{thread}/ns/mnt"))?;
     native::enter_mount_namespace(namespace)?;
+    // The descriptors below are named from here.
+    native::change_directory_to(proc)?;
     if let Ok(device) = ours {
         is_it(&device)?;
         return native::attach_mount(&device, beneath);
@@ -135,7 +142,6 @@ fn mount(
     // Before Linux 5.2.
     let device = native::handle(source, true)?;
     is_it(&device)?;
-    // By descriptors: the file's path may have another meaning by now.
     native::bind(&native::own_descriptor(&device), &native::own_descriptor(beneath))
 }
 
