@@ -103,23 +103,24 @@ fn emulate(sandbox: &Sandbox, socket: &mut UnixStream) -> Result<(), Failure> {
     process::begin_as_root().map_err(failed)?;
     let filter = program(filter)?;
     let (loaded, hand_over) = mpsc::channel::<Listener>();
-    let came = thread::scope(|scope| {
+    let came = thread::scope(|scope| -> Result<bool, Failure> {
         // A thread without the filter, under which nobody could send a descriptor yet: that is one
         // of the calls that wait for an answer.
         let (mounts, sender) = (&mounts, &*socket);
-        let messenger = scope.spawn(move || {
+        let messenger = thread::Builder::new().spawn_scoped(scope, move || {
             let Ok(listener) = hand_over.recv() else { return Ok(false) };
             let line = line(&Reply::Listening { killable: listener.is_killable() });
             fd::send(sender, &line, &[listener.as_fd(), mounts.as_fd()]).map(|()| true)
         });
+        let messenger = messenger.map_err(|e| Failure::file(About::Emulation, &e))?;
         match seccomp::load_with_listener(&filter) {
             // In the container of another bryo that one answers, for our processes too.
             Err(e) if e.errno() == Some(EBUSY) && probe::is_emulated() => drop(loaded),
-            listener => loaded.send(listener?).expect("the messenger waits"),
+            listener => loaded.send(listener.map_err(failed)?).expect("the messenger waits"),
         }
-        messenger.join().expect("the messenger does not panic")
+        messenger.join().expect("the messenger does not panic").map_err(failed)
     });
-    if came.map_err(failed)? {
+    if came? {
         socket.read_exact(&mut [0]).map_err(|e| Failure::file(About::Emulation, &e))?;
     }
     if !sandbox.user.is_plain_root() {

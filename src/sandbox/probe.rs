@@ -3,10 +3,10 @@
 //! A filter cannot be taken off again, so each is tried in a thread of its own, which ends with it:
 //! a filter is a matter of threads, and no process has to be started.
 
-use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::mpsc;
 use std::thread;
+use std::{fmt, io};
 
 use super::RootEmulation;
 use super::emulate::tables::{self, Abi, Call};
@@ -54,7 +54,7 @@ impl fmt::Display for Obstacle {
                 "the kernel cannot be left to do a trapped call itself (it can since Linux 5.5)",
             ),
             Self::FilterRefused(errno) => {
-                let errno = std::io::Error::from_raw_os_error(*errno);
+                let errno = io::Error::from_raw_os_error(*errno);
                 write!(f, "seccomp filters are refused here: {errno}")
             }
             Self::Taken => f.write_str(
@@ -106,8 +106,11 @@ pub(super) fn is_emulated() -> bool {
 fn fake() -> Result<(), Obstacle> {
     let program = filter::program(Filter::Fake).ok_or(Obstacle::Architecture)?;
     let load = || seccomp::load(&program);
-    let loaded = thread::scope(|scope| scope.spawn(load).join().expect("it does not panic"));
-    loaded.map_err(|e| obstacle(&e))
+    let loaded = thread::scope(|scope| {
+        let trial = thread::Builder::new().spawn_scoped(scope, load).map_err(no_thread)?;
+        trial.join().expect("it does not panic").map_err(|e| obstacle(&e))
+    });
+    loaded
 }
 
 /// Has a thread ask who it is, twice: once it is told, and once the kernel is to.
@@ -123,12 +126,13 @@ fn notification() -> Result<(), Obstacle> {
     let proc = native::handle(c"/proc", true).map_err(|e| Obstacle::Other(e.to_string()))?;
     let (sender, receiver) = mpsc::channel();
     let told = thread::scope(|scope| {
-        let asker = scope.spawn(move || {
+        let asker = thread::Builder::new().spawn_scoped(scope, move || {
             let listener = seccomp::load_with_listener(&trap(number));
             let loaded = listener.is_ok();
             sender.send(listener).ok();
             loaded.then(|| (process::real_user(), process::real_user()))
         });
+        let asker = asker.map_err(no_thread)?;
         let listener = match receiver.recv() {
             Ok(Err(e)) if e.errno() == Some(EBUSY) && is_emulated() => return Ok(None),
             Ok(listener) => listener.map_err(|e| obstacle(&e))?,
@@ -183,6 +187,10 @@ fn trap(number: u32) -> [Instruction; 4] {
         line(Instruction::RETURN, 0, Instruction::NOTIFY),
         line(Instruction::RETURN, 0, Instruction::ALLOW),
     ]
+}
+
+fn no_thread(error: io::Error) -> Obstacle {
+    Obstacle::Other(format!("no thread can be started to try it: {error}"))
 }
 
 fn obstacle(error: &sys::Error) -> Obstacle {

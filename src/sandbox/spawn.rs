@@ -9,7 +9,7 @@ use std::os::unix::process::{CommandExt as _, ExitStatusExt as _};
 use std::process::{Command, ExitStatus};
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError, mpsc};
-use std::thread;
+use std::thread::{self, Scope, ScopedJoinHandle};
 use std::time::Duration;
 
 use super::emulate::Supervisor;
@@ -77,35 +77,41 @@ fn run(
 
     let (ended, answer) = thread::scope(|scope| {
         let (sender, started) = mpsc::channel();
-        // Not this thread: whatever else it starts would be born in the new pid namespace, too; and
-        // the second stage dies with the thread that starts it, so that one has to wait for it.
-        let life = scope.spawn(|| live(command, &process, sender));
-        for (pipe, stream, activity) in pipes {
-            scope.spawn(move || carry(pipe, stream, activity, reporter));
-        }
-        if let Some(signals) = signals {
-            scope.spawn(|| signals.for_each(|caught| process.tell(caught)));
-        }
         let (running, end) = mpsc::channel::<()>();
-        if let Some(limit) = sandbox.limit {
-            let (process, is_late) = (&process, &is_late);
-            scope.spawn(move || {
-                let mut wait = limit;
-                while end.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
-                    is_late.store(true, Ordering::Relaxed);
-                    process.kill();
-                    wait = KILL_AGAIN;
-                }
-            });
-        }
+        let begun = (|| {
+            for (pipe, stream, activity) in pipes {
+                begin(scope, move || carry(pipe, stream, activity, reporter))?;
+            }
+            if let Some(signals) = signals {
+                begin(scope, || signals.for_each(|caught| process.tell(caught)))?;
+            }
+            if let Some(limit) = sandbox.limit {
+                let (process, is_late) = (&process, &is_late);
+                begin(scope, move || {
+                    let mut wait = limit;
+                    while end.recv_timeout(wait) == Err(mpsc::RecvTimeoutError::Timeout) {
+                        is_late.store(true, Ordering::Relaxed);
+                        process.kill();
+                        wait = KILL_AGAIN;
+                    }
+                })?;
+            }
+            // Not this thread: whatever else it starts would be born in the new pid namespace, too;
+            // and the second stage dies with the thread that starts it, so that one has to wait for
+            // it. The command goes with it, and its ends of the pipes.
+            begin(scope, || live(command, &process, sender))
+        })();
+        let life = match begun {
+            Ok(life) => life,
+            Err(error) => return (Err(error), Ok(None)),
+        };
         // If it did not start, its thread has the reason.
         let answer = started.recv().ok().map(|()| {
             converse(ours, sandbox, output, reporter, |listening| {
                 let process = Arc::clone(&process);
                 let unwritten = sandbox.unwritten.clone();
                 let supervisor = supervise(&supervisor, listening, unwritten, process)?;
-                supervisor.start(scope);
-                Ok(())
+                supervisor.start(scope)
             })
         });
         let ended = life.join().expect("the thread does not panic");
@@ -149,6 +155,14 @@ fn supervise(
     let supervisor =
         Supervisor::new(listener, mounts, unwritten, Box::new(end)).map_err(|e| e.source)?;
     Ok(place.get_or_init(|| supervisor))
+}
+
+/// Starts a thread.
+fn begin<'scope, T: Send + 'scope>(
+    scope: &'scope Scope<'scope, '_>,
+    work: impl FnOnce() -> T + Send + 'scope,
+) -> sys::Result<ScopedJoinHandle<'scope, T>> {
+    thread::Builder::new().spawn_scoped(scope, work).map_err(failed("clone(CLONE_THREAD)"))
 }
 
 /// Starts the second stage in a new pid namespace, and waits for its end.

@@ -106,9 +106,10 @@ pub(super) fn bind(request: &Request<'_>, name: &CStr, device: Device) {
     let (proc, thread) = (&request.shared().proc, request.thread());
     let mounted = thread::scope(|scope| {
         // A thread that moves to a mount namespace does so for good.
-        scope.spawn(|| mount(proc, thread, source, number, &beneath)).join()
+        let mounter = || mount(proc, thread, source, number, &beneath);
+        thread::Builder::new().spawn_scoped(scope, mounter).ok()?.join().ok()
     });
-    if matches!(mounted, Ok(Ok(())))
+    if matches!(mounted, Some(Ok(())))
         && let Ok(mount) = native::mount_of(name, false)
     {
         devices.add(mount, beneath);

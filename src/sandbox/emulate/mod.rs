@@ -42,12 +42,12 @@ mod worker;
 
 use std::collections::BTreeMap;
 use std::ffi::CString;
-use std::fmt;
 use std::os::fd::OwnedFd;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::thread::{self, Scope};
 use std::time::Duration;
+use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
@@ -250,10 +250,18 @@ impl Supervisor {
     }
 
     /// Answers calls from now on, on threads of `scope`.
-    pub(super) fn start<'scope, 'env: 'scope>(&'env self, scope: &'scope Scope<'scope, 'env>) {
+    ///
+    /// # Errors
+    ///
+    /// When the system gives no threads.
+    pub(super) fn start<'scope, 'env: 'scope>(
+        &'env self,
+        scope: &'scope Scope<'scope, 'env>,
+    ) -> io::Result<()> {
         for _ in 0..worker::FIRST {
-            worker::start(&self.shared, scope);
+            worker::start(&self.shared, scope)?;
         }
+        Ok(())
     }
 
     /// Ends the workers. To be called when the last traced process is gone: its calls wait for ever
@@ -297,12 +305,12 @@ impl Supervisor {
 /// The root of a mount namespace, seen from outside.
 fn root_of(mounts: OwnedFd) -> Result<OwnedFd, Errno> {
     // A thread that moves to a mount namespace does so for good.
-    let looking = thread::spawn(move || {
+    let looking = thread::Builder::new().spawn(move || {
         native::own_place()?;
         native::enter_mount_namespace(mounts)?;
         native::handle(c"/", true)
     });
-    looking.join().unwrap_or(Err(Errno::IO))
+    looking.map_err(|_| Errno::AGAIN)?.join().unwrap_or(Err(Errno::IO))
 }
 
 impl Shared {

@@ -181,7 +181,10 @@ impl<'r> Reader<'r> {
         let (start, mut pause, mut sightings) = (Instant::now(), FIRST_WAIT, 0);
         loop {
             let left = limit.map_or(pause, |limit| limit.saturating_sub(start.elapsed()));
-            let is_there = socket::wait_readable(&self.socket, pause.min(left))?;
+            let wait = || socket::wait_readable(&self.socket, pause.min(left));
+            let Some(is_there) = self.request.step_aside(wait).transpose()? else {
+                return Ok(false);
+            };
             // A process that has been killed meanwhile must not take a message with it.
             if !self.request.is_waiting() || self.request.shared().is_stopping() {
                 return Err(Errno::INTR);

@@ -1,23 +1,40 @@
 //! [`Lost`]: answers that did not arrive, on kernels before 5.19.
 //!
-//! There a signal takes a thread out of its wait for an answer, and its call begins anew when the
+//! There any signal takes a thread out of its wait for an answer, and its call begins anew when the
 //! handler is done. What was done for it is done, though: a second `mkdir` would find the directory.
-//! So an answer that was not taken is kept, and given to the same call when it comes again.
+//! So a thread's next call waits until the one before has been dealt with, and an answer that was
+//! not taken is kept, and given to the same call when it comes again.
 
 use std::collections::HashMap;
 use std::ffi::CString;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Mutex, PoisonError};
+use std::sync::{Condvar, Mutex, PoisonError};
+use std::time::Duration;
 
 use super::Answer;
 use super::request::{Reply, Request};
+use crate::sys::errno::Errno;
+
+/// How many other calls a thread makes, in its signal handlers, before the one that it was taken
+/// out of comes again. A handler may also have made it never come (siglongjmp(3), or no
+/// `SA_RESTART`): then an answer must not wait for a later call that looks the same.
+const PATIENCE: u32 = 64;
+
+/// How long the call before may take at most, of a thread that was taken out of it; such calls look
+/// now and then whether they still are waited for.
+const LONGEST: Duration = Duration::from_secs(10);
 
 /// By thread.
 #[derive(Debug, Default)]
 pub(super) struct Lost {
-    /// Whether there is any, so that the usual case costs nothing.
-    any: AtomicBool,
-    replies: Mutex<HashMap<i32, Kept>>,
+    threads: Mutex<HashMap<i32, Thread>>,
+    ended: Condvar,
+}
+
+#[derive(Debug, Default)]
+struct Thread {
+    /// The call that is being answered now.
+    running: Option<u64>,
+    kept: Option<Kept>,
 }
 
 #[derive(Debug)]
@@ -26,51 +43,82 @@ struct Kept {
     args: [u64; 6],
     /// Where the thread is in its program: another place may pass the same words.
     instruction_pointer: u64,
-    /// The path: the same memory may hold another one by now.
-    text: Option<(usize, CString)>,
+    /// Paths and the like: the same memory may hold others by now.
+    texts: Vec<(u64, CString)>,
     reply: Reply,
+    patience: u32,
+}
+
+/// What is to be done about a call.
+#[derive(Debug)]
+pub(super) enum Turn {
+    New,
+    /// This is what it was answered before, and did not hear.
+    Again(Reply),
+    /// The thread was taken out of it already.
+    Gone,
 }
 
 impl Lost {
-    /// Keeps a reply for when the call comes again. What the kernel itself has to do is not kept: it
-    /// was not done.
-    pub(super) fn keep(&self, request: &Request<'_>, reply: Reply) {
-        if matches!(reply, Ok(Answer::Continue)) {
-            return;
-        }
-        let call = request.notification();
-        let kept = Kept {
-            number: call.number,
-            args: call.args,
-            instruction_pointer: call.instruction_pointer,
-            text: request.first_text(),
-            reply,
+    /// Waits for the thread's call before, if that is still being answered.
+    pub(super) fn begin(&self, request: &Request<'_>) -> Turn {
+        let (thread, id) = (request.thread(), request.notification().id);
+        let threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_busy = |threads: &mut HashMap<i32, Thread>| {
+            threads.get(&thread).is_some_and(|thread| thread.running.is_some())
         };
-        self.replies().insert(request.thread(), kept);
-        self.any.store(true, Ordering::Release);
-    }
-
-    /// The reply that this very call did not get. A thread has at most one: in its signal's handler
-    /// it may make other calls meanwhile.
-    pub(super) fn find(&self, request: &Request<'_>) -> Option<Reply> {
-        if !self.any.load(Ordering::Acquire) {
-            return None;
+        let waited = self.ended.wait_timeout_while(threads, LONGEST, is_busy);
+        let (mut threads, _) = waited.unwrap_or_else(PoisonError::into_inner);
+        // Another repetition may have come meanwhile, and had its turn.
+        if !request.is_waiting() {
+            return Turn::Gone;
         }
-        let mut replies = self.replies();
-        let (call, kept) = (request.notification(), replies.get(&request.thread())?);
-        let same = kept.number == call.number
-            && kept.args == call.args
-            && kept.instruction_pointer == call.instruction_pointer
-            && kept
-                .text
-                .as_ref()
-                .is_none_or(|(index, text)| request.text(*index).is_ok_and(|now| now == *text));
-        let found = if same { replies.remove(&request.thread()) } else { None };
-        self.any.store(!replies.is_empty(), Ordering::Release);
-        found.map(|kept| kept.reply)
+        let state = threads.entry(thread).or_default();
+        state.running = Some(id);
+        match state.kept.take() {
+            Some(kept) if kept.is_of(request) => return Turn::Again(kept.reply),
+            Some(Kept { patience: 0, .. }) | None => {}
+            Some(kept) => state.kept = Some(Kept { patience: kept.patience - 1, ..kept }),
+        }
+        Turn::New
     }
 
-    fn replies(&self) -> std::sync::MutexGuard<'_, HashMap<i32, Kept>> {
-        self.replies.lock().unwrap_or_else(PoisonError::into_inner)
+    /// Says that a call was answered, and keeps its reply if that was `lost`. What the kernel itself
+    /// has to do is not kept, nor what was given up because nobody waited (`ESRCH`): it was not done.
+    pub(super) fn end(&self, request: &Request<'_>, reply: Reply, lost: bool) {
+        let mut threads = self.threads.lock().unwrap_or_else(PoisonError::into_inner);
+        let (thread, call) = (request.thread(), request.notification());
+        let state = threads.entry(thread).or_default();
+        if state.running == Some(call.id) {
+            state.running = None;
+        }
+        if lost && !matches!(reply, Ok(Answer::Continue) | Err(Errno::SRCH)) {
+            state.kept = Some(Kept {
+                number: call.number,
+                args: call.args,
+                instruction_pointer: call.instruction_pointer,
+                texts: request.texts(),
+                reply,
+                patience: PATIENCE,
+            });
+        }
+        if state.running.is_none() && state.kept.is_none() {
+            threads.remove(&thread);
+        }
+        drop(threads);
+        self.ended.notify_all();
+    }
+}
+
+impl Kept {
+    fn is_of(&self, request: &Request<'_>) -> bool {
+        let call = request.notification();
+        let same_text = |(address, text): &(u64, CString)| {
+            request.text_at(*address).is_ok_and(|now| now == *text)
+        };
+        self.number == call.number
+            && self.args == call.args
+            && self.instruction_pointer == call.instruction_pointer
+            && self.texts.iter().all(same_text)
     }
 }

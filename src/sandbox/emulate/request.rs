@@ -35,8 +35,8 @@ pub(super) struct Request<'w> {
     notification: Notification,
     abi: Abi,
     trapped: Trapped,
-    /// The first text that was read, and which argument it was: what tells one call from the next.
-    text: RefCell<Option<(usize, CString)>>,
+    /// The texts that were read, and where from: what tells one call from the next.
+    texts: RefCell<Vec<(u64, CString)>>,
 }
 
 impl<'w> Request<'w> {
@@ -46,7 +46,7 @@ impl<'w> Request<'w> {
         abi: Abi,
         trapped: Trapped,
     ) -> Self {
-        Self { worker, notification, abi, trapped, text: RefCell::new(None) }
+        Self { worker, notification, abi, trapped, texts: RefCell::default() }
     }
 
     /// The call that a `socketcall` is, with the arguments that it points to; `None` if that call is
@@ -172,7 +172,7 @@ impl<'w> Request<'w> {
         let text = self.text_at(self.arg(index))?;
         // Only where answers get lost does somebody ask for it again.
         if !self.shared().listener.is_killable() {
-            self.text.borrow_mut().get_or_insert_with(|| (index, text.clone()));
+            self.texts.borrow_mut().push((self.arg(index), text.clone()));
         }
         Ok(text)
     }
@@ -201,9 +201,14 @@ impl<'w> Request<'w> {
         Err(Errno::NAMETOOLONG)
     }
 
-    /// The first text that was read, and the argument that it came from.
-    pub(super) fn first_text(&self) -> Option<(usize, CString)> {
-        self.text.borrow().clone()
+    /// The texts that were read, and where from; on kernels where answers do not get lost, none.
+    pub(super) fn texts(&self) -> Vec<(u64, CString)> {
+        self.texts.borrow().clone()
+    }
+
+    /// See [`Worker::step_aside`].
+    pub(super) fn step_aside<T>(&self, wait: impl FnOnce() -> T) -> Option<T> {
+        self.worker.step_aside(wait)
     }
 
     /// The file that a path names, relative to the descriptor that argument `at` is, or to the

@@ -13,8 +13,10 @@ use std::os::unix::ffi::{OsStrExt as _, OsStringExt as _};
 use std::panic::{self, AssertUnwindSafe};
 use std::path::Path;
 use std::sync::atomic::Ordering;
-use std::thread::Scope;
+use std::thread::{self, Scope};
+use std::{fmt, io};
 
+use super::replay::Turn;
 use super::request::{CURRENT_DIRECTORY, Reply, Request};
 use super::tables::{self, Abi};
 use super::target::Target;
@@ -26,37 +28,71 @@ use crate::sys::{native, signal};
 /// As many as are there from the start: one may wait for a slow file system.
 pub(super) const FIRST: usize = 2;
 
-/// A bound on how many may be made when all are busy. A worker can wait for a traced process (a file
-/// system in user space, a message that is to come) whose own calls need another worker.
+/// A bound on how many work at once. A worker can wait for a traced process (a file system in user
+/// space) whose own calls need another worker; those that wait for a message do not count.
 const MOST: usize = 64;
+
+/// More idle ones than that are not kept.
+const SPARE: usize = 8;
 
 /// How many links at the end of a path are followed by hand, on the way to `/proc/self`.
 const MOST_LINKS: usize = 8;
 
-#[derive(Debug)]
 pub(super) struct Worker<'w> {
     shared: &'w Shared,
+    /// Makes one more.
+    another: &'w dyn Fn() -> io::Result<()>,
     /// Whether the working directory is our own `/proc` now.
     in_proc: Cell<bool>,
 }
 
-/// Makes a worker, if there are not enough.
+impl fmt::Debug for Worker<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Worker").field("in_proc", &self.in_proc).finish_non_exhaustive()
+    }
+}
+
+/// Makes a worker.
+///
+/// # Errors
+///
+/// When there are enough, or the system gives no more threads.
 pub(super) fn start<'scope, 'env: 'scope>(
     shared: &'env Shared,
     scope: &'scope Scope<'scope, 'env>,
-) {
-    if shared.workers.fetch_add(1, Ordering::Relaxed) >= MOST {
-        shared.workers.fetch_sub(1, Ordering::Relaxed);
-        return;
+) -> io::Result<()> {
+    if shared.workers.fetch_add(1, Ordering::AcqRel) >= MOST {
+        shared.workers.fetch_sub(1, Ordering::AcqRel);
+        return Err(io::ErrorKind::WouldBlock.into());
     }
-    scope.spawn(move || {
-        let thread = signal::this_thread();
-        shared.threads().push(thread);
+    let work = move || {
+        let member = Member { shared, thread: signal::this_thread() };
+        shared.threads().push(member.thread);
         if let Err(error) = live(shared, scope) {
             shared.fail(&error);
         }
-        shared.threads().retain(|other| *other != thread);
-    });
+    };
+    let started = thread::Builder::new().spawn_scoped(scope, work);
+    if started.is_err() {
+        shared.workers.fetch_sub(1, Ordering::AcqRel);
+    }
+    started.map(drop)
+}
+
+/// A worker as one of all, until it ends in whatever way.
+struct Member<'s> {
+    shared: &'s Shared,
+    thread: signal::Thread,
+}
+
+impl Drop for Member<'_> {
+    fn drop(&mut self) {
+        self.shared.workers.fetch_sub(1, Ordering::AcqRel);
+        self.shared.threads().retain(|other| *other != self.thread);
+        if thread::panicking() {
+            self.shared.fail("a defect in a thread that answers calls");
+        }
+    }
 }
 
 fn live<'scope, 'env: 'scope>(
@@ -71,9 +107,13 @@ fn live<'scope, 'env: 'scope>(
     // A sandbox without /proc has no such files.
     let proc = native::stat(c"/proc", true).map_or(shared.our_proc, |proc| proc.dev);
     shared.their_proc.get_or_init(|| proc);
-    let worker = Worker { shared, in_proc: Cell::new(false) };
+    let another = || start(shared, scope);
+    let worker = Worker { shared, another: &another, in_proc: Cell::new(false) };
     loop {
-        shared.idle.fetch_add(1, Ordering::AcqRel);
+        if shared.idle.fetch_add(1, Ordering::AcqRel) >= SPARE {
+            shared.idle.fetch_sub(1, Ordering::AcqRel);
+            return Ok(());
+        }
         let received = shared.listener.receive();
         let idle = shared.idle.fetch_sub(1, Ordering::AcqRel);
         if shared.is_stopping() {
@@ -83,7 +123,8 @@ fn live<'scope, 'env: 'scope>(
             Ok(None) => {}
             Ok(Some(notification)) => {
                 if idle == 1 {
-                    start(shared, scope);
+                    // Without it the next call waits for this one's end, which is the usual.
+                    another().ok();
                 }
                 worker.serve(notification);
             }
@@ -97,6 +138,16 @@ impl<'w> Worker<'w> {
         self.shared
     }
 
+    /// Waits for something that can take any time. `None`: nobody would be left for the calls of
+    /// others, so it was not waited for.
+    pub(super) fn step_aside<T>(&self, wait: impl FnOnce() -> T) -> Option<T> {
+        self.shared.workers.fetch_sub(1, Ordering::AcqRel);
+        let others = self.shared.idle.load(Ordering::Acquire) > 0 || (self.another)().is_ok();
+        let waited = others.then(wait);
+        self.shared.workers.fetch_add(1, Ordering::AcqRel);
+        waited
+    }
+
     fn serve(&self, notification: Notification) {
         let found = Abi::of_audit(notification.arch).and_then(|abi| {
             let number = notification.number.cast_unsigned();
@@ -108,10 +159,13 @@ impl<'w> Worker<'w> {
             return;
         };
         let request = Request::new(self, notification, abi, trapped);
-        let reply = match self.shared.lost.find(&request) {
-            Some(reply) => reply,
+        let lost = &self.shared.lost;
+        let killable = self.shared.listener.is_killable();
+        let reply = match if killable { Turn::New } else { lost.begin(&request) } {
+            Turn::Gone => return,
+            Turn::Again(reply) => reply,
             // A bug of ours must not leave the thread waiting for ever.
-            None => panic::catch_unwind(AssertUnwindSafe(|| super::answer(&request)))
+            Turn::New => panic::catch_unwind(AssertUnwindSafe(|| super::answer(&request)))
                 .unwrap_or_else(|_| {
                     self.shared.fail(&format!("a defect in the answer to {}()", request.name()));
                     Err(Errno::NOSYS)
@@ -139,8 +193,8 @@ impl<'w> Worker<'w> {
             }
             Err(errno) => listener.fail(id, *errno),
         };
-        if sent == Err(Errno::NOENT) && !listener.is_killable() {
-            self.shared.lost.keep(request, reply);
+        if !listener.is_killable() {
+            self.shared.lost.end(request, reply, sent == Err(Errno::NOENT));
         }
     }
 
