@@ -106,11 +106,11 @@ pub(super) fn is_emulated() -> bool {
 fn fake() -> Result<(), Obstacle> {
     let program = filter::program(Filter::Fake).ok_or(Obstacle::Architecture)?;
     let load = || seccomp::load(&program);
-    let loaded = thread::scope(|scope| {
-        let trial = thread::Builder::new().spawn_scoped(scope, load).map_err(no_thread)?;
+    thread::scope(|scope| {
+        let trial = thread::Builder::new().spawn_scoped(scope, load);
+        let trial = trial.map_err(|e| no_thread(&e))?;
         trial.join().expect("it does not panic").map_err(|e| obstacle(&e))
-    });
-    loaded
+    })
 }
 
 /// Has a thread ask who it is, twice: once it is told, and once the kernel is to.
@@ -132,7 +132,7 @@ fn notification() -> Result<(), Obstacle> {
             sender.send(listener).ok();
             loaded.then(|| (process::real_user(), process::real_user()))
         });
-        let asker = asker.map_err(no_thread)?;
+        let asker = asker.map_err(|e| no_thread(&e))?;
         let listener = match receiver.recv() {
             Ok(Err(e)) if e.errno() == Some(EBUSY) && is_emulated() => return Ok(None),
             Ok(listener) => listener.map_err(|e| obstacle(&e))?,
@@ -189,7 +189,7 @@ fn trap(number: u32) -> [Instruction; 4] {
     ]
 }
 
-fn no_thread(error: io::Error) -> Obstacle {
+fn no_thread(error: &io::Error) -> Obstacle {
     Obstacle::Other(format!("no thread can be started to try it: {error}"))
 }
 
