@@ -155,6 +155,17 @@ pub fn read_link_at(directory: impl AsFd, path: impl rustix::path::Arg) -> Resul
     rustix::fs::readlinkat(directory, path, Vec::new()).map(std::ffi::CString::into_bytes)
 }
 
+/// The names in an open directory that are numbers: the processes, of `/proc`.
+pub fn numbers_in(directory: impl AsFd) -> Result<Vec<i32>> {
+    let flags = OFlags::RDONLY | OFlags::DIRECTORY | OFlags::CLOEXEC;
+    let directory = rustix::fs::openat(directory, ".", flags, Mode::empty())?;
+    let mut numbers = Vec::new();
+    for entry in rustix::fs::Dir::new(directory)? {
+        numbers.extend(entry?.file_name().to_str().ok().and_then(|name| name.parse::<i32>().ok()));
+    }
+    Ok(numbers)
+}
+
 /// Where a link leads.
 pub fn read_link(path: &CStr) -> Result<Vec<u8>> {
     read_link_at(CWD, path)

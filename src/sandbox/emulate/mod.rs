@@ -185,7 +185,10 @@ struct Shared {
     /// Whether a process may have another root than the first one.
     has_other_roots: AtomicBool,
     refusals: Mutex<BTreeMap<(String, i32), u32>>,
+    /// Threads that answer, or will in a moment; without those that wait for a message.
     workers: AtomicUsize,
+    /// All threads that have not ended, with those that are about to begin.
+    alive: AtomicUsize,
     idle: AtomicUsize,
     threads: Mutex<Vec<signal::Thread>>,
     stopping: AtomicBool,
@@ -240,6 +243,7 @@ impl Supervisor {
                 has_other_roots: AtomicBool::new(false),
                 refusals: Mutex::default(),
                 workers: AtomicUsize::new(0),
+                alive: AtomicUsize::new(0),
                 idle: AtomicUsize::new(0),
                 threads: Mutex::default(),
                 stopping: AtomicBool::new(false),
@@ -273,7 +277,7 @@ impl Supervisor {
             for thread in self.shared.threads().iter() {
                 signal::interrupt(*thread);
             }
-            if self.shared.threads().is_empty() {
+            if self.shared.alive.load(Ordering::Acquire) == 0 {
                 return;
             }
             thread::sleep(Duration::from_micros(100));

@@ -1,12 +1,13 @@
 //! The files of `/proc/PID`: each belongs to whom its process believes to be.
 
-use std::os::fd::AsRawFd as _;
+use std::os::fd::{AsRawFd as _, OwnedFd};
 use std::sync::Arc;
 
 use super::credentials::{Credentials, Table};
 use super::request::Request;
 use super::target::Target;
 use crate::sys::native::{self, Attributes};
+use crate::sys::tracee;
 
 /// The owner of a file in `/proc/PID`; `None` for all other files.
 ///
@@ -34,15 +35,33 @@ pub(super) fn owner(
     Some((credentials.uid.effective, credentials.gid.effective))
 }
 
-/// Who another process believes to be, by its number in the sandbox's own `/proc`; `None` when there
-/// is none.
+/// Who a process believes to be, by its number in the caller's pid namespace; `None` when there is
+/// none.
 pub(super) fn credentials(request: &Request<'_>, pid: i32) -> Option<Arc<Credentials>> {
-    let pid = u32::try_from(pid).ok()?;
-    Some(request.shared().credentials.get(carried_by(pid)?))
+    let proc = &request.shared().proc;
+    let own = numbers(proc, request.thread())?;
+    if own.last() == Some(&pid) {
+        return request.credentials().ok();
+    }
+    let namespace = |process| native::read_link_at(proc, format!("{process}/ns/pid")).ok();
+    let theirs = namespace(request.thread())?;
+    let is_it = |process: &i32| {
+        let found = numbers(proc, *process);
+        found.is_some_and(|found| found.len() == own.len() && found.last() == Some(&pid))
+            && namespace(*process).as_ref() == Some(&theirs)
+    };
+    let process = native::numbers_in(proc).ok()?.into_iter().find(is_it)?;
+    request.shared().credentials_of(process).ok()
 }
 
-/// The credentials' number that a process carries, as its own `/proc` tells it: our pid namespace
-/// has another number for it.
+/// A process's number in each pid namespace that it is in, ours first.
+fn numbers(proc: &OwnedFd, thread: i32) -> Option<Vec<i32>> {
+    let text = tracee::status(proc, thread, "NStgid:").ok()?;
+    text.split_whitespace().map(|number| number.parse().ok()).collect()
+}
+
+/// The credentials' number that a process carries, as the `/proc` tells it by which it was named: our
+/// pid namespace has another number for it.
 fn carried_by(pid: u32) -> Option<u64> {
     let text = native::read_text(&format!("/proc/{pid}/limits")).ok()?;
     let line = text.lines().find_map(|line| line.strip_prefix("Max file locks"))?;

@@ -44,6 +44,8 @@ pub(super) struct Worker<'w> {
     another: &'w dyn Fn() -> io::Result<()>,
     /// Whether the working directory is our own `/proc` now.
     in_proc: Cell<bool>,
+    /// Whether the root may be another one than the sandbox's first.
+    is_elsewhere: Cell<bool>,
 }
 
 impl fmt::Debug for Worker<'_> {
@@ -65,6 +67,7 @@ pub(super) fn start<'scope, 'env: 'scope>(
         shared.workers.fetch_sub(1, Ordering::AcqRel);
         return Err(io::ErrorKind::WouldBlock.into());
     }
+    shared.alive.fetch_add(1, Ordering::AcqRel);
     let work = move || {
         let member = Member { shared, thread: signal::this_thread() };
         shared.threads().push(member.thread);
@@ -75,6 +78,7 @@ pub(super) fn start<'scope, 'env: 'scope>(
     let started = thread::Builder::new().spawn_scoped(scope, work);
     if started.is_err() {
         shared.workers.fetch_sub(1, Ordering::AcqRel);
+        shared.alive.fetch_sub(1, Ordering::AcqRel);
     }
     started.map(drop)
 }
@@ -92,6 +96,7 @@ impl Drop for Member<'_> {
         if thread::panicking() {
             self.shared.fail("a defect in a thread that answers calls");
         }
+        self.shared.alive.fetch_sub(1, Ordering::AcqRel);
     }
 }
 
@@ -108,7 +113,12 @@ fn live<'scope, 'env: 'scope>(
     let proc = native::stat(c"/proc", true).map_or(shared.our_proc, |proc| proc.dev);
     shared.their_proc.get_or_init(|| proc);
     let another = || start(shared, scope);
-    let worker = Worker { shared, another: &another, in_proc: Cell::new(false) };
+    let worker = Worker {
+        shared,
+        another: &another,
+        in_proc: Cell::new(false),
+        is_elsewhere: Cell::new(false),
+    };
     loop {
         if shared.idle.fetch_add(1, Ordering::AcqRel) >= SPARE {
             shared.idle.fetch_sub(1, Ordering::AcqRel);
@@ -171,6 +181,10 @@ impl<'w> Worker<'w> {
                     Err(Errno::NOSYS)
                 }),
         };
+        // Before the thread goes on, and perhaps unmounts what this one stands in.
+        if let Err(errno) = self.leave() {
+            self.shared.fail(&format!("leaving a process's directory: {errno}"));
+        }
         self.send(&request, reply);
     }
 
@@ -295,9 +309,21 @@ impl<'w> Worker<'w> {
             self.enter_proc()?;
             native::change_directory(&text(format!("{thread}/root")))?;
             self.in_proc.set(false);
+            self.is_elsewhere.set(true);
             native::change_root(c".")?;
         }
         Ok(())
+    }
+
+    /// Goes where it stands in nobody's way: the file system on which a process's directory lies
+    /// could not be unmounted.
+    fn leave(&self) -> Result<(), Errno> {
+        if self.is_elsewhere.replace(false) {
+            self.in_proc.set(false);
+            native::change_directory_to(&self.shared.root)?;
+            native::change_root(c".")?;
+        }
+        self.enter_proc()
     }
 
     fn enter_directory(&self, thread: i32, directory: i32) -> Result<(), Errno> {
