@@ -125,6 +125,10 @@ pub enum Fault {
     Late { command: String, limit: Duration },
     #[error("secret {0}: not found")]
     NoSecret(String),
+    #[error("no SSH key {0:?} forwarded from the client")]
+    NoAgent(String),
+    #[error(transparent)]
+    Agent(#[from] run::AgentError),
     #[error("secret {0} cannot be a variable: it is no text")]
     BinarySecret(String),
     #[error("invalid mount target {0:?}")]
@@ -206,6 +210,8 @@ impl Fault {
             ),
             Self::Late { .. } => Some("--run-timeout sets this limit".into()),
             Self::NoSecret(id) => Some(format!("give it with --secret id={id},src=FILE")),
+            Self::NoAgent(id) => Some(format!("forward an agent with --ssh {id}")),
+            Self::Agent(error) => error.hint(),
             Self::BinarySecret(_) => Some("mount it as a file, without env=".into()),
             Self::MountTarget(_) => Some("say where with target=".into()),
             Self::Insecure => Some(

@@ -35,6 +35,7 @@ use crate::fakeroot::Wish;
 use crate::image::{Descriptor, Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::report::Reporter;
+use crate::run::Agent;
 use crate::sandbox::Network;
 use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
@@ -74,6 +75,7 @@ pub struct Options {
     /// How long each RUN step may take.
     pub run_timeout: Option<Duration>,
     pub secrets: Vec<Secret>,
+    pub agents: Vec<Agent>,
     /// How many layers are fetched at the same time.
     pub jobs: usize,
 }

@@ -16,6 +16,7 @@ use crate::dockerfile::{Expander, Ignore, Mount, Owner, Sharing};
 use crate::image::Digest;
 use crate::rootfs::live::Unwritten;
 use crate::rootfs::{Choice, Copier, CopyOptions, Meta, Root, SideTable, clean};
+use crate::run::{Agent, Forward};
 use crate::sandbox::{self, Content, What};
 use crate::store::{CacheEntry, CacheMount, Workspace};
 
@@ -28,7 +29,11 @@ pub struct Secret {
 
 /// The mounts of one RUN.
 #[derive(Default)]
-pub(super) struct Mounts<'e>(Vec<Planned<'e>>);
+pub(super) struct Mounts<'e> {
+    planned: Vec<Planned<'e>>,
+    /// Where the first agent's socket is, which `SSH_AUTH_SOCK` names.
+    agent: Option<String>,
+}
 
 struct Planned<'e> {
     mount: Mount,
@@ -57,6 +62,8 @@ enum Held<'e> {
     Image(Opened<'e>),
     Cache(CacheMount<'e>),
     Copy(Workspace),
+    // Closed in this order.
+    Agent(Forward, Workspace),
 }
 
 impl<'e> Mounts<'e> {
@@ -67,10 +74,14 @@ impl<'e> Mounts<'e> {
     ) -> Result<Self, Fault> {
         let get = |name: &str| step.state.scope.get(name).map(str::to_owned);
         let expander = Expander::new(executor.plan.escape, &get);
-        let mut planned = Vec::new();
+        let (mut planned, mut agent, mut agents) = (Vec::new(), None, 0);
         for text in texts {
             let mount = Mount::parse(text, &expander)?;
-            let target = target(&mount, step.state.directory(), planned.len())?;
+            let target = target(&mount, step.state.directory(), agents)?;
+            if matches!(mount, Mount::Ssh { .. }) {
+                agents += 1;
+                agent = agent.or_else(|| Some(target.clone()));
+            }
             let origins = origins(executor, &mount, step.stage)?;
             let content = match (&mount, &origins) {
                 (Mount::Bind { source, .. } | Mount::Cache { source, .. }, Some(origins)) => {
@@ -82,12 +93,12 @@ impl<'e> Mounts<'e> {
         }
         // One inside of another comes after it, whatever order they are written in.
         planned.sort_by_key(|planned| clean(Path::new(&planned.target)));
-        Ok(Self(planned))
+        Ok(Self { planned, agent })
     }
 
     /// Adds to a key what the step's result may depend on.
     pub(super) fn add_to(&self, mut key: KeyMaker) -> KeyMaker {
-        for Planned { mount, target, content, .. } in &self.0 {
+        for Planned { mount, target, content, .. } in &self.planned {
             key = key.field("mount", target);
             key = match mount {
                 Mount::Bind { writable, .. } => {
@@ -113,7 +124,7 @@ impl<'e> Mounts<'e> {
     pub(super) fn make(&self, executor: &'e Executor<'_>) -> Result<Made<'e>, Fault> {
         let mut made = Made::default();
         // Locks are taken in one order by everybody: nobody waits for who waits for him.
-        let mut caches: Vec<_> = self.0.iter().filter_map(Cache::of).collect();
+        let mut caches: Vec<_> = self.planned.iter().filter_map(Cache::of).collect();
         caches.sort_by(|a, b| (a.key.hex(), rank(a.sharing)).cmp(&(b.key.hex(), rank(b.sharing))));
         let mut reserved: Vec<(Digest, PathBuf)> = Vec::new();
         for cache in &caches {
@@ -123,7 +134,7 @@ impl<'e> Mounts<'e> {
                 reserved.push((cache.key.clone(), path));
             }
         }
-        for planned in &self.0 {
+        for planned in &self.planned {
             let target = planned.target.as_str();
             match &planned.mount {
                 Mount::Bind { source, writable, .. } => {
@@ -151,12 +162,20 @@ impl<'e> Mounts<'e> {
                         None => {}
                     }
                 }
-                Mount::Ssh { .. } => {
-                    let what = "RUN --mount=type=ssh".to_owned();
-                    let remedy = "fetch before the build what needs the key";
-                    return Err(Fault::Unsupported { what, remedy });
+                Mount::Ssh { id, required, owner, .. } => {
+                    let given = executor.options.agents.iter().find(|agent| agent.id == *id);
+                    match given {
+                        Some(agent) => made.forward(executor, agent, target, *owner)?,
+                        None if *required => return Err(Fault::NoAgent(id.clone())),
+                        None => {}
+                    }
                 }
             }
+        }
+        if let Some(agent) = &self.agent
+            && made.mounts.iter().any(|mount| mount.target == Path::new(agent))
+        {
+            made.environment.push(format!("SSH_AUTH_SOCK={agent}"));
         }
         Ok(made)
     }
@@ -274,6 +293,32 @@ impl<'e> Made<'e> {
                 Ok(path)
             }
         }
+    }
+
+    /// Shows a socket that leads to an agent.
+    fn forward(
+        &mut self,
+        executor: &Executor<'_>,
+        agent: &Agent,
+        target: &str,
+        owner: Owner,
+    ) -> Result<(), Fault> {
+        let workspace = executor.store.workspace()?;
+        let mode = owner.mode.unwrap_or(0o600);
+        let forward = Forward::new(agent, workspace.path(), mode, executor.services.path)?;
+        let root = Root::open(workspace.path())?;
+        let name = clean(Path::new(forward.path().file_name().unwrap_or_default()));
+        let (uid, gid) = (owner.uid.unwrap_or(0), owner.gid.unwrap_or(0));
+        let mut records = SideTable::default();
+        root.set_owner(&name, uid, gid, &mut records)?;
+        if let Some(meta) = root.lstat(&name)?
+            && let Some(record) = records.get(&name)
+        {
+            self.unwritten.insert(meta.identity(), record.clone());
+        }
+        self.bind(target, forward.path().to_owned(), true);
+        self.held.push(Held::Agent(forward, workspace));
+        Ok(())
     }
 
     fn tell(

@@ -49,6 +49,8 @@ pub(crate) struct Config {
     pub(crate) root_emulation: Option<String>,
     /// Where the user's own fakeroot profiles are.
     pub(crate) profiles: Option<PathBuf>,
+    /// The socket of an SSH agent (`SSH_AUTH_SOCK`).
+    pub(crate) agent: Option<PathBuf>,
     environment: Environment,
 }
 
@@ -135,6 +137,7 @@ impl Config {
             path: environment.text("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned()),
             root_emulation: environment.text("BRYO_ROOT_EMULATION"),
             profiles: settings.map(|folder| folder.join("bryo/fakeroot-profiles")),
+            agent: environment.path("SSH_AUTH_SOCK"),
             environment,
         }
     }

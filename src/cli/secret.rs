@@ -1,14 +1,14 @@
-//! `--secret`: what RUN steps may see, and nobody afterwards.
+//! `--secret` and `--ssh`: what RUN steps may see or use, and nobody afterwards.
 
 use std::fs::File;
 use std::io::Read as _;
-use std::path::{Path, PathBuf};
+use std::path::{self, Path, PathBuf};
 
 use super::config::Config;
 use super::error::Error;
-use crate::build;
 use crate::report::Reporter;
 use crate::sandbox::Content;
+use crate::{build, run};
 
 /// As the reference's: what is larger is no secret, but a file.
 const MOST: u64 = 500 * 1024;
@@ -66,6 +66,43 @@ fn file(path: &Path) -> Result<Vec<u8>, Error> {
         .and_then(|file| file.take(MOST + 1).read_to_end(&mut content))
         .map_err(Error::reading(path))?;
     Ok(content)
+}
+
+/// `default`, `ID=SOCKET` or `ID=KEY[,KEY]`
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Agent {
+    id: String,
+    /// None: the one that the environment names.
+    paths: Vec<PathBuf>,
+}
+
+impl Agent {
+    pub(crate) fn find(&self, config: &Config) -> Result<run::Agent, Error> {
+        let mut paths = self.paths.clone();
+        if paths.is_empty() {
+            paths.push(config.agent.clone().ok_or_else(|| Error::Usage {
+                text: format!("--ssh {}: SSH_AUTH_SOCK is not set", self.id),
+                hint: Some("start ssh-agent, or name a socket or a key: --ssh ID=FILE".to_owned()),
+            })?);
+        }
+        // Where the agent or a key is not, there nobody could ask it later.
+        for path in &paths {
+            path.metadata().map_err(Error::reading(path))?;
+        }
+        let absolute = |path: &PathBuf| path::absolute(path).map_err(Error::reading(path));
+        let paths = paths.iter().map(absolute).collect::<Result<_, _>>()?;
+        Ok(run::Agent { id: self.id.clone(), paths })
+    }
+}
+
+/// The text after `--ssh`.
+pub(crate) fn agent(text: &str) -> Result<Agent, String> {
+    let (id, paths) = text.split_once('=').unwrap_or((text, ""));
+    if id.is_empty() {
+        return Err("it has no id".to_owned());
+    }
+    let paths = paths.split(',').filter(|path| !path.is_empty()).map(PathBuf::from).collect();
+    Ok(Agent { id: id.to_owned(), paths })
 }
 
 /// The text after `--secret`.
@@ -128,6 +165,24 @@ mod tests {
             ("", None),
         ] {
             assert_eq!(secret(text).ok(), expected, "{text}");
+        }
+    }
+
+    #[test]
+    fn agents_have_an_id_and_perhaps_paths() {
+        for (text, expected) in [
+            ("default", Some(("default", vec![]))),
+            ("a=/s", Some(("a", vec!["/s"]))),
+            ("a=k,l", Some(("a", vec!["k", "l"]))),
+            ("a=", Some(("a", vec![]))),
+            ("=x", None),
+            ("", None),
+        ] {
+            let expected = expected.map(|(id, paths)| Agent {
+                id: id.to_owned(),
+                paths: paths.into_iter().map(PathBuf::from).collect(),
+            });
+            assert_eq!(agent(text).ok(), expected, "{text}");
         }
     }
 }

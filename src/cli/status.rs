@@ -177,7 +177,11 @@ impl Ends for Fault {
             Self::Sandbox(error) => error.status(),
             Self::Insecure => Status::SYSTEM,
             Self::Late { .. } => Status::FAILED,
-            Self::NoSecret(_) | Self::NotFound { .. } | Self::NoUser(_) => Status::NOT_FOUND,
+            Self::Agent(_)
+            | Self::NoAgent(_)
+            | Self::NoSecret(_)
+            | Self::NotFound { .. }
+            | Self::NoUser(_) => Status::NOT_FOUND,
             Self::Context(..) | Self::Read(..) => Status::NOT_FOUND,
             Self::Command { .. } | Self::NotADirectory(_) | Self::IsADirectory(_) => Status::FAILED,
             Self::NotUnpacked => Status::STORAGE,

@@ -1,6 +1,7 @@
 //! A command in an image: the image's configuration and the user's options become a [`Sandbox`].
 //! RUN is this; so is `bryo run`.
 
+mod agent;
 mod env;
 mod volumes;
 
@@ -18,6 +19,7 @@ use crate::sandbox::{
     What,
 };
 
+pub use agent::{Agent, AgentError, Forward};
 pub use volumes::Volume;
 
 /// What a command finds.

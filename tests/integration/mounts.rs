@@ -4,7 +4,7 @@ use std::fs;
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use crate::support::{Place, Said, busybox};
+use crate::support::{Place, Said, busybox, has};
 
 /// Builds `dockerfile` above `FROM base`, in a context with a few files.
 #[track_caller]
@@ -327,5 +327,67 @@ fn a_step_ends_at_its_limit_with_all_that_it_started() {
     build(&place, "--run-timeout 1h", "FROM base\nRUN echo in time\n");
     for limit in ["0s", "-1s", "1", "soon"] {
         place.bryo("build --run-timeout").args([limit, "."]).fails(2);
+    }
+}
+
+/// A base with the host's own `ssh-add`; what a step finds behind its socket, and what it may not do.
+#[test]
+fn agents_sign_for_steps_and_change_for_nobody() {
+    if !has("ssh-agent", "openssh-client") {
+        return;
+    }
+    let place = Place::new();
+    let script = "ssh-keygen -q -t ed25519 -N '' -C one -f one && \
+        ssh-keygen -q -t ed25519 -N '' -C two -f two && \
+        ssh-keygen -q -t ed25519 -N secret -C closed -f closed";
+    place.run("sh").args(["-ec", script]).succeeds();
+    let build = |options: &str, step: &str| {
+        let dockerfile = format!("FROM tools\nRUN {step}\n");
+        let context = place.context("context", &dockerfile, &[]);
+        place
+            .bryo("build -t app --no-cache --build-context tools=host:sh,ssh-add,ssh-keygen,stat,env,cat")
+            .args(options.split_whitespace())
+            .arg(context)
+    };
+    let key = |name: &str| format!("{name}={}", place.path("work").join(name).display());
+    let listed = build(
+        &format!("--ssh default={} --ssh {}", place.path("work/one").display(), key("two")),
+        "--mount=type=ssh,required --mount=type=ssh,id=two,target=/t/two,uid=33,gid=34,mode=0640 \
+         ssh-add -l && env && SSH_AUTH_SOCK=/t/two ssh-add -l && stat -c %u:%g:%a:%F /t/two && \
+         ! ssh-add -D",
+    )
+    .succeeds();
+    for said in [
+        " one (ED25519)",
+        " two (ED25519)",
+        "33:34:640:socket",
+        "SSH_AUTH_SOCK=/run/buildkit/ssh_agent.0",
+    ] {
+        assert!(listed.errors().contains(said), "{said:?}\n{listed}");
+    }
+    assert_eq!(top_layer(&place), "", "the sockets leave no trace");
+    // The user's own agent, which signs, and has its key afterwards, too.
+    let step = "--mount=type=ssh ssh-add -L > /key && echo text > /text && \
+        ssh-keygen -q -Y sign -f /key -n test /text && cat /text.sig && ! ssh-add -D";
+    let context = place.context("context", &format!("FROM tools\nRUN {step}\n"), &[]);
+    let script = "ssh-add -q one && \"$0\" build --no-cache --ssh default \
+        --build-context tools=host:sh,ssh-add,ssh-keygen,cat \"$1\" && ssh-add -l";
+    let said = place
+        .run("ssh-agent")
+        .args(["sh", "-ec", script, env!("CARGO_BIN_EXE_bryo")])
+        .arg(context)
+        .succeeds();
+    assert!(said.errors().contains("BEGIN SSH SIGNATURE"), "{said}");
+    assert!(said.text().contains(" one (ED25519)"), "{said}");
+    // Without an agent there is neither socket nor variable.
+    build("", "--mount=type=ssh test -z \"$SSH_AUTH_SOCK\" && ! test -e /run/buildkit").succeeds();
+    for (options, code, said) in [
+        ("", 3, "no SSH key \"default\" forwarded from the client"),
+        ("--ssh default", 2, "SSH_AUTH_SOCK is not set"),
+        ("--ssh default=nowhere", 3, "nowhere"),
+        ("--ssh default=closed", 3, "ssh-add does not take"),
+        ("--ssh =x", 2, "it has no id"),
+    ] {
+        build(options, "--mount=type=ssh,required true").fails(code).mentions(said);
     }
 }

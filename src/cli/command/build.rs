@@ -75,6 +75,10 @@ pub(crate) struct Build {
     /// history contains; may be repeated
     #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = secret::secret)]
     secret: Vec<Secret>,
+    /// Let RUN --mount=type=ssh use an agent: that of $SSH_AUTH_SOCK, that of a socket, or one with
+    /// these private keys; may be repeated
+    #[arg(long, value_name = "ID[=SOCKET|=KEY[,KEY]...]", value_parser = secret::agent)]
+    ssh: Vec<secret::Agent>,
     /// What RUN reaches that does not say it itself
     #[arg(long = "network", value_enum, default_value = "default", value_name = "REACH")]
     reach: Reach,
@@ -192,6 +196,7 @@ impl Build {
         for secret in &self.secret {
             secrets.extend(secret.read(config, &*invocation.reporter)?);
         }
+        let agents = self.ssh.iter().map(|agent| agent.find(config)).collect::<Result<_, _>>()?;
         Ok(Options {
             dockerfile: dockerfile.text.clone(),
             context,
@@ -210,6 +215,7 @@ impl Build {
             network: self.reach.into(),
             run_timeout: self.run_timeout,
             secrets,
+            agents,
             jobs: usize::from(self.network.jobs),
         })
     }
