@@ -1,12 +1,12 @@
 //! What `FROM` and `--from` name: an image of the store, or one that is fetched into it.
 
-use super::NamedContext;
 use super::error::Fault;
 use super::execute::Executor;
 use super::plan::Origin;
+use super::{NamedContext, Options};
 use crate::image::{Config, Content, Descriptor, Platform, Reference};
 use crate::report::Outcome;
-use crate::store::{Name, RefEntry};
+use crate::store::{Name, RefEntry, Store};
 use crate::transfer::{self, sink, source};
 
 /// An image to build on.
@@ -15,6 +15,23 @@ pub(super) struct Base {
     pub(super) config: Config,
     /// The layers' blobs, the lowest first.
     pub(super) layers: Vec<Descriptor>,
+}
+
+/// The configuration of a base that the store has; None too when something is wrong with it.
+pub(super) fn local_config(store: &Store, options: &Options, origin: &Origin) -> Option<Config> {
+    let reference = match origin {
+        Origin::Image(reference) => reference,
+        Origin::Context(name) => match options.contexts.iter().find(|(known, _)| known == name)? {
+            (_, NamedContext::Image(reference)) => reference,
+            _ => return None,
+        },
+        Origin::Scratch | Origin::Stage(_) => return None,
+    };
+    let entry = store.find_reference(reference).ok()??;
+    match store.content(&entry.descriptor).ok()? {
+        Content::Image(manifest) => store.config(&manifest).ok(),
+        _ => None,
+    }
 }
 
 impl Base {

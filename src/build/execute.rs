@@ -11,7 +11,7 @@ use super::plan::{self, Origin, Plan};
 use super::scope::Given;
 use super::state::State;
 use super::{Options, Services, copy_step, run_step, workdir_step};
-use crate::dockerfile::{Arg, Expander, Instruction, Located, parse_trigger};
+use crate::dockerfile::{Instruction, Located, parse_trigger};
 use crate::fakeroot::Help;
 use crate::image::{Descriptor, Digest, Platform, Reference, Timestamp, media_type};
 use crate::layer::{self, PackOptions};
@@ -171,7 +171,9 @@ impl<'a> Executor<'a> {
     ) -> Result<Outcome, Fault> {
         match instruction {
             Instruction::Arg(arg) => {
-                let said = self.declare(arg, step.state)?;
+                let (given, globals) = (self.given, &self.plan.globals);
+                let scope = &mut step.state.scope;
+                let said = scope.declare_all(arg, given, globals, self.plan.escape)?;
                 self.change(said, step.state)
             }
             Instruction::Run(run) => {
@@ -191,22 +193,6 @@ impl<'a> Executor<'a> {
                 None => Ok(Outcome::Done),
             },
         }
-    }
-
-    /// `ARG`, whose words all see the variables from before it. Returns what the history says.
-    fn declare(&self, arg: &Arg, state: &mut State) -> Result<String, Fault> {
-        let before = state.scope.clone();
-        let get = |name: &str| before.get(name).map(str::to_owned);
-        let expander = Expander::new(self.plan.escape, &get);
-        let mut said = "ARG".to_owned();
-        for argument in &arg.arguments {
-            let name = expander.word(&argument.name)?;
-            let default = argument.default.as_ref().map(|word| || expander.word(word));
-            let value = state.scope.declare(self.given, &self.plan.globals, &name, default)?;
-            let value = value.map(|value| format!("={value}")).unwrap_or_default();
-            said += &format!(" {name}{value}");
-        }
-        Ok(said)
     }
 
     /// A step that changes the configuration alone. Its time is remembered like a layer's, so that

@@ -15,12 +15,14 @@ mod error;
 mod execute;
 mod history;
 mod key;
+mod lint;
 mod mounts;
 mod place;
 mod plan;
 mod run_step;
 mod scope;
 mod state;
+mod survey;
 mod workdir_step;
 
 use std::fmt;
@@ -29,6 +31,7 @@ use std::time::Duration;
 
 pub use error::{Error, Fault};
 pub use mounts::Secret;
+pub use survey::{Survey, survey};
 
 use crate::dockerfile;
 use crate::fakeroot::Wish;
@@ -41,7 +44,6 @@ use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
 use execute::Executor;
 use plan::{Plan, Wishes};
-use scope::{Given, SOURCE_DATE_EPOCH};
 
 /// What to build, and how.
 #[derive(Debug, Clone)]
@@ -132,14 +134,8 @@ pub fn build(
     if diagnostics.iter().any(dockerfile::Diagnostic::is_error) {
         return Err(Error::Dockerfile(diagnostics));
     }
-    for diagnostic in &diagnostics {
-        reporter.warn(format!("line {}: {}", diagnostic.span.line, diagnostic.message));
-    }
-    let (host, target) = (Platform::host(), options.target.as_deref());
-    let mut given = Given::new(&options.build_args, &host, &options.platform, target);
-    if let Some(seconds) = options.source_date_epoch {
-        given.add(SOURCE_DATE_EPOCH, seconds.to_string());
-    }
+    let target = options.target.as_deref();
+    let given = survey::given(options);
     let declared = Plan::declared(&dockerfile);
     let contexts = options.contexts.iter().map(|(name, _)| name.clone()).collect();
     let wishes = Wishes { given: &given, target, platform: &options.platform, contexts };

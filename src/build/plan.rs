@@ -59,8 +59,23 @@ impl Plan {
         let target = find_target(&names, target)?;
         let escape = directives.escape;
 
+        let globals = Self::globals(&arguments, given, escape)?;
+        let mut plan = Self { stages: Vec::new(), target, globals, escape, contexts };
+        for stage in stages {
+            let planned = plan.stage(stage, platform)?;
+            plan.stages.push(planned);
+        }
+        Ok(plan)
+    }
+
+    /// The arguments of before the first `FROM`.
+    pub(super) fn globals(
+        arguments: &[Located<Arg>],
+        given: &Given,
+        escape: char,
+    ) -> Result<Globals, Error> {
         let mut globals = Globals::predeclared(given);
-        for located in &arguments {
+        for located in arguments {
             for argument in &located.value.arguments {
                 let expand = |globals: &Globals, word: &dockerfile::Word| {
                     let get = |name: &str| globals.get(name).map(str::to_owned);
@@ -74,13 +89,7 @@ impl Plan {
                 globals.declare(given, &name, default)?;
             }
         }
-
-        let mut plan = Self { stages: Vec::new(), target, globals, escape, contexts };
-        for stage in stages {
-            let planned = plan.stage(stage, platform)?;
-            plan.stages.push(planned);
-        }
-        Ok(plan)
+        Ok(globals)
     }
 
     fn stage(&self, stage: dockerfile::Stage, platform: &Platform) -> Result<Stage, Error> {
@@ -220,7 +229,7 @@ impl Plan {
 
     /// All names that `ARG`s of the file declare, wherever they stand.
     pub(super) fn declared(dockerfile: &Dockerfile) -> Vec<String> {
-        let heads = dockerfile.arguments.iter().map(|located| located.value.clone());
+        let heads = Self::declared_globals(dockerfile);
         let steps = dockerfile.stages.iter().flat_map(|stage| &stage.steps);
         let inner = steps.filter_map(|step| match &step.value {
             Instruction::Arg(arg) => Some(arg.clone()),
@@ -230,7 +239,12 @@ impl Plan {
             },
             _ => None,
         });
-        heads.chain(inner).flat_map(|arg| names(&arg)).collect()
+        heads.into_iter().chain(inner.flat_map(|arg| names(&arg))).collect()
+    }
+
+    /// The names that `ARG`s before the first `FROM` declare.
+    pub(super) fn declared_globals(dockerfile: &Dockerfile) -> Vec<String> {
+        dockerfile.arguments.iter().flat_map(|located| names(&located.value)).collect()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use crate::dockerfile::{self, Arg, Expander};
 use crate::image::Platform;
 
 /// Arguments that need no declaration to reach a `RUN`'s environment and that are in neither the
@@ -54,6 +55,11 @@ impl Given {
         platform.insert("TARGETOSVERSION", String::new());
         platform.insert("TARGETSTAGE", target_stage.unwrap_or("default").to_owned());
         Self { arguments: arguments.iter().cloned().collect(), platform }
+    }
+
+    /// As if `--build-arg` had not been used at all.
+    pub(super) fn without_arguments(&self) -> Self {
+        Self { arguments: BTreeMap::new(), platform: self.platform.clone() }
     }
 
     /// As if `--build-arg` had given it, unless it did.
@@ -133,6 +139,10 @@ impl Globals {
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }
+
+    pub(super) fn names(&self) -> impl Iterator<Item = &str> {
+        self.0.keys().map(String::as_str)
+    }
 }
 
 /// The variables of a stage, as they stand before an instruction.
@@ -186,6 +196,34 @@ impl Scope {
             self.arguments.push(name.to_owned());
         }
         Ok(value)
+    }
+
+    /// A whole `ARG`, whose words all see the variables from before it. Returns what the history
+    /// says.
+    pub(super) fn declare_all(
+        &mut self,
+        arg: &Arg,
+        given: &Given,
+        globals: &Globals,
+        escape: char,
+    ) -> Result<String, dockerfile::Error> {
+        let before = self.clone();
+        let get = |name: &str| before.get(name).map(str::to_owned);
+        let expander = Expander::new(escape, &get);
+        let mut said = "ARG".to_owned();
+        for argument in &arg.arguments {
+            let name = expander.word(&argument.name)?;
+            let default = argument.default.as_ref().map(|word| || expander.word(word));
+            let value = self.declare(given, globals, &name, default)?;
+            let value = value.map(|value| format!("={value}")).unwrap_or_default();
+            said += &format!(" {name}{value}");
+        }
+        Ok(said)
+    }
+
+    /// Whether an `ARG` declared it, with or without a value.
+    pub(super) fn is_declared(&self, name: &str) -> bool {
+        self.arguments.iter().any(|known| known == name)
     }
 
     pub(super) fn get(&self, name: &str) -> Option<&str> {

@@ -34,6 +34,9 @@ pub(crate) enum Error {
         name: String,
         text: String,
     },
+    /// The Dockerfile says that warnings are errors; these rules had some.
+    #[error("lint violation found for rules: {0}")]
+    Lint(String),
     /// What was in a file, where the error itself does not name the file.
     #[error("{}", path.display())]
     In { path: PathBuf, source: Box<transfer::Error> },
@@ -133,6 +136,7 @@ impl Error {
             Self::Build { error, .. } => error.hint(),
             Self::NotRun(error) => error.hint(),
             Self::Usage { hint, .. } => hint.clone(),
+            Self::Lint(_) => Some("`# check=error=true` says that warnings are errors".to_owned()),
             Self::NotOurs(_) => Some("name a directory with --storage or $BRYO_STORAGE".to_owned()),
             Self::NoPlaceForCredentials => Some("name a file with --authfile".to_owned()),
             _ => None,
@@ -167,6 +171,7 @@ impl Error {
             Self::Fakeroot(error) => error.status(),
             Self::Run(error) => error.status(),
             Self::Build { error, .. } => error.status(),
+            Self::Lint(_) => Status::FAILED,
             Self::Usage { .. } | Self::NotAnImage(_) | Self::NoPlaceForCredentials => Status::USAGE,
             Self::NothingMatches(_) | Self::Read { .. } => Status::NOT_FOUND,
             Self::Write { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::NotOurs(_) => {

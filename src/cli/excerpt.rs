@@ -1,6 +1,6 @@
 //! A place in a Dockerfile, drawn under what is wrong with it.
 
-use annotate_snippets::{AnnotationKind, Level, Renderer, Snippet};
+use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 
 use super::ui::Ui;
 use crate::dockerfile::{Diagnostic, Severity, Span};
@@ -25,6 +25,19 @@ impl Source<'_> {
             None => diagnostic.message.clone(),
         };
         self.draw(level, &title, diagnostic.span, diagnostic.hint.as_deref(), ui)
+    }
+
+    /// What a warning says, and where, for who puts the word `warning` before it.
+    pub(crate) fn warning(self, found: &Diagnostic, ui: Ui) -> String {
+        let rule = found.rule.map(|rule| format!("{rule}: ")).unwrap_or_default();
+        let marked = AnnotationKind::Primary.span(self.visible(found.span));
+        let snippet = Snippet::source(self.text).path(self.name).annotation(marked);
+        let mut group = Group::with_level(Level::WARNING).element(snippet);
+        if let Some(hint) = &found.hint {
+            group = group.element(Level::HELP.with_name("hint").message(hint.as_str()));
+        }
+        let renderer = if ui.color { Renderer::styled() } else { Renderer::plain() };
+        format!("{rule}{}\n{}", found.message, renderer.render(&[group]))
     }
 
     /// An error whose cause lies elsewhere: the instruction that it happened in.
@@ -74,6 +87,22 @@ mod tests {
   | ^^^^^
   |
   = hint: RUN";
+        assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn a_warning_names_its_rule_and_line() {
+        let text = "FROM a\nWORKDIR x\n";
+        let span = Span { start: 7, end: 16, line: 2, end_line: 2 };
+        let found = Diagnostic::warning(span, "Rule", "relative").with_hint(Some("/".to_owned()));
+        let drawn = Source { name: "Dockerfile", text }.warning(&found, Ui::mute());
+        let expected = "Rule: relative
+ --> Dockerfile:2:1
+  |
+2 | WORKDIR x
+  | ^^^^^^^^^
+  |
+  = hint: /";
         assert_eq!(drawn, expected);
     }
 

@@ -46,12 +46,28 @@ impl<'a> Expander<'a> {
         Ok(expand(word.raw(), rules, self.lookup)?.1)
     }
 
+    /// The variables that a text uses, whether set or not, as far as it can be read.
+    pub fn uses(&self, text: &str) -> Vec<Use> {
+        let rules = Rules { escape: self.escape, ..Rules::default() };
+        let mut reader = Reader::new(text, rules, self.lookup);
+        drop(reader.until(None, false));
+        reader.uses
+    }
+
     /// A here-document's body for COPY and ADD: quotes are literal, and the escape is `\` whatever
     /// the file's is.
     pub fn body(&self, text: &str) -> Result<String, Error> {
         let rules = Rules { quotes_are_literal: true, ..Rules::default() };
         Ok(expand(text, rules, self.lookup)?.0)
     }
+}
+
+/// A variable's use.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Use {
+    pub name: String,
+    /// It says what to do when the variable is unset (`${v:-w}`, `${v+w}`, `${v?w}`).
+    pub is_guarded: bool,
 }
 
 /// How a text is read.
@@ -86,7 +102,7 @@ pub(super) fn expand(
     rules: Rules,
     lookup: &dyn Fn(&str) -> Option<String>,
 ) -> Result<(String, Vec<String>), Error> {
-    let mut reader = Reader { chars: text.chars().peekable(), rules, lookup, depth: 0 };
+    let mut reader = Reader::new(text, rules, lookup);
     reader
         .until(None, rules.keep_escapes)
         .map(|(text, words)| (text, words.finish()))
@@ -134,9 +150,14 @@ struct Reader<'a> {
     rules: Rules,
     lookup: &'a dyn Fn(&str) -> Option<String>,
     depth: usize,
+    uses: Vec<Use>,
 }
 
-impl Reader<'_> {
+impl<'a> Reader<'a> {
+    fn new(text: &'a str, rules: Rules, lookup: &'a dyn Fn(&str) -> Option<String>) -> Self {
+        Self { chars: text.chars().peekable(), rules, lookup, depth: 0, uses: Vec::new() }
+    }
+
     /// Reads up to and over `stop`, or to the end. Errors are the reason.
     fn until(&mut self, stop: Option<char>, keep_escapes: bool) -> Result<(String, Words), String> {
         let outside = std::mem::replace(&mut self.rules.keep_escapes, keep_escapes);
@@ -274,7 +295,7 @@ impl Reader<'_> {
         self.chars.next();
         if self.chars.next_if_eq(&'{').is_none() {
             let name = self.name();
-            return Ok(match (name.as_str(), self.value(&name)) {
+            return Ok(match (name.as_str(), self.value(&name, false)) {
                 ("", _) => "$".to_owned(),
                 (_, None) if self.rules.keep_unset => format!("${name}"),
                 (_, value) => value.unwrap_or_default(),
@@ -288,7 +309,7 @@ impl Reader<'_> {
         let name = self.name();
         match self.chars.next() {
             None => Err(missing("'}'")),
-            Some('}') => Ok(match self.value(&name) {
+            Some('}') => Ok(match self.value(&name, false) {
                 None if self.rules.keep_unset => format!("${{{name}}}"),
                 value => value.unwrap_or_default(),
             }),
@@ -306,7 +327,7 @@ impl Reader<'_> {
     fn modified(&mut self, name: &str, modifier: char, colon: bool) -> Result<String, String> {
         let shown = if colon { format!(":{modifier}") } else { modifier.to_string() };
         let word = self.part('}', matches!(modifier, '#' | '%'), "'}'")?;
-        let value = self.value(name);
+        let value = self.value(name, matches!(modifier, '-' | '+' | '?'));
         if value.is_none() && self.rules.keep_unset {
             return Ok(format!("${{{name}{shown}{word}}}"));
         }
@@ -340,7 +361,7 @@ impl Reader<'_> {
         let all = self.chars.next_if_eq(&'/').is_some();
         let pattern = self.part('/', true, "'/' in ${}")?;
         let replacement = self.part('}', true, "'}'")?;
-        let value = self.value(name);
+        let value = self.value(name, false);
         if value.is_none() && self.rules.keep_unset {
             return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
         }
@@ -380,8 +401,12 @@ impl Reader<'_> {
         name
     }
 
-    fn value(&self, name: &str) -> Option<String> {
-        if name.is_empty() { None } else { (self.lookup)(name) }
+    fn value(&mut self, name: &str, is_guarded: bool) -> Option<String> {
+        if name.is_empty() {
+            return None;
+        }
+        self.uses.push(Use { name: name.to_owned(), is_guarded });
+        (self.lookup)(name)
     }
 }
 
@@ -468,6 +493,22 @@ mod tests {
             [("`$PWD", "$PWD"), ("c:\\$PWD", "c:\\/home"), ("\"`\"a``\"", "\"a`")]
         {
             assert_eq!(expander.text(text).as_deref(), Ok(expected));
+        }
+    }
+
+    #[test]
+    fn uses_are_seen() {
+        let expander = Expander::new('\\', &environment);
+        for (text, expected) in [
+            ("$a ${b}/\"$c\" '$d' \\$e", "a b c"),
+            ("${a:-$b} ${c+d} ${e?}", "b a? c? e?"),
+            ("${a#b} ${c/d/$e}", "a e c"),
+            ("${a", ""),
+        ] {
+            let uses = expander.uses(text).into_iter();
+            let shown: Vec<String> =
+                uses.map(|used| used.name + if used.is_guarded { "?" } else { "" }).collect();
+            assert_eq!(shown.join(" "), expected, "{text}");
         }
     }
 

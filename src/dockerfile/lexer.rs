@@ -1,6 +1,6 @@
 //! Directives, comments, continuations: text to logical lines.
 
-use super::{Diagnostic, Directives, Heredoc, Span};
+use super::{Diagnostic, Directives, Heredoc, Span, lint};
 
 /// An instruction's text on one line.
 #[derive(Debug)]
@@ -151,9 +151,9 @@ impl<'a> Lexer<'a> {
             }
         }
         if let Some(empty) = empty {
-            let message = format!("Empty continuation line found in: {}", line.text);
-            let span = empty.span();
-            self.diagnostics.push(Diagnostic::warning(span, "NoEmptyContinuation", message));
+            let warning =
+                lint::warning(empty.span(), "NoEmptyContinuation", "Empty continuation line");
+            self.diagnostics.push(warning);
         }
         line
     }

@@ -16,6 +16,7 @@ mod heredoc;
 mod ignore;
 mod instruction;
 mod lexer;
+pub mod lint;
 mod mode;
 mod mount;
 mod parser;
@@ -28,7 +29,7 @@ mod tests;
 pub mod value;
 mod words;
 
-pub use expand::Expander;
+pub use expand::{Expander, Use};
 pub use glob::Glob;
 pub use ignore::Ignore;
 pub use instruction::*;

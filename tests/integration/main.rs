@@ -17,6 +17,7 @@ mod faults;
 mod identity;
 mod images;
 mod judges;
+mod lint;
 mod mounts;
 mod owners;
 mod readme;

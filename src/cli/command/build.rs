@@ -6,13 +6,17 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
-use crate::build::{self, NamedContext, Options, Services};
+use crate::build::{self, NamedContext, Options, Services, Survey};
 use crate::cli::args::{self, Network, Reach};
+use crate::cli::call::{self, Call, Format, Method};
 use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
+use crate::cli::excerpt::Source;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::{Form, Output};
 use crate::cli::secret::{self, Secret};
+use crate::cli::status::Status;
+use crate::dockerfile::Diagnostic;
 use crate::image::{Content, Descriptor, Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::store::Store;
@@ -98,6 +102,8 @@ pub(crate) struct Build {
     #[arg(long, value_name = "METHOD", default_value = "gzip")]
     compress: Compression,
     #[command(flatten)]
+    call: Call,
+    #[command(flatten)]
     emulation: Emulation,
     #[command(flatten)]
     network: Network,
@@ -106,6 +112,7 @@ pub(crate) struct Build {
 }
 
 /// A Dockerfile as it was read.
+#[derive(Clone)]
 struct Dockerfile {
     /// For people.
     name: String,
@@ -113,18 +120,63 @@ struct Dockerfile {
     ignore_file: Option<PathBuf>,
 }
 
+impl Dockerfile {
+    fn failed(self, error: build::Error) -> Error {
+        Error::Build { error: Box::new(error), name: self.name, text: self.text }
+    }
+}
+
+/// Shows warnings that were not `told` before, each with its lines.
+fn warn(survey: &Survey, told: &[Diagnostic], dockerfile: &Dockerfile, invocation: &Invocation) {
+    let source = Source { name: &dockerfile.name, text: &dockerfile.text };
+    // The same may be said with another hint once more is known.
+    let is_told = |found: &Diagnostic| {
+        told.iter().any(|old| (old.span, &old.message) == (found.span, &found.message))
+    };
+    for found in survey.warnings.iter().filter(|found| !is_told(found)) {
+        invocation.reporter.warn(source.warning(found, invocation.ui));
+    }
+}
+
+/// `error=true`: warnings end the build.
+fn refuse(survey: &Survey) -> Result<(), Error> {
+    let rules = survey.rules();
+    match survey.is_strict && !rules.is_empty() {
+        true => Err(Error::Lint(rules.join(", "))),
+        false => Ok(()),
+    }
+}
+
 impl Build {
+    /// Whether it only looks at the Dockerfile.
+    pub(crate) fn only_reads(&self) -> bool {
+        self.call.method() != Method::Build
+    }
+
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
         let dockerfile = self.dockerfile()?;
         let options = self.options(invocation, &dockerfile)?;
         let store = invocation.store()?;
+        let mut survey = build::survey(&store, &options);
+        if self.call.method() == Method::Check {
+            return self.check(survey, &dockerfile, invocation);
+        }
+        warn(&survey, &[], &dockerfile, invocation);
+        if let Some(error) = survey.error.take() {
+            return Err(dockerfile.failed(error));
+        }
+        refuse(&survey)?;
         let remote = self.network.remote(invocation)?;
         let services = Services { images: &remote, path: &invocation.config.path };
         let reporter = &*invocation.reporter;
-        let built = build::build(&store, services, &options, reporter).map_err(|error| {
-            let Dockerfile { name, text, .. } = dockerfile;
-            Error::Build { error: Box::new(error), name, text }
-        })?;
+        let built = build::build(&store, services, &options, reporter);
+        if !survey.is_complete {
+            // By now there are bases of which nothing was known before.
+            let again = build::survey(&store, &options);
+            warn(&again, &survey.warnings, &dockerfile, invocation);
+            refuse(&again)?;
+        }
+        let built = built.map_err(|error| dockerfile.failed(error))?;
         for output in &self.output {
             self.write(output, &store, &built, invocation)?;
         }
@@ -145,6 +197,32 @@ impl Build {
             invocation.print(&format!("{}\n", built.digest))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// `--check`: says what the linter found.
+    fn check(
+        &self,
+        mut survey: Survey,
+        dockerfile: &Dockerfile,
+        invocation: &Invocation,
+    ) -> Result<ExitCode, Error> {
+        let error = survey.error.take().map(|error| dockerfile.clone().failed(error));
+        let source = Source { name: &dockerfile.name, text: &dockerfile.text };
+        let message = error.as_ref().map(Error::message);
+        match self.call.format() {
+            Format::Json => {
+                let value = call::check_json(&survey, message.as_deref(), source);
+                invocation.print(&format!("{value:#}\n"))?;
+            }
+            // What is wrong is told by who called; nothing is complete then.
+            Format::Text if error.is_some() && survey.warnings.is_empty() => {}
+            Format::Text => invocation.print(&call::check_text(&survey, source))?,
+        }
+        match error {
+            Some(error) => Err(error),
+            None if survey.warnings.is_empty() => Ok(ExitCode::SUCCESS),
+            None => Ok(Status::FAILED.into()),
+        }
     }
 
     fn dockerfile(&self) -> Result<Dockerfile, Error> {

@@ -53,7 +53,8 @@ impl Command {
     /// Whether it touches unpacked files, and so must be root in a namespace of its own.
     pub(crate) fn needs_namespace(&self) -> bool {
         match self {
-            Self::Build(_) | Self::Run(_) | Self::Pull(_) | Self::Load(_) | Self::Import(_) => true,
+            Self::Build(build) => !build.only_reads(),
+            Self::Run(_) | Self::Pull(_) | Self::Load(_) | Self::Import(_) => true,
             Self::Doctor(doctor) => doctor.is_inside(),
             Self::Push(_)
             | Self::Login(_)

@@ -1,0 +1,267 @@
+//! What can be said of a build before anything of it is done: lint, and values that are wrong.
+
+use super::base::local_config;
+use super::context::Contexts;
+use super::error::{Error, Fault};
+use super::lint::{self, View};
+use super::plan::{Origin, Plan, Stage, Wishes};
+use super::scope::{Given, SOURCE_DATE_EPOCH};
+use super::state::State;
+use super::{Options, config_step};
+use crate::dockerfile::lint::{Settings, filter};
+use crate::dockerfile::{
+    self, Diagnostic, Directives, Expander, Instruction, Located, Mode, Mount, Severity, Span,
+    Word, parse_trigger,
+};
+use crate::image::{Config, Platform};
+use crate::store::Store;
+
+/// The build argument that says the same as `# check=…`, and beats it.
+const CHECK: &str = "BUILDKIT_DOCKERFILE_CHECK";
+
+/// What a Dockerfile says of itself.
+#[derive(Debug, Default)]
+pub struct Survey {
+    /// In the order of the file, each once.
+    pub warnings: Vec<Diagnostic>,
+    /// Why there can be no image of it.
+    pub error: Option<Error>,
+    /// `error=true`: warnings end the build.
+    pub is_strict: bool,
+    /// All bases are here, so nothing had to be guessed.
+    pub is_complete: bool,
+}
+
+impl Survey {
+    /// The names of the rules that have something to say.
+    pub fn rules(&self) -> Vec<&'static str> {
+        let mut rules: Vec<&str> = self.warnings.iter().filter_map(|found| found.rule).collect();
+        rules.sort_unstable();
+        rules.dedup();
+        rules
+    }
+}
+
+/// Looks at a Dockerfile, its context and the bases that the store has; asks nobody else.
+pub fn survey(store: &Store, options: &Options) -> Survey {
+    let (syntax, _) = dockerfile::read(&options.dockerfile);
+    let (file, diagnostics) = dockerfile::parse(&options.dockerfile);
+    let (settings, mut found) = settings(&file.directives, options);
+    let given = given(options);
+    let mut survey = Survey { is_strict: settings.error, is_complete: true, ..Survey::default() };
+    found.extend(dockerfile::lint::syntax(&syntax));
+    if diagnostics.iter().any(Diagnostic::is_error) {
+        survey.error = Some(Error::Dockerfile(diagnostics));
+    } else {
+        found.extend(diagnostics);
+        let mut walk = Walk { found: Vec::new(), error: None, is_complete: true };
+        walk.file(store, options, file, &given);
+        found.extend(walk.found);
+        survey.error = walk.error;
+        survey.is_complete = walk.is_complete;
+    }
+    survey.warnings = filter(found, &syntax, &settings);
+    survey
+}
+
+/// The values that `ARG`s can ask for.
+pub(super) fn given(options: &Options) -> Given {
+    let (host, target) = (Platform::host(), options.target.as_deref());
+    let mut given = Given::new(&options.build_args, &host, &options.platform, target);
+    if let Some(seconds) = options.source_date_epoch {
+        given.add(SOURCE_DATE_EPOCH, seconds.to_string());
+    }
+    given
+}
+
+/// Which rules speak; and what is wrong with the wish itself.
+fn settings(directives: &Directives, options: &Options) -> (Settings, Vec<Diagnostic>) {
+    let argument = options.build_args.iter().rfind(|(name, _)| name == CHECK);
+    let Some(text) = argument.map(|(_, value)| value).or(directives.check.as_ref()) else {
+        return (Settings::default(), Vec::new());
+    };
+    let warn = |message: String, hint| Diagnostic {
+        severity: Severity::Warning,
+        rule: None,
+        message,
+        span: Span { start: 0, end: 0, line: 1, end_line: 1 },
+        hint,
+    };
+    match Settings::parse(text) {
+        Ok(settings) => {
+            let told = settings.unknown.iter().map(|(name, meant)| {
+                let meant = meant.map(|meant| format!("did you mean {meant}?"));
+                warn(format!("there is no lint rule {name:?}"), meant)
+            });
+            let told = told.collect();
+            (settings, told)
+        }
+        Err(why) => (Settings::default(), vec![warn(why, None)]),
+    }
+}
+
+/// Goes through the stages as a build does, without doing anything.
+struct Walk {
+    found: Vec<Diagnostic>,
+    /// The first thing that is wrong.
+    error: Option<Error>,
+    is_complete: bool,
+}
+
+/// A stage so far.
+#[derive(Clone)]
+struct Seen {
+    state: State,
+    is_base_known: bool,
+    has_workdir: bool,
+}
+
+impl Walk {
+    fn file(
+        &mut self,
+        store: &Store,
+        options: &Options,
+        file: dockerfile::Dockerfile,
+        given: &Given,
+    ) {
+        let escape = file.directives.escape;
+        match Plan::globals(&file.arguments, given, escape) {
+            Ok(globals) => {
+                let without = lint::without_arguments(&file, given);
+                self.found.extend(lint::bases(&file, &globals, without.as_ref()));
+            }
+            Err(error) => self.error = Some(error),
+        }
+        let contexts = options.contexts.iter().map(|(name, _)| name.clone()).collect();
+        let target = options.target.as_deref();
+        let wishes = Wishes { given, target, platform: &options.platform, contexts };
+        let planned = Plan::new(file, wishes).and_then(|plan| {
+            plan.epoch(given)?;
+            let needed = plan.order()?;
+            Ok((plan, needed))
+        });
+        let (plan, needed) = match planned {
+            Ok(planned) => planned,
+            Err(error) => {
+                self.error.get_or_insert(error);
+                return;
+            }
+        };
+        let contexts = Contexts::new(options);
+        let context = options.context.as_ref().and_then(|_| contexts.main().ok());
+        let is_ignored = |path: &str| {
+            context.is_some_and(|files| files.is_ignored(&crate::rootfs::clean(path.as_ref())))
+        };
+        let mut stages: Vec<Seen> = Vec::new();
+        for (number, stage) in plan.stages.iter().enumerate() {
+            let mut seen = match stage.base {
+                Origin::Stage(base) => {
+                    Seen { state: stages[base].state.inherit(), ..stages[base].clone() }
+                }
+                _ => self.base(store, options, stage, needed.contains(&number)),
+            };
+            for trigger in std::mem::take(&mut seen.state.config.runtime.on_build) {
+                if let Ok(located) = parse_trigger(&trigger) {
+                    let located = Located { span: stage.from.span, ..located };
+                    self.apply(&located, &mut seen, &plan, given, needed.contains(&number));
+                }
+            }
+            for located in &stage.steps {
+                let view = View {
+                    state: &seen.state,
+                    escape,
+                    is_base_known: seen.is_base_known,
+                    has_workdir: seen.has_workdir,
+                    is_ignored: &is_ignored,
+                };
+                self.found.extend(lint::step(located, &view));
+                self.apply(located, &mut seen, &plan, given, needed.contains(&number));
+            }
+            stages.push(seen);
+        }
+    }
+
+    fn base(&mut self, store: &Store, options: &Options, stage: &Stage, is_needed: bool) -> Seen {
+        let config = match &stage.base {
+            Origin::Scratch => Some(Config::scratch(&stage.platform)),
+            base => local_config(store, options, base),
+        };
+        if let (Some(config), Origin::Image(reference)) = (&config, &stage.base) {
+            let span = stage.from.span;
+            self.found.extend(lint::base_platform(reference, config, &stage.platform, span));
+        }
+        self.is_complete &= config.is_some() || !is_needed;
+        Seen {
+            is_base_known: config.is_some(),
+            has_workdir: false,
+            state: State::new(config.unwrap_or_default(), &[]),
+        }
+    }
+
+    /// Changes the state as the instruction will. What cannot be is an error of a stage that is
+    /// built.
+    fn apply(
+        &mut self,
+        located: &Located<Instruction>,
+        seen: &mut Seen,
+        plan: &Plan,
+        given: &Given,
+        is_needed: bool,
+    ) {
+        let Err(fault) = applied(&located.value, &mut seen.state, plan, given) else {
+            seen.has_workdir |= matches!(located.value, Instruction::Workdir(_));
+            return;
+        };
+        // An unknown base may give the variables that are missing here.
+        let state = &seen.state;
+        let get = |name: &str| state.scope.get(name).map(str::to_owned);
+        let expander = Expander::new(plan.escape, &get);
+        let mut uses = lint::words(&located.value).into_iter().flat_map(|word| expander.uses(word));
+        let is_certain = seen.is_base_known || uses.all(|used| get(&used.name).is_some());
+        if is_needed && is_certain {
+            self.error.get_or_insert(Error::at(located.span, fault));
+        }
+    }
+}
+
+/// What an instruction makes of a stage's configuration and variables.
+fn applied(
+    instruction: &Instruction,
+    state: &mut State,
+    plan: &Plan,
+    given: &Given,
+) -> Result<(), Fault> {
+    let before = state.scope.clone();
+    let get = |name: &str| before.get(name).map(str::to_owned);
+    let expander = Expander::new(plan.escape, &get);
+    let mode = |word: &Option<Word>| -> Result<(), Fault> {
+        let Some(word) = word else { return Ok(()) };
+        let text = expander.word(word)?;
+        if !text.is_empty() {
+            Mode::parse(&text)?;
+        }
+        Ok(())
+    };
+    match instruction {
+        Instruction::Arg(arg) => {
+            state.scope.declare_all(arg, given, &plan.globals, plan.escape)?;
+        }
+        Instruction::Run(run) => {
+            run.mounts.iter().try_for_each(|mount| Mount::parse(mount, &expander).map(drop))?;
+        }
+        Instruction::Copy(copy) => mode(&copy.chmod)?,
+        Instruction::Add(add) => mode(&add.chmod)?,
+        Instruction::Workdir(workdir) => {
+            if expander.word(&workdir.path)?.is_empty() {
+                return Err(Fault::EmptyWorkdir);
+            }
+        }
+        other => {
+            config_step::apply(other, state, plan.escape)?;
+        }
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests;

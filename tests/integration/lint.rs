@@ -1,0 +1,88 @@
+//! What bryo says about a Dockerfile: the linter, and values that are wrong before anything is done.
+
+use crate::support::{Place, busybox};
+
+#[test]
+fn check_lists_what_it_finds_and_builds_nothing() {
+    let place = Place::new();
+    let context = place.context("context", "FROM scratch AS App\nEXPOSE 80/TCP\n", &[]);
+    let said = place.bryo("build --check -t app").arg(&context).exits(1);
+    assert!(!said.errors().contains("StageNameCasing"), "a list is data: {said}");
+    for part in [
+        "WARNING: StageNameCasing - https://docs.docker.com/go/dockerfile/rule/stage-name-casing/\n\
+         Stage name 'App' should be lowercase\n",
+        "   1 | >>> FROM scratch AS App\n",
+        "   2 | >>> EXPOSE 80/TCP\n",
+        "Check complete, 2 warnings have been found!",
+    ] {
+        assert!(said.text().contains(part), "{part}: {said}");
+    }
+    place.bryo("inspect app").fails(3);
+    let json = place.bryo("build --check --format json").arg(&context).exits(1).json();
+    let shown: Vec<(&str, u64)> = json["warnings"]
+        .as_array()
+        .expect("a list")
+        .iter()
+        .map(|one| (one["rule"].as_str().expect("a name"), one["line"].as_u64().expect("a line")))
+        .collect();
+    assert_eq!(shown, [("StageNameCasing", 1), ("ExposeProtoCasing", 2)]);
+    place.file("context/Dockerfile", "FROM scratch AS app\nEXPOSE 80\n");
+    let said = place.bryo("build --call check").arg(&context).succeeds();
+    assert_eq!(said.text(), "Check complete, no warnings found.");
+    // A file that cannot be built at all is no lint.
+    place.file("context/Dockerfile", "FROM scratch AS App\nRUNN x\n");
+    let said = place.bryo("build --call check,format=json").arg(&context).fails(2);
+    let json = said.json();
+    assert_eq!(json["warnings"][0]["rule"], "StageNameCasing");
+    let message = json["buildError"]["message"].as_str().expect("a message");
+    assert!(message.contains("unknown instruction: RUNN (did you mean RUN?)"), "{message}");
+    assert!(said.errors().contains("did you mean RUN?"), "{said}");
+}
+
+#[test]
+fn a_build_shows_each_warning_once_with_its_line() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let dockerfile = "FROM base\nWORKDIR x\nCOPY $nothing/file .\n";
+    let context = place.context("context", dockerfile, &[("file", "")]);
+    let said = place.bryo("build").arg(&context).succeeds();
+    for part in ["WorkdirRelativePath: Relative workdir", ":2:1", "2 | WORKDIR x", "UndefinedVar"] {
+        assert_eq!(said.errors().matches(part).count(), 1, "{part}: {said}");
+    }
+    let said = place
+        .bryo("build --build-arg BUILDKIT_DOCKERFILE_CHECK=skip=UndefinedVar;error=true")
+        .arg(&context)
+        .fails(1);
+    let error = "lint violation found for rules: WorkdirRelativePath";
+    assert!(said.errors().contains(error) && !said.errors().contains("UndefinedVar"), "{said}");
+    place.file("context/Dockerfile", "# check=skip=all;error=true\nFROM base\nWORKDIR x\n");
+    let said = place.bryo("build").arg(&context).succeeds();
+    assert!(!said.errors().contains("WorkdirRelativePath"), "{said}");
+}
+
+#[test]
+fn what_is_wrong_is_said_before_the_first_step() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    for (line, part) in [
+        ("EXPOSE abc", "invalid containerPort: abc"),
+        ("STOPSIGNAL SIGFOO", "invalid signal: SIGFOO"),
+        ("HEALTHCHECK --interval=1x CMD a", "invalid duration"),
+        ("COPY --chmod=9 a /", "invalid chmod parameter: '9'"),
+        ("RUN --mount=type=cahce,target=/a true", "(did you mean cache?)"),
+        ("COPY --form=x a /", "unknown flag: --form (did you mean from?)"),
+        ("COPY --from=later a /", "cannot copy from stage \"later\""),
+    ] {
+        let dockerfile =
+            format!("FROM base AS first\nRUN echo ex''ecuted\n{line}\nFROM first AS later\n");
+        let context = place.context("context", &dockerfile, &[("a", "")]);
+        let said = place.bryo("build --no-cache").arg(&context).fails(2);
+        assert!(said.errors().contains(part), "{line}: {said}");
+        assert!(said.errors().contains("Dockerfile:3:"), "{line}: {said}");
+        assert!(!said.errors().contains("executed"), "{line}: {said}");
+    }
+}
