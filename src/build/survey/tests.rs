@@ -33,6 +33,7 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         network: crate::sandbox::Network::Host,
         run_timeout: None,
         secrets: Vec::new(),
+        agents: Vec::new(),
         jobs: 1,
     };
     survey(&store, &options)
