@@ -74,6 +74,8 @@ pub(super) struct Source {
     /// What it is called where it was asked for; a link's own name.
     pub(super) name: OsString,
     pub(super) meta: Meta,
+    /// Of a directory: what of it is not meant, by path from there.
+    pub(super) include: Option<Ignore>,
 }
 
 impl Files {
@@ -127,6 +129,12 @@ impl Files {
         Self { root, records, ignore: Ignore::default(), keeps_owners: true }
     }
 
+    /// A directory of ours.
+    pub(super) fn of_folder(root: Root) -> Self {
+        let (records, ignore) = (SideTable::default(), Ignore::default());
+        Self { root, records, ignore, keeps_owners: false }
+    }
+
     /// Whether `path` is there for COPY and ADD.
     pub(super) fn is_ignored(&self, path: &Path) -> bool {
         !self.ignore.is_empty() && self.ignore.is_ignored(&path.to_string_lossy())
@@ -154,8 +162,7 @@ impl Files {
     pub(super) fn find(&self, word: &str) -> Result<Vec<Source>, Fault> {
         let path = clean(Path::new(word));
         if !Glob::is_pattern(word) {
-            let source = self.found(&path)?;
-            return source.map(|source| vec![source]).ok_or_else(|| self.missing(&path));
+            return Ok(vec![self.exactly(&path)?]);
         }
         let glob = Glob::new(&path.to_string_lossy())?;
         // Links are followed in what precedes the first wildcard, and nowhere behind it.
@@ -168,7 +175,12 @@ impl Files {
         Ok(found)
     }
 
-    fn missing(&self, path: &Path) -> Fault {
+    /// What is at `path`, which is clean.
+    pub(super) fn exactly(&self, path: &Path) -> Result<Source, Fault> {
+        self.found(path)?.ok_or_else(|| self.missing(path))
+    }
+
+    pub(super) fn missing(&self, path: &Path) -> Fault {
         let ignored = self.is_ignored(path);
         Fault::NotFound { path: Path::new("/").join(path), ignored }
     }
@@ -215,7 +227,7 @@ impl Files {
             }
         }
         let name = path.file_name().map(ToOwned::to_owned).unwrap_or_default();
-        Ok(Some(Source { path: resolved, name, meta }))
+        Ok(Some(Source { path: resolved, name, meta, include: None }))
     }
 
     /// The digest of all that copying `source` depends on: names, kinds, modes, owners, contents,
@@ -257,6 +269,12 @@ impl Files {
         Ok(key.finish().digest().clone())
     }
 
+    /// The digest of a file's content alone.
+    pub(super) fn content_digest(&self, source: &Source) -> Result<Digest, Fault> {
+        let file = self.root.open_file(&source.path)?;
+        file_digest(file).map_err(|error| Fault::Read(source.path.clone(), error))
+    }
+
     /// Adds what there is to say about a file beside its content.
     fn described(&self, key: KeyMaker, found: &Found, source: &Source) -> KeyMaker {
         let Meta { kind, mode, uid, gid, rdev, .. } = found.meta;
@@ -282,8 +300,8 @@ impl Files {
             .field("content", digest.to_string()))
     }
 
-    /// Whether a file comes along when `source` is copied. `exclude` holds patterns that count from
-    /// the source; the ignore file's count from the context's root.
+    /// Whether a file comes along when `source` is copied. `exclude` and what the source itself
+    /// leaves out count from there; the ignore file's count from the context's root.
     pub(super) fn choose(
         &self,
         source: &Source,
@@ -297,7 +315,8 @@ impl Files {
             return Choice::Take;
         }
         let mut choice = Choice::Take;
-        for (ignore, path) in [(&self.ignore, path), (exclude, inner)] {
+        let include = source.include.iter().map(|include| (include, inner));
+        for (ignore, path) in [(&self.ignore, path), (exclude, inner)].into_iter().chain(include) {
             let text = path.to_string_lossy();
             if ignore.is_empty() || !ignore.is_ignored(&text) {
                 continue;

@@ -3,43 +3,18 @@
 use std::path::Path;
 
 use super::context::{Files, Source};
+use super::copy_words::{Input, Work};
 use super::error::Fault;
 use super::execute::{Deed, Executor, Step};
-use super::history;
 use super::key::{CacheKey, KeyMaker};
 use super::place::Destination;
 use super::plan::Origin;
+use super::remote::Fetched;
 use super::state::State;
-use crate::dockerfile::{self, Expander, Ignore, Instruction, Mode, Word};
+use crate::dockerfile::{Ignore, Instruction, Mode};
 use crate::image::Digest;
 use crate::rootfs::{Accounts, Choice, Copier, CopyOptions, Meta};
 use crate::store::{CacheEntry, Snapshot};
-
-/// A COPY or an ADD, expanded.
-#[derive(Debug)]
-struct Work {
-    name: &'static str,
-    from: Option<Origin>,
-    sources: Vec<Input>,
-    /// As written, for the history.
-    target: String,
-    /// Absolute.
-    destination: String,
-    chown: Option<String>,
-    chmod: Option<String>,
-    exclude: Vec<String>,
-    /// The destination's own links are not followed, the reference says, and are replaced instead.
-    link: bool,
-    /// ADD: whether archives are unpacked.
-    unpack: bool,
-}
-
-#[derive(Debug)]
-enum Input {
-    Path(String),
-    /// A here-document: a file's name and content.
-    Text(String, String),
-}
 
 /// Whose files are read.
 pub(super) enum Origins<'e> {
@@ -52,9 +27,9 @@ pub(super) fn plan<'d>(
     instruction: &Instruction,
     step: &Step<'_>,
 ) -> Result<Deed<'d>, Fault> {
-    let work = expand(executor, instruction, step)?;
+    let work = Work::new(executor, instruction, step)?;
     let origins = match &work.from {
-        None if work.sources.iter().all(|input| matches!(input, Input::Text(..))) => None,
+        None if work.needs_no_context() => None,
         None => Some(Origins::Context(executor.contexts.main()?)),
         Some(Origin::Context(name)) => match executor.contexts.named(name) {
             Some(files) => Some(Origins::Context(files?)),
@@ -64,113 +39,15 @@ pub(super) fn plan<'d>(
     };
     let exclude = Ignore::new(&work.exclude)?;
     let key = key(executor, &work, origins.as_ref(), &exclude, step.state)?;
-    let said = said(&work);
+    let said = work.said();
     let seconds = executor.time_of_made();
     let act = move |snapshot: &mut Snapshot<'_>| {
         let source = origins.as_ref().map(|origins| executor.open(origins)).transpose()?;
         let files = source.as_ref().map(Opened::files);
-        perform(&work, files, &exclude, seconds, snapshot)
+        let items = items(executor, &work, files)?;
+        perform(&work, &items, &exclude, seconds, snapshot)
     };
     Ok(Deed { key, said, act: Box::new(act) })
-}
-
-fn expand(
-    executor: &Executor<'_>,
-    instruction: &Instruction,
-    step: &Step<'_>,
-) -> Result<Work, Fault> {
-    let get = |name: &str| step.state.scope.get(name).map(str::to_owned);
-    let expander = Expander::new(executor.plan.escape, &get);
-    let optional = |word: &Option<Word>| -> Result<Option<String>, Fault> {
-        let text = word.as_ref().map(|word| expander.word(word)).transpose()?;
-        Ok(text.filter(|text| !text.is_empty()))
-    };
-    let (mut remote, mut checksum) = (false, false);
-    let (name, from, sources, destination, chown, chmod, exclude, link, unpack);
-    match instruction {
-        Instruction::Copy(copy) => {
-            if copy.parents {
-                let remedy = "name the directory at the destination, too";
-                return Err(Fault::Unsupported { what: "COPY --parents".to_owned(), remedy });
-            }
-            let origin = |from| executor.plan.origin(step.stage, from);
-            from = copy.from.as_deref().map(origin).transpose()?;
-            (name, unpack) = ("COPY", false);
-            (sources, destination) = (&copy.sources, &copy.destination);
-            (chown, chmod) = (&copy.chown, &copy.chmod);
-            (exclude, link) = (&copy.exclude, copy.link);
-        }
-        Instruction::Add(add) => {
-            remote = add.keep_git_dir == Some(true);
-            checksum = add.checksum.is_some();
-            (name, from, unpack) = ("ADD", None, add.unpack.unwrap_or(true));
-            (sources, destination) = (&add.sources, &add.destination);
-            (chown, chmod) = (&add.chown, &add.chmod);
-            (exclude, link) = (&add.exclude, add.link);
-        }
-        other => unreachable!("{} copies nothing", other.name()),
-    }
-    let mut inputs = Vec::new();
-    for source in sources {
-        inputs.push(match source {
-            dockerfile::Source::Path(word) => {
-                let path = expander.word(word)?;
-                match Remote::of(&path) {
-                    Some(Remote::Url) if name == "COPY" => return Err(Fault::UrlCopy(path)),
-                    Some(Remote::Git) if name == "COPY" => return Err(Fault::GitCopy(path)),
-                    found => remote |= found.is_some(),
-                }
-                Input::Path(path)
-            }
-            dockerfile::Source::Heredoc(text) => {
-                let content = if text.expand { expander.body(&text.text())? } else { text.text() };
-                Input::Text(text.name.clone(), content)
-            }
-        });
-    }
-    if remote {
-        let what = "ADD of a URL or a git repository".to_owned();
-        let remedy = "fetch it before the build, or in a RUN";
-        return Err(Fault::Unsupported { what, remedy });
-    }
-    if checksum {
-        return Err(Fault::LocalChecksum);
-    }
-    let target = expander.word(destination)?;
-    let destination = absolute(step.state.directory(), &target);
-    let (chown, chmod, exclude) = (optional(chown)?, optional(chmod)?, exclude.clone());
-    let sources = inputs;
-    Ok(Work { name, from, sources, target, destination, chown, chmod, exclude, link, unpack })
-}
-
-/// A source that is on another machine.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Remote {
-    Url,
-    Git,
-}
-
-impl Remote {
-    fn of(path: &str) -> Option<Self> {
-        let begins = |starts: &[&str]| starts.iter().any(|start| path.starts_with(start));
-        let is_http = begins(&["http://", "https://"]);
-        let name = path.split(['?', '#']).next().unwrap_or(path);
-        match is_http {
-            _ if begins(&["git://", "ssh://", "git@"]) => Some(Self::Git),
-            true if name.ends_with(".git") => Some(Self::Git),
-            true => Some(Self::Url),
-            false => None,
-        }
-    }
-}
-
-/// A path of the image as it was meant, with its trailing slash.
-fn absolute(directory: &str, path: &str) -> String {
-    match path {
-        _ if path.starts_with('/') => path.to_owned(),
-        "" | "." => format!("{}/", directory.trim_end_matches('/')),
-        _ => format!("{}/{path}", directory.trim_end_matches('/')),
-    }
 }
 
 fn key(
@@ -185,21 +62,26 @@ fn key(
     for input in &work.sources {
         key = match (input, origins) {
             (Input::Text(name, content), _) => key.field("text", name).field("content", content),
+            (Input::Remote(_, remote), _) => remote.describe(key, executor)?,
             (Input::Path(word), Some(Origins::Context(files))) => {
-                key.field("digest", content(files, word, exclude)?.to_string())
+                key.field("digest", content(files, word, work, exclude)?.to_string())
             }
             (Input::Path(word), Some(Origins::Image(image))) => {
-                let digest = executor.image_content(image, word, &work.exclude, exclude)?;
+                let digest = executor.image_content(image, word, work, exclude)?;
                 key.field("digest", digest.to_string())
             }
             (Input::Path(_), None) => key,
         };
     }
+    // Of paths, the digest is of what is left.
+    let excluded = work.exclude.iter().filter(|_| work.needs_no_context());
     Ok(key
         .field("destination", &work.destination)
         .optional("chown", work.chown.as_ref())
         .optional("chmod", work.chmod.as_ref())
+        .list("exclude", excluded)
         .field("unpack", if work.unpack { "yes" } else { "no" })
+        .field("unpack remote", if work.unpack_remote { "yes" } else { "no" })
         .field("link", if work.link { "yes" } else { "no" })
         .field("time", executor.time_of_made().to_string())
         .finish())
@@ -207,9 +89,9 @@ fn key(
 
 /// The digest of everything that a word of COPY or ADD means, with the names it has at its
 /// destination.
-fn content(files: &Files, word: &str, exclude: &Ignore) -> Result<Digest, Fault> {
+fn content(files: &Files, word: &str, work: &Work, exclude: &Ignore) -> Result<Digest, Fault> {
     let mut key = KeyMaker::new("files", None);
-    for source in files.find(word)? {
+    for source in find(files, word, work)? {
         let name = source.name.as_encoded_bytes();
         key = key.field(if source.meta.is_dir() { "directory" } else { "file" }, name);
         key = key.field("digest", files.digest(&source, exclude)?.to_string());
@@ -217,29 +99,22 @@ fn content(files: &Files, word: &str, exclude: &Ignore) -> Result<Digest, Fault>
     Ok(key.finish().digest().clone())
 }
 
-fn said(work: &Work) -> String {
-    let mut flags = Vec::new();
-    for (name, value) in [("chown", &work.chown), ("chmod", &work.chmod)] {
-        flags.extend(value.as_deref().map(|value| (name, value)));
+/// What a word means.
+fn find(files: &Files, word: &str, work: &Work) -> Result<Vec<Source>, Fault> {
+    match work.parents {
+        true => Ok(vec![files.find_with_parents(word)?]),
+        false => files.find(word),
     }
-    let words: Vec<String> = work
-        .sources
-        .iter()
-        .map(|input| match input {
-            Input::Path(path) => path.clone(),
-            Input::Text(name, _) => format!("<<{name}"),
-        })
-        .collect();
-    history::copy(work.name, &flags, &words, &work.target)
 }
 
 /// Something to be put at the destination.
 enum Item<'w> {
     /// A file's name and content.
     Text(&'w str, &'w str),
-    Path(Source),
+    Path(&'w Files, Source),
+    Fetched(&'w Fetched),
     /// To be unpacked.
-    Archive(Source),
+    Archive(&'w Files, Source),
 }
 
 impl Item<'_> {
@@ -247,23 +122,36 @@ impl Item<'_> {
     fn is_tree(&self) -> bool {
         match self {
             Self::Text(..) => false,
-            Self::Path(source) => source.meta.is_dir(),
-            Self::Archive(_) => true,
+            Self::Path(_, source) => source.meta.is_dir(),
+            Self::Fetched(fetched) => fetched.source.meta.is_dir(),
+            Self::Archive(..) => true,
         }
     }
 }
 
 /// What the words of COPY or ADD mean now.
-fn items<'w>(work: &'w Work, files: Option<&Files>) -> Result<Vec<Item<'w>>, Fault> {
+fn items<'w>(
+    executor: &Executor<'_>,
+    work: &'w Work,
+    files: Option<&'w Files>,
+) -> Result<Vec<Item<'w>>, Fault> {
     let mut items = Vec::new();
     for input in &work.sources {
         match (input, files) {
             (Input::Text(name, content), _) => items.push(Item::Text(name, content)),
+            (Input::Remote(_, remote), _) => {
+                let fetched = remote.fetched(executor)?;
+                let Fetched { files, source, .. } = fetched;
+                items.push(match work.unpack_remote && files.is_archive(source)? {
+                    true => Item::Archive(files, source.clone()),
+                    false => Item::Fetched(fetched),
+                });
+            }
             (Input::Path(word), Some(files)) => {
-                for source in files.find(word)? {
+                for source in find(files, word, work)? {
                     items.push(match work.unpack && files.is_archive(&source)? {
-                        true => Item::Archive(source),
-                        false => Item::Path(source),
+                        true => Item::Archive(files, source),
+                        false => Item::Path(files, source),
                     });
                 }
             }
@@ -276,7 +164,7 @@ fn items<'w>(work: &'w Work, files: Option<&Files>) -> Result<Vec<Item<'w>>, Fau
 /// Does it.
 fn perform(
     work: &Work,
-    files: Option<&Files>,
+    items: &[Item<'_>],
     exclude: &Ignore,
     seconds: i64,
     snapshot: &mut Snapshot<'_>,
@@ -287,7 +175,6 @@ fn perform(
         None => None,
     };
     let owner = owner.map(|owner| (owner.uid, owner.gid));
-    let items = items(work, files)?;
     if items.is_empty() {
         return Ok(()); // patterns that nothing matches
     }
@@ -298,32 +185,37 @@ fn perform(
     if work.link {
         destination.refuse_links(snapshot.root())?;
     }
-    let changed =
-        |meta: &Meta| mode.as_ref().map_or(meta.mode, |mode| mode.apply(meta.mode, meta.is_dir()));
-    for item in &items {
-        let source = match item {
+    for item in items {
+        let (files, source, time, has_modes) = match item {
             Item::Text(name, content) => {
                 let path = destination.file(name.as_ref(), snapshot)?;
                 destination.write(&path, content.as_bytes(), snapshot)?;
                 continue;
             }
-            Item::Path(source) | Item::Archive(source) => source,
+            Item::Archive(files, source) => {
+                let folder = destination.folder(snapshot)?;
+                files.unpack(source, &folder, owner, snapshot)?;
+                continue;
+            }
+            Item::Path(files, source) => (*files, source, None, true),
+            Item::Fetched(Fetched { files, source, time, has_modes, .. }) => {
+                (files, source, *time, *has_modes)
+            }
         };
-        let files = files.expect("something was found in it");
-        if let Item::Archive(_) = item {
-            let folder = destination.folder(snapshot)?;
-            files.unpack(source, &folder, owner, snapshot)?;
-            continue;
-        }
         let path = match source.meta.is_dir() {
             true => destination.folder(snapshot)?,
             false => destination.file(&source.name, snapshot)?,
         };
         let choose =
             |path: &Path, meta: &Meta| -> Choice { files.choose(source, exclude, path, meta) };
+        let changed = |meta: &Meta| {
+            let before = if has_modes { meta.mode } else { plain_mode(meta) };
+            mode.as_ref().map_or(before, |mode| mode.apply(before, meta.is_dir()))
+        };
         let options = CopyOptions {
             owner: owner.or(if files.keeps_owners { None } else { Some((0, 0)) }),
-            mode: mode.is_some().then_some(&changed),
+            mode: (mode.is_some() || !has_modes).then_some(&changed),
+            time,
             no_xattrs: true,
             choose: Some(&choose),
             ..CopyOptions::default()
@@ -331,6 +223,11 @@ fn perform(
         copy(files, &source.path, &path, options, snapshot)?;
     }
     destination.finish(snapshot)
+}
+
+/// All that git keeps of a mode.
+fn plain_mode(meta: &Meta) -> u32 {
+    if meta.is_dir() || meta.mode & 0o100 != 0 { 0o755 } else { 0o644 }
 }
 
 /// Copies one source to its place.
@@ -398,19 +295,20 @@ impl Executor<'_> {
         &self,
         image: &State,
         word: &str,
-        patterns: &[String],
+        work: &Work,
         exclude: &Ignore,
     ) -> Result<Digest, Fault> {
         let chain_id = image.chain_id();
         let key = KeyMaker::new("content", chain_id.as_ref())
             .field("word", word)
-            .list("exclude", patterns)
+            .list("exclude", &work.exclude)
+            .field("parents", if work.parents { "yes" } else { "no" })
             .finish();
         if let Some(digest) = self.store.cache_get(key.digest())?.and_then(|entry| entry.content) {
             return Ok(digest);
         }
         let opened = self.open(&Origins::Image(Box::new(image.clone())))?;
-        let digest = content(opened.files(), word, exclude)?;
+        let digest = content(opened.files(), word, work, exclude)?;
         let created = String::new();
         let entry = CacheEntry { layer: None, created, content: Some(digest.clone()) };
         self.store.cache_put(key.digest(), &entry)?;

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::remote;
 use crate::dockerfile::{self, Diagnostic, Span};
 use crate::rootfs::{self, Root};
 use crate::{fakeroot, image, layer, run, sandbox, store, transfer};
@@ -145,6 +146,10 @@ pub enum Fault {
     GitCopy(String),
     #[error("checksum requires HTTP(S) or Git sources")]
     LocalChecksum,
+    #[error("checksum can't be specified for multiple sources")]
+    SeveralChecksums,
+    #[error(transparent)]
+    Remote(#[from] remote::Error),
     /// `remedy` is what to write instead.
     #[error("{what} is not supported by this version of bryo")]
     Unsupported { what: String, remedy: &'static str },
@@ -230,6 +235,7 @@ impl Fault {
                 path.display()
             )),
             Self::Unsupported { remedy, .. } => Some((*remedy).to_owned()),
+            Self::Remote(error) => error.hint(),
             Self::Image(error) => error.hint(),
             Self::Language(error) | Self::Ignore { source: error, .. } => error.hint(),
             Self::Store(error) => error.hint(),

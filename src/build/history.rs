@@ -36,16 +36,11 @@ pub(super) fn run<'a>(
     format!("{text} {} # buildkit", argv.join(" "))
 }
 
-/// `COPY [--chown=…] [--chmod=…] sources destination # buildkit`. Flags that say nothing about the
+/// `COPY [--parents] [--chown=…] [--chmod=…] sources destination # buildkit`. Flags that say nothing about the
 /// files (`--from`, `--link`, `--exclude`) are left out, as in the reference.
-pub(super) fn copy(
-    name: &str,
-    flags: &[(&str, &str)],
-    sources: &[String],
-    destination: &str,
-) -> String {
+pub(super) fn copy(name: &str, flags: &[String], sources: &[String], destination: &str) -> String {
     let mut words = vec![name.to_owned()];
-    words.extend(flags.iter().map(|(flag, value)| format!("--{flag}={value}")));
+    words.extend(flags.iter().cloned());
     words.extend(sources.iter().cloned());
     words.push(destination.to_owned());
     words.push("# buildkit".to_owned());
@@ -119,7 +114,7 @@ mod tests {
         );
         assert_eq!(run([].into_iter(), &words("/x")), "RUN /x # buildkit");
         assert_eq!(
-            copy("COPY", &[("chown", "1:2")], &words("a b"), "/c/"),
+            copy("COPY", &words("--chown=1:2"), &words("a b"), "/c/"),
             "COPY --chown=1:2 a b /c/ # buildkit"
         );
         assert_eq!(

@@ -11,14 +11,17 @@ mod base;
 mod config_step;
 mod context;
 mod copy_step;
+mod copy_words;
 mod error;
 mod execute;
 mod history;
 mod key;
 mod lint;
 mod mounts;
+mod parents;
 mod place;
 mod plan;
+mod remote;
 mod run_step;
 mod scope;
 mod state;
@@ -32,6 +35,7 @@ use std::time::Duration;
 pub use error::{Error, Fault};
 pub use mounts::Secret;
 pub use survey::{Survey, survey};
+pub use remote::{Error as RemoteError, Kind as RemoteKind, Web};
 
 use crate::dockerfile;
 use crate::fakeroot::Wish;
@@ -100,6 +104,8 @@ pub enum NamedContext {
 #[derive(Clone, Copy)]
 pub struct Services<'a> {
     pub images: &'a dyn Images,
+    /// Where ADD gets files from that are on other machines.
+    pub web: &'a Web,
     /// The search path for programs of this machine (`host:`).
     pub path: &'a str,
 }

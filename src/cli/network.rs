@@ -1,10 +1,12 @@
 //! From the options and the environment to registries that can be spoken to.
 
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use super::args::{Login, Network};
 use super::error::Error;
 use super::invocation::Invocation;
+use crate::build::Web;
 use crate::http::{self, Client};
 use crate::image::{Content, Descriptor, Platform, Reference};
 use crate::registry::{Access, Credential, Keyring, Patience, Registries, Registry};
@@ -15,6 +17,7 @@ use crate::transfer::{self, Options, Source, sink, source, transfer};
 #[derive(Debug)]
 pub(crate) struct Remote {
     registries: Registries,
+    web: Web,
     jobs: usize,
 }
 
@@ -31,7 +34,19 @@ impl Network {
     ) -> Result<Remote, Error> {
         let config = &invocation.config;
         let certificates = [&self.cacert[..], &config.certificates[..]].concat();
-        let settings = http::Settings { proxies: config.proxies.clone(), certificates };
+        let proxies = config.proxies.clone();
+        let settings =
+            http::Settings { proxies: proxies.clone(), certificates: certificates.clone() };
+        let client = Arc::new(Client::new(settings));
+        let web = Web {
+            client: client.clone(),
+            insecure: self.insecure.clone(),
+            patience: Patience::default(),
+            proxies,
+            certificates,
+            home: config.variable("HOME").map(PathBuf::from),
+            ssh_agent: config.variable("SSH_AUTH_SOCK").map(PathBuf::from),
+        };
         let files = match &self.authfile {
             Some(file) => vec![file.clone()],
             None => config.auth_files.clone(),
@@ -42,8 +57,8 @@ impl Network {
             patience: Patience::default(),
             reporter: invocation.reporter.clone(),
         };
-        let registries = Registries::new(Arc::new(Client::new(settings)), access);
-        Ok(Remote { registries, jobs: usize::from(self.jobs) })
+        let registries = Registries::new(client, access);
+        Ok(Remote { registries, web, jobs: usize::from(self.jobs) })
     }
 }
 
@@ -61,6 +76,11 @@ impl Login {
 impl Remote {
     pub(crate) fn registry(&self, host: &str) -> Registry {
         self.registries.get(host)
+    }
+
+    /// Other machines than registries.
+    pub(crate) fn web(&self) -> &Web {
+        &self.web
     }
 
     /// Options for a transfer of one platform's image, called `names` where it arrives.

@@ -3,7 +3,7 @@
 use std::error::Error as StdError;
 use std::process::ExitCode;
 
-use crate::build::{self, Fault};
+use crate::build::{self, Fault, RemoteKind};
 use crate::{fakeroot, image, layer, registry, rootfs, run, sandbox, store, transfer};
 
 /// An exit status (bryo(1), "Exit status").
@@ -182,6 +182,14 @@ impl Ends for Fault {
             | Self::NoSecret(_)
             | Self::NotFound { .. }
             | Self::NoUser(_) => Status::NOT_FOUND,
+            Self::Remote(error) => match error.kind() {
+                RemoteKind::Usage => Status::USAGE,
+                RemoteKind::NotFound => Status::NOT_FOUND,
+                RemoteKind::Denied => Status::DENIED,
+                RemoteKind::Invalid => Status::INVALID,
+                RemoteKind::Network => Status::NETWORK,
+                RemoteKind::Local => Status::STORAGE,
+            },
             Self::Context(..) | Self::Read(..) => Status::NOT_FOUND,
             Self::Command { .. } | Self::NotADirectory(_) | Self::IsADirectory(_) => Status::FAILED,
             Self::NotUnpacked => Status::STORAGE,

@@ -11,6 +11,7 @@
 
 mod expand;
 mod flags;
+mod git_ref;
 mod glob;
 mod heredoc;
 mod ignore;
@@ -30,6 +31,7 @@ pub mod value;
 mod words;
 
 pub use expand::{Expander, Use};
+pub use git_ref::{GitRef, decoded};
 pub use glob::Glob;
 pub use ignore::Ignore;
 pub use instruction::*;
@@ -103,6 +105,8 @@ pub enum Error {
     Duration(String),
     #[error("invalid size: {0:?}")]
     Size(String),
+    #[error("invalid git reference {reference:?}: {why}")]
+    GitRef { reference: String, why: String },
     #[error("invalid mount {mount:?}: {why}")]
     Mount { mount: String, why: String },
 }

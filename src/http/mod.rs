@@ -26,7 +26,7 @@ pub use error::{Cause, Error};
 pub use proxy::Proxies;
 pub use redact::shown;
 pub use reqwest::Url;
-pub use retry::{Attempts, Patience, retry_after};
+pub use retry::{Attempts, Patience, date, retry_after};
 
 use engine::{Engine, Failure, Incoming};
 

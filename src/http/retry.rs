@@ -90,7 +90,7 @@ pub fn retry_after(value: &str) -> Option<Duration> {
 
 /// Seconds since 1970 of an IMF-fixdate (`Sun, 06 Nov 1994 08:49:37 GMT`), the only form that a
 /// sender may still use (RFC 9110 §5.6.7).
-fn date(text: &str) -> Option<u64> {
+pub fn date(text: &str) -> Option<u64> {
     const MONTHS: [&str; 12] =
         ["Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"];
     let words: Vec<&str> = text.split_ascii_whitespace().collect();

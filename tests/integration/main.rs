@@ -23,5 +23,6 @@ mod owners;
 mod readme;
 mod registries;
 mod run;
+mod sources;
 #[cfg(target_arch = "x86_64")] // Its programs are.
 mod system_calls;

@@ -167,7 +167,8 @@ impl Build {
         }
         refuse(&survey)?;
         let remote = self.network.remote(invocation)?;
-        let services = Services { images: &remote, path: &invocation.config.path };
+        let path = &invocation.config.path;
+        let services = Services { images: &remote, web: remote.web(), path };
         let reporter = &*invocation.reporter;
         let built = build::build(&store, services, &options, reporter);
         if !survey.is_complete {

@@ -3,10 +3,12 @@
 mod base;
 mod judge;
 mod registry;
+mod web;
 
 pub(crate) use base::{busybox, busybox_root, debian};
 pub(crate) use judge::Judge;
 pub(crate) use registry::{Registry, free_port};
+pub(crate) use web::Web;
 
 use std::ffi::OsStr;
 use std::fs;

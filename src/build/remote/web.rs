@@ -1,0 +1,195 @@
+//! ADD of a URL: one file, fetched with the client that fetches images.
+
+use std::fs::{self, File, Permissions};
+use std::io::{self, Read as _, Write as _};
+use std::os::unix::fs::PermissionsExt as _;
+use std::path::Path;
+use std::time::{Duration, SystemTime};
+
+use super::{Error, Fetched};
+use crate::build::context::Files;
+use crate::build::error::Fault;
+use crate::build::execute::Executor;
+use crate::dockerfile::decoded;
+use crate::http::{self, Attempts, Method, Request, Response, Url, retry_after};
+use crate::image::{Digest, Hasher};
+use crate::report;
+use crate::rootfs::Root;
+
+/// What a file is called whose URL says nothing about that. The reference's word.
+const UNNAMED: &str = "__unnamed__";
+/// Nobody but root may read it, unless `--chmod` says so.
+const MODE: u32 = 0o600;
+/// What it is called as long as it is not in the image.
+const CONTENT: &str = "content";
+
+/// A file behind a URL.
+#[derive(Debug)]
+pub(super) struct Address {
+    url: Url,
+    name: String,
+    checksum: Option<Digest>,
+}
+
+impl Address {
+    pub(super) fn new(text: &str, checksum: Option<&str>) -> Result<Self, Error> {
+        let wrong = |why: String| Error::Url { url: super::without_password(text), why };
+        let url: Url = text.parse().map_err(|error| wrong(format!("{error}")))?;
+        let checksum = checksum.map(|checksum| {
+            checksum.parse().map_err(|error: crate::image::Error| Error::BadChecksum {
+                checksum: checksum.to_owned(),
+                why: error.to_string(),
+            })
+        });
+        Ok(Self { name: name(&url), checksum: checksum.transpose()?, url })
+    }
+
+    /// The last name of its path.
+    pub(super) fn name(&self) -> &str {
+        &self.name
+    }
+
+    /// What the Dockerfile says about its content.
+    pub(super) fn checksum(&self) -> Option<&Digest> {
+        self.checksum.as_ref()
+    }
+
+    /// Fetches it, and compares it with its checksum if there is one.
+    pub(super) fn fetch(&self, executor: &Executor<'_>) -> Result<Fetched, Fault> {
+        let workspace = executor.store.workspace()?;
+        let path = workspace.path().join(CONTENT);
+        let mut attempts = executor.services.web.patience.begin();
+        let modified = loop {
+            match self.once(executor, &path) {
+                Ok(modified) => break modified,
+                Err(error) => wait(executor, &mut attempts, error)?,
+            }
+        };
+        // As the reference: 1970 when the server does not say.
+        let seconds = modified.as_deref().and_then(http::date).unwrap_or(0);
+        let time = SystemTime::UNIX_EPOCH + Duration::from_secs(seconds);
+        let write = |source| Error::Write { path: path.clone(), source };
+        fs::set_permissions(&path, Permissions::from_mode(MODE)).map_err(write)?;
+        File::options()
+            .write(true)
+            .open(&path)
+            .and_then(|f| f.set_modified(time))
+            .map_err(write)?;
+        let files = Files::of_folder(Root::open(workspace.path())?);
+        let mut source = files.exactly(Path::new(CONTENT))?;
+        source.name = self.name.clone().into();
+        Ok(Fetched { files, source, time: None, has_modes: true, _workspace: workspace })
+    }
+
+    /// One try; gives what the server says about the time of the file.
+    fn once(&self, executor: &Executor<'_>, path: &Path) -> Result<Option<String>, Error> {
+        let web = executor.services.web;
+        let trust = web.trust(&self.url);
+        let request = Request { trust, ..Request::new(Method::Get, self.url.clone()) };
+        let response = web.client.send(&request)?;
+        let shown = http::shown(&self.url);
+        if !response.is_success() {
+            let pause = response.header("retry-after").and_then(retry_after);
+            return Err(Error::Status { url: shown, status: response.status(), pause });
+        }
+        let modified = response.header("last-modified").map(str::to_owned);
+        let title = format!("fetching {shown}");
+        let running = report::start(executor.reporter, title, response.length());
+        let actual = self.save(response, path, &running)?;
+        if let Some(expected) = self.checksum.as_ref().filter(|expected| **expected != actual) {
+            let (expected, actual) = (expected.to_string(), actual.to_string());
+            return Err(Error::Digest { url: shown, expected, actual });
+        }
+        running.finish(report::Outcome::Done);
+        Ok(modified)
+    }
+
+    fn save(
+        &self,
+        mut response: Response,
+        path: &Path,
+        running: &report::Running<'_>,
+    ) -> Result<Digest, Error> {
+        let write = |source| Error::Write { path: path.to_owned(), source };
+        let mut hasher = match &self.checksum {
+            Some(checksum) => Hasher::new(checksum.algorithm()),
+            None => Hasher::sha256(),
+        };
+        let mut file = File::create(path).map_err(write)?;
+        let mut buffer = vec![0; 128 << 10];
+        loop {
+            match response.read(&mut buffer) {
+                Ok(0) => return Ok(hasher.finish()),
+                Ok(count) => {
+                    hasher.update(&buffer[..count]);
+                    file.write_all(&buffer[..count]).map_err(write)?;
+                    running.advance(count as u64);
+                }
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(source) => return Err(Error::Cut { url: http::shown(&self.url), source }),
+            }
+        }
+    }
+}
+
+/// Waits if another try may end better; else returns the error.
+fn wait(executor: &Executor<'_>, attempts: &mut Attempts, error: Error) -> Result<(), Error> {
+    let pause = match &error {
+        error if !error.is_passing() => None,
+        Error::Http(error) if error.is_unreachable() => attempts.next_call(),
+        Error::Status { pause, .. } => attempts.next(*pause),
+        _ => attempts.next(None),
+    };
+    let Some(pause) = pause else { return Err(error) };
+    let seconds = pause.as_secs_f32();
+    executor.reporter.note(format!("{error}; next try in {seconds:.1} s"));
+    std::thread::sleep(pause);
+    Ok(())
+}
+
+/// The last name of a URL's path.
+fn name(url: &Url) -> String {
+    let path = decoded(url.path());
+    let last = path.trim_end_matches('/').rsplit('/').next().unwrap_or_default();
+    match last {
+        "" | "." | ".." => UNNAMED.to_owned(),
+        _ if last.contains('\0') => UNNAMED.to_owned(),
+        _ => last.to_owned(),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_are_named_after_their_urls() {
+        for (url, expected) in [
+            ("http://h/a/b.tar.gz", "b.tar.gz"),
+            ("http://h/a/b?x=/c#d", "b"),
+            ("http://h/a/", "a"),
+            ("http://h/", UNNAMED),
+            ("http://h", UNNAMED),
+            ("http://h?x", UNNAMED),
+            ("http://h/a%20b", "a b"),
+            ("http://h/a%2Fb", "b"),
+            ("http://h/..%2F..", UNNAMED),
+            ("http://h/%00", UNNAMED),
+        ] {
+            assert_eq!(Address::new(url, None).expect(url).name(), expected, "{url}");
+        }
+    }
+
+    #[test]
+    fn what_is_wrong_is_said() {
+        for (url, checksum, expected) in [
+            ("http://", None, "\"http://\" is no URL: empty host"),
+            ("http://u:p@h:x/", None, "\"http://h:x/\" is no URL: invalid port number"),
+            ("http://h/", Some("md5:00"), "invalid checksum \"md5:00\""),
+            ("http://h/", Some("abc"), "invalid checksum \"abc\""),
+        ] {
+            let error = Address::new(url, checksum).expect_err(url).to_string();
+            assert!(error.starts_with(expected), "{error}");
+        }
+    }
+}
