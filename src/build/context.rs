@@ -81,8 +81,7 @@ pub(super) struct Source {
 impl Files {
     /// What a plain path means, wildcards and all; it must be there.
     pub(super) fn exactly(&self, path: &str) -> Result<Source, Fault> {
-        let path = clean(Path::new(path));
-        self.found(&path)?.ok_or_else(|| self.missing(&path))
+        self.at(&clean(Path::new(path)))
     }
 
     /// Whether nothing in `source` is ignored.
@@ -162,7 +161,7 @@ impl Files {
     pub(super) fn find(&self, word: &str) -> Result<Vec<Source>, Fault> {
         let path = clean(Path::new(word));
         if !Glob::is_pattern(word) {
-            return Ok(vec![self.exactly(&path)?]);
+            return Ok(vec![self.at(&path)?]);
         }
         let glob = Glob::new(&path.to_string_lossy())?;
         // Links are followed in what precedes the first wildcard, and nowhere behind it.
@@ -176,7 +175,7 @@ impl Files {
     }
 
     /// What is at `path`, which is clean.
-    pub(super) fn exactly(&self, path: &Path) -> Result<Source, Fault> {
+    pub(super) fn at(&self, path: &Path) -> Result<Source, Fault> {
         self.found(path)?.ok_or_else(|| self.missing(path))
     }
 

@@ -218,7 +218,6 @@ fn perform(
             time,
             no_xattrs: true,
             choose: Some(&choose),
-            ..CopyOptions::default()
         };
         copy(files, &source.path, &path, options, snapshot)?;
     }

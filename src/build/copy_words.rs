@@ -36,7 +36,7 @@ pub(super) enum Input {
     /// A here-document: a file's name and content.
     Text(String, String),
     /// As written, for the history.
-    Remote(String, Remote),
+    Remote(String, Box<Remote>),
 }
 
 impl Work {
@@ -119,7 +119,7 @@ impl Work {
             };
         }
         Ok(match Remote::of(&word, flags)? {
-            Some(remote) => Input::Remote(super::remote::without_password(&word), remote),
+            Some(remote) => Input::Remote(super::remote::without_password(&word), remote.into()),
             None => Input::Path(word),
         })
     }

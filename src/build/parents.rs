@@ -15,7 +15,7 @@ impl Files {
     /// `**` stands for any number of directories.
     pub(super) fn find_with_parents(&self, word: &str) -> Result<Source, Fault> {
         let (before, rest) = word.split_once(PIVOT).unwrap_or(("", word));
-        let mut source = self.exactly(&clean(Path::new(before)))?;
+        let mut source = self.at(&clean(Path::new(before)))?;
         let rest = clean(Path::new(rest));
         if source.meta.kind != FileType::Dir {
             return Err(self.missing(&source.path.join(&rest)));
@@ -33,7 +33,7 @@ impl Files {
             let parent = path.parent().unwrap_or(Path::new(""));
             let is_there = self.root.resolve(parent)? == parent
                 && self.root.lstat(&path)?.is_some()
-                && (!self.is_ignored(&path) || self.exactly(&path).is_ok());
+                && (!self.is_ignored(&path) || self.at(&path).is_ok());
             if !is_there {
                 return Err(self.missing(&path));
             }

@@ -75,9 +75,9 @@ impl GitRef {
                 return Err(format!("query {key:?} has multiple values"));
             }
             match key.as_str() {
-                "ref" => set("ref", &mut self.reference, value)?,
-                "subdir" => set("subdir", &mut self.subdir, value)?,
-                "checksum" | "commit" => set("checksum", &mut self.checksum, value)?,
+                "ref" => set("ref", &mut self.reference, &value)?,
+                "subdir" => set("subdir", &mut self.subdir, &value)?,
+                "checksum" | "commit" => set("checksum", &mut self.checksum, &value)?,
                 "tag" => tag = some(&value),
                 "branch" => branch = some(&value),
                 "keep-git-dir" => self.keep_git_dir = Some(switch(&key, &value)?),
@@ -97,7 +97,7 @@ impl GitRef {
                 true => value,
                 false => format!("{prefix}{value}"),
             };
-            set("ref", &mut self.reference, whole)?;
+            set("ref", &mut self.reference, &whole)?;
         }
         Ok(())
     }
@@ -122,13 +122,13 @@ fn some(text: &str) -> Option<String> {
     (!text.is_empty()).then(|| text.to_owned())
 }
 
-fn set(name: &str, slot: &mut Option<String>, value: String) -> Result<(), String> {
+fn set(name: &str, slot: &mut Option<String>, value: &str) -> Result<(), String> {
     match slot {
-        Some(before) if *before != value => {
+        Some(before) if before != value => {
             Err(format!("{name} conflicts: {before:?} vs {value:?}"))
         }
         _ => {
-            *slot = some(&value);
+            *slot = some(value);
             Ok(())
         }
     }

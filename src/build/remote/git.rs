@@ -222,7 +222,7 @@ impl Repository {
             subdir: self.wanted.subdir.clone().unwrap_or_default(),
         };
         let path = Path::new(self.wanted.subdir.as_deref().unwrap_or_default());
-        let source = files.exactly(path).map_err(|_| missing())?;
+        let source = files.at(path).map_err(|_| missing())?;
         if !source.meta.is_dir() {
             return Err(missing().into());
         }

@@ -76,7 +76,7 @@ impl Address {
             .and_then(|f| f.set_modified(time))
             .map_err(write)?;
         let files = Files::of_folder(Root::open(workspace.path())?);
-        let mut source = files.exactly(Path::new(CONTENT))?;
+        let mut source = files.at(Path::new(CONTENT))?;
         source.name = self.name.clone().into();
         Ok(Fetched { files, source, time: None, has_modes: true, _workspace: workspace })
     }
