@@ -344,11 +344,8 @@ fn what_cannot_be_copied_is_said_with_its_line() {
         ("COPY --chmod=64a f /x", 2, "invalid chmod parameter: '64a'"),
         ("COPY https://example.com/x /x", 2, "source can't be a URL for COPY"),
         ("COPY git@example.com:x /x", 2, "source can't be a git ref for COPY"),
-        ("ADD https://example.com/x /x", 2, "ADD of a URL"),
         ("ADD --checksum=sha256:00 f /x", 2, "checksum requires HTTP(S) or Git sources"),
-        ("COPY --parents f /x", 2, "COPY --parents is not supported"),
-        ("RUN --mount=type=cache,target=/c true", 2, "RUN --mount is not supported"),
-        ("RUN --network=none true", 2, "RUN --network=none is not supported"),
+        ("COPY --parents d/none /x", 3, "\"/d/none\": not found"),
         ("COPY --from=5 / /", 2, "invalid stage index 5"),
         ("WORKDIR $none", 2, "WORKDIR"),
         ("USER nobody-here\nRUN true", 3, "unable to find user nobody-here"),
@@ -367,10 +364,16 @@ fn archives_that_cannot_be_unpacked_are_not_copied_instead() {
     if !busybox(&place) {
         return;
     }
-    let context = place.context("context", "FROM base\nADD t.tar.xz /x/\n", &[]);
+    let context = place.context("context", "FROM base\nADD t.tar /x/\n", &[]);
+    let script = "seq 100000 > f; tar -cf t.tar f; truncate -s 100000 t.tar";
+    place.run("sh").arg("-ec").arg(script).in_folder(&context).succeeds();
+    place.bryo("build").arg(&context).fails(5).mentions("unpacking t.tar").mentions("ends");
+    place.file(context.join("Dockerfile"), "FROM base\nADD --unpack=false t.tar /x/\n");
+    place.bryo("build -t app").arg(&context).succeeds();
+    assert_eq!(ask(&place, "ls /x"), "t.tar");
+    // Something else behind the first bytes of an archive is a file, as in the reference.
+    place.file(context.join("Dockerfile"), "FROM base\nADD t.tar.xz /x/\n");
     place.file(context.join("t.tar.xz"), b"\xfd7zXZ\0 and more");
-    place.bryo("build").arg(&context).fails(2).mentions("xz").mentions("gzip");
-    place.file(context.join("Dockerfile"), "FROM base\nADD --unpack=false t.tar.xz /x/\n");
     place.bryo("build -t app").arg(&context).succeeds();
     assert_eq!(ask(&place, "ls /x"), "t.tar.xz");
 }
