@@ -34,8 +34,8 @@ use std::time::Duration;
 
 pub use error::{Error, Fault};
 pub use mounts::Secret;
-pub use survey::{Survey, survey};
 pub use remote::{Error as RemoteError, Kind as RemoteKind, Web};
+pub use survey::{Survey, survey};
 
 use crate::dockerfile;
 use crate::fakeroot::Wish;

@@ -182,7 +182,6 @@ impl Ends for Fault {
             | Self::NoSecret(_)
             | Self::NotFound { .. }
             | Self::NoUser(_) => Status::NOT_FOUND,
-            Self::NoSecret(_) | Self::NotFound { .. } | Self::NoUser(_) => Status::NOT_FOUND,
             Self::Archive { source, .. } => source.status(),
             Self::Remote(error) => match error.kind() {
                 RemoteKind::Usage => Status::USAGE,
