@@ -194,6 +194,7 @@ pub(super) fn open(
 pub(super) fn unlink(request: &Request<'_>) -> Reply {
     let (directory, path, flags) = match request.call() {
         Call::Unlink => (CURRENT_DIRECTORY, 0, 0),
+        Call::Rmdir => (CURRENT_DIRECTORY, 0, AT_REMOVEDIR),
         _ => (request.int(0), 1, request.word(2)),
     };
     let devices = &request.shared().devices;
@@ -266,7 +267,8 @@ pub(super) fn rename(request: &Request<'_>) -> Reply {
 
 pub(super) fn link(request: &Request<'_>) -> Reply {
     let devices = &request.shared().devices;
-    if !devices.any() {
+    let privileged = is_privileged(&*request.credentials()?);
+    if privileged && !devices.any() {
         return Ok(Answer::Continue);
     }
     let (old, new, follow) = match request.call() {
@@ -277,6 +279,9 @@ pub(super) fn link(request: &Request<'_>) -> Reply {
         }
     };
     let (old_path, new_path) = (request.text(old.1)?, request.text(new.1)?);
+    if !privileged {
+        may_link(request, (old.0, &old_path, follow), (new.0, &new_path))?;
+    }
     let found = request.topmost_of(old.0, &old_path, follow);
     let Some((_, file)) = found.ok().and_then(|target| devices.find(&target)) else {
         return Ok(Answer::Continue);
@@ -291,6 +296,51 @@ pub(super) fn link(request: &Request<'_>) -> Reply {
     if let Some(device) = record.and_then(|record| record.device) {
         bind(request, node.path(), device);
     }
+    Ok(Answer::Value(0))
+}
+
+/// Whether a process that is not root may give a file one more name: its own, or one that it may read
+/// and write (the kernel's `may_linkat`, with `fs.protected_hardlinks` as it is everywhere).
+fn may_link(
+    request: &Request<'_>,
+    (directory, path, follow): (i32, &CStr, bool),
+    new: (i32, &CStr),
+) -> Result<(), Errno> {
+    let found = request.target_of(directory, path, follow);
+    let Ok((native, target)) = found.and_then(|target| Ok((target.native()?, target))) else {
+        return Ok(());
+    };
+    let credentials = request.credentials()?;
+    let record = target.record(request.shared(), &native).unwrap_or_default();
+    let owns = credentials.uid.fs == record.uid || credentials.may(Capability::FOwner);
+    let is_plain = native.is_file() && record.device.is_none();
+    if !owns && !(is_plain && may_be_linked(native.mode, credentials.in_group(record.gid))) {
+        return Err(Errno::PERM);
+    }
+    Place::find(request, new.0, new.1, 0).map_or(Ok(()), |place| place.may_make())
+}
+
+/// Whether somebody who does not own a file may link it: he may read and write it, and it gives
+/// nobody more rights than his own (the kernel's `safe_hardlink_source`).
+fn may_be_linked(mode: u32, in_group: bool) -> bool {
+    const SET_USER: u32 = 0o4000;
+    const SET_GROUP: u32 = 0o2010;
+    let class = if in_group { mode >> 3 } else { mode };
+    mode & SET_USER == 0 && mode & SET_GROUP != SET_GROUP && class & 0o6 == 0o6
+}
+
+/// chmod of an open file, which is the kernel's affair unless that is a device of ours.
+pub(super) fn chmod_open(request: &Request<'_>) -> Reply {
+    if !request.shared().devices.any() {
+        return Ok(Answer::Continue);
+    }
+    let Ok(target) = request.target_descriptor(request.int(0)) else {
+        return Ok(Answer::Continue);
+    };
+    if !target.is_held() {
+        return Ok(Answer::Continue);
+    }
+    native::change_mode(target.path(), request.word(1) & 0o7777)?;
     Ok(Answer::Value(0))
 }
 
@@ -352,8 +402,13 @@ fn changed(
     flags: u32,
 ) -> Result<Option<Target>, Errno> {
     let devices = &request.shared().devices;
-    if !devices.any() || request.arg(path) == 0 {
+    if !devices.any() {
         return Ok(None);
+    }
+    if request.arg(path) == 0 {
+        // Without a path it means an open file.
+        let target = request.target_descriptor(directory);
+        return Ok(target.ok().filter(Target::is_held));
     }
     let follow = flags & AT_SYMLINK_NOFOLLOW == 0;
     let found = request.topmost_of(directory, &request.text(path)?, follow);

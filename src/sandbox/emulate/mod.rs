@@ -138,10 +138,11 @@ fn answer(request: &Request<'_>) -> Reply {
         Call::Chroot => root::chroot(request),
         Call::PivotRoot => root::pivot_root(request),
         Call::Setns | Call::Unshare => root::leave_namespace(request),
-        Call::Unlink | Call::Unlinkat => device::unlink(request),
+        Call::Unlink | Call::Rmdir | Call::Unlinkat => device::unlink(request),
         Call::Rename | Call::Renameat | Call::Renameat2 => device::rename(request),
         Call::Link | Call::Linkat => device::link(request),
         Call::Chmod | Call::Fchmodat | Call::Fchmodat2 => device::chmod(request),
+        Call::Fchmod => device::chmod_open(request),
         Call::Utime | Call::Utimes | Call::Futimesat | Call::Utimensat | Call::UtimensatTime64 => {
             device::set_times(request)
         }

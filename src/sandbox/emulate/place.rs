@@ -186,6 +186,16 @@ impl<'r> Place<'r> {
         if record.uid == user { Ok(()) } else { Err(Errno::PERM) }
     }
 
+    /// Whether the process may give something this name; if something has it, it is for the kernel to
+    /// say so.
+    ///
+    /// # Errors
+    ///
+    /// `EACCES` when it may not write to the directory.
+    pub(super) fn may_make(&self) -> Result<(), Errno> {
+        if self.is_permitted() || !self.is_free() { Ok(()) } else { Err(Errno::ACCESS) }
+    }
+
     /// Makes a file by `action`, which gets the name, relative to the working directory, and the
     /// process's umask in force; then records its owner.
     ///

@@ -259,6 +259,7 @@ pub(crate) enum Call {
     Symlinkat,
     // What devices that are bound into place cannot stand.
     Unlink,
+    Rmdir,
     Unlinkat,
     Rename,
     Renameat,
@@ -275,6 +276,7 @@ pub(crate) enum Call {
     /// The same with a time of 64 bits in a program of 32 bits.
     UtimensatTime64,
     Chmod,
+    Fchmod,
     Fchmodat,
     Fchmodat2,
 }

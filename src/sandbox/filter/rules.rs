@@ -89,8 +89,8 @@ fn topic(call: Call) -> Topic {
         Listxattr | Llistxattr | Flistxattr | Listxattrat => Topic::Identity,
         Getsockopt | Setsockopt | Sendmsg | Sendmmsg | Recvmsg => Topic::Identity,
         Recvmmsg | RecvmmsgTime64 | Connect | Listen | Socketcall => Topic::Identity,
-        Unlink | Unlinkat | Rename | Renameat | Renameat2 => Topic::Device,
-        Link | Linkat | Chmod | Fchmodat | Fchmodat2 => Topic::Device,
+        Unlink | Rmdir | Unlinkat | Rename | Renameat | Renameat2 => Topic::Device,
+        Link | Linkat | Chmod | Fchmod | Fchmodat | Fchmodat2 => Topic::Device,
         Utime | Utimes | Futimesat | Utimensat | UtimensatTime64 => Topic::Device,
         Stat | Lstat | Fstat | Newfstatat | Statx => Topic::Stat,
         Open | Openat | Openat2 | Creat | Mkdir | Mkdirat => Topic::Creation,
@@ -110,8 +110,6 @@ fn conditions(abi: Abi, call: Call, creation: bool) -> Vec<Condition> {
             vec![Condition::is(0, &[RLIMIT_LOCKS])]
         }
         Call::Prlimit64 => vec![Condition::is(1, &[RLIMIT_LOCKS])],
-        // Without a path it means an open file.
-        Call::Utimensat | Call::UtimensatTime64 => vec![Condition::has(1, u32::MAX)],
         Call::Unshare => vec![Condition::has(0, CLONE_NEWNS)],
         Call::Getsockopt => vec![
             Condition::is(1, &[of.sol_socket]),

@@ -139,6 +139,7 @@ pub(crate) const CALLS: &[Row<Call>] = &[
     row("symlinkat",        Symlinkat,       [ 266,  304,   36,  331,   36,  295,  297, 5256,   36]),
     // What devices that are bound into place cannot stand.
     row("unlink",           Unlink,          [  87,   10,   NO,   10,   NO,   10,   10, 5085,   NO]),
+    row("rmdir",            Rmdir,           [  84,   40,   NO,   40,   NO,   40,   40, 5082,   NO]),
     row("unlinkat",         Unlinkat,        [ 263,  301,   35,  328,   35,  292,  294, 5253,   35]),
     row("rename",           Rename,          [  82,   38,   NO,   38,   NO,   38,   38, 5080,   NO]),
     row("renameat",         Renameat,        [ 264,  302,   38,  329,   NO,  293,  295, 5254,   NO]),
@@ -151,6 +152,7 @@ pub(crate) const CALLS: &[Row<Call>] = &[
     row("utimensat",        Utimensat,       [ 280,  320,   88,  348,   88,  304,  315, 5275,   88]),
     row("utimensat_time64", UtimensatTime64, [  NO,  412,   NO,  412,   NO,   NO,   NO,   NO,   NO]),
     row("chmod",            Chmod,           [  90,   15,   NO,   15,   NO,   15,   15, 5088,   NO]),
+    row("fchmod",           Fchmod,          [  91,   94,   52,   94,   52,   94,   94, 5089,   52]),
     row("fchmodat",         Fchmodat,        [ 268,  306,   53,  333,   53,  297,  299, 5258,   53]),
     row("fchmodat2",        Fchmodat2,       [ 452,  452,  452,  452,  452,  452,  452, 5452,  452]),
 ];
