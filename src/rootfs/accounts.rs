@@ -126,6 +126,10 @@ impl Accounts {
                 .collect(),
             _ => Vec::new(),
         };
+        // To setresuid(2) this number is none.
+        if [uid, gid].contains(&u32::MAX) {
+            return Err(Error::Owner(text.to_owned()));
+        }
         let home = known.map(|user| user.home.clone());
         Ok(Owner { uid, gid, groups, home })
     }
@@ -218,6 +222,8 @@ mod tests {
             ("4242:4343", Some((4242, 4343, vec![]))),
             ("nobody", None),
             ("app:nobody", None),
+            ("4294967295", None),
+            ("0:4294967295", None),
         ];
         for (text, ids) in rows {
             let owner = accounts().process_owner(text).ok();

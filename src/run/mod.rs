@@ -173,7 +173,9 @@ fn prepare(
     let owner = Accounts::read(root)?.process_owner(user)?;
     let user = match (mode, owner.uid, owner.gid) {
         (RootEmulation::Full | RootEmulation::Ids, uid, gid) => {
-            Identity { uid, gid, groups: owner.groups }
+            // A user's own group is among them, as in Docker: to drop it gains nobody anything.
+            let own = (uid != 0 && !owner.groups.contains(&gid)).then_some(gid);
+            Identity { uid, gid, groups: own.into_iter().chain(owner.groups).collect() }
         }
         // To be in other groups, too, makes no difference to root.
         (_, 0, 0) => Identity::default(),

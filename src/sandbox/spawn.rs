@@ -109,8 +109,7 @@ fn run(
         let answer = started.recv().ok().map(|()| {
             converse(ours, sandbox, output, reporter, |listening| {
                 let process = Arc::clone(&process);
-                let unwritten = sandbox.unwritten.clone();
-                let supervisor = supervise(&supervisor, listening, unwritten, process)?;
+                let supervisor = supervise(&supervisor, listening, sandbox, process)?;
                 supervisor.start(scope)
             })
         });
@@ -148,12 +147,13 @@ fn run(
 fn supervise(
     place: &OnceLock<Supervisor>,
     Listening { listener, mounts }: Listening,
-    unwritten: Unwritten,
+    sandbox: &Sandbox,
     process: Arc<Process>,
 ) -> io::Result<&Supervisor> {
     let end = move || process.kill();
-    let supervisor =
-        Supervisor::new(listener, mounts, unwritten, Box::new(end)).map_err(|e| e.source)?;
+    let (unwritten, emulation) = (sandbox.unwritten.clone(), sandbox.emulation);
+    let supervisor = Supervisor::new(listener, mounts, unwritten, emulation, Box::new(end));
+    let supervisor = supervisor.map_err(|e| e.source)?;
     Ok(place.get_or_init(|| supervisor))
 }
 

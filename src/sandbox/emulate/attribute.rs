@@ -203,7 +203,7 @@ impl Change {
         if !is_capable && !change.is_of_record() {
             let mut file = native;
             let record = change.target.record(request.shared(), &native);
-            target::apply(&mut file, record.as_ref());
+            target::apply(&mut file, Some(&request.presume(record, &credentials)));
             may_change(class, &credentials, &file)?;
         }
         Ok(Some(change))

@@ -360,7 +360,7 @@ pub(super) fn chmod(request: &Request<'_>) -> Reply {
     let Ok((native, target)) = found.and_then(|target| Ok((target.native()?, target))) else {
         return Ok(Answer::Continue);
     };
-    let record = target.record(request.shared(), &native).unwrap_or_default();
+    let record = request.presume(target.record(request.shared(), &native), &credentials);
     if credentials.uid.fs != record.uid && !credentials.may(Capability::FOwner) {
         return Err(Errno::PERM);
     }

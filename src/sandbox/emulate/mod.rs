@@ -60,6 +60,7 @@ use socket::Sockets;
 use tables::Call;
 
 use crate::rootfs::{Record, live};
+use crate::sandbox::RootEmulation;
 use crate::sys::errno::Errno;
 use crate::sys::native::{self, Attributes};
 use crate::sys::seccomp::Listener;
@@ -183,6 +184,8 @@ struct Shared {
     lost: Lost,
     unwritten: Unwritten,
     sockets: Sockets,
+    /// Whether creation is trapped.
+    knows_creators: bool,
     /// Whether a process may have another root than the first one.
     has_other_roots: AtomicBool,
     refusals: Mutex<BTreeMap<(String, i32), u32>>,
@@ -216,6 +219,7 @@ impl Supervisor {
         listener: Listener,
         mounts: OwnedFd,
         unwritten: live::Unwritten,
+        emulation: RootEmulation,
         end: Box<dyn Fn() + Send + Sync>,
     ) -> sys::Result<Self> {
         listener.wake_on_the_same_processor();
@@ -241,6 +245,7 @@ impl Supervisor {
                 lost: Lost::default(),
                 unwritten: Unwritten::new(unwritten),
                 sockets: Sockets::default(),
+                knows_creators: emulation == RootEmulation::Full,
                 has_other_roots: AtomicBool::new(false),
                 refusals: Mutex::default(),
                 workers: AtomicUsize::new(0),

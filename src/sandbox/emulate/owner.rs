@@ -39,8 +39,9 @@ pub(super) fn chown(request: &Request<'_>) -> Reply {
     };
     let (uid, gid) = (request.id(ids), request.id(ids + 1));
     let native = target.native()?;
-    let old = target.record(request.shared(), &native).unwrap_or_default();
+    let recorded = target.record(request.shared(), &native);
     let credentials = request.credentials()?;
+    let old = request.presume(recorded, &credentials);
     // The kernel's chown_ok() and chgrp_ok().
     if !credentials.may(Capability::Chown) {
         let owns = credentials.uid.fs == old.uid;

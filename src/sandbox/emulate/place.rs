@@ -151,7 +151,7 @@ impl<'r> Place<'r> {
 
     /// Whether the directory lets the process make something in it.
     fn is_permitted(&self) -> bool {
-        self.credentials.may(Capability::DacOverride) || {
+        self.credentials.may(Capability::DacOverride) || !self.request.knows_creators() || {
             let owner = self.owner();
             let is_own = self.credentials.uid.fs == owner.uid;
             let in_group = || self.credentials.in_group(owner.gid);
@@ -167,7 +167,7 @@ impl<'r> Place<'r> {
     /// `EACCES` when it may not write to the directory, `EPERM` when that is sticky and the file
     /// somebody else's.
     pub(super) fn may_remove(&self) -> Result<(), Errno> {
-        if is_privileged(&self.credentials) {
+        if is_privileged(&self.credentials) || !self.request.knows_creators() {
             return Ok(());
         }
         let (permitted, user) = (self.is_permitted(), self.credentials.uid.fs);

@@ -12,6 +12,7 @@ use super::tables::{self, Abi, Call, Trapped};
 use super::target::Target;
 use super::worker::Worker;
 use super::{Answer, Shared, control};
+use crate::rootfs::Record;
 use crate::sys::errno::Errno;
 use crate::sys::seccomp::Notification;
 use crate::sys::tracee;
@@ -290,6 +291,20 @@ impl<'w> Request<'w> {
     /// The mode bits that the thread's new files do not get.
     pub(super) fn umask(&self) -> Result<u32, Errno> {
         tracee::umask(&self.shared().proc, self.thread())
+    }
+
+    /// Whether the owner of every new file is recorded, and not only what was changed.
+    pub(super) fn knows_creators(&self) -> bool {
+        self.shared().knows_creators
+    }
+
+    /// What is recorded about a file, or what a file without a record means to a process: root's,
+    /// or, where nobody looks at who makes files, perhaps its own.
+    pub(super) fn presume(&self, record: Option<Record>, credentials: &Credentials) -> Record {
+        record.unwrap_or_else(|| match self.knows_creators() {
+            true => Record::default(),
+            false => Record::owner(credentials.uid.fs, credentials.gid.fs),
+        })
     }
 
     /// Who the thread believes to be.
