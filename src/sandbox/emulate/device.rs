@@ -314,7 +314,8 @@ fn may_link(
     let record = target.record(request.shared(), &native).unwrap_or_default();
     let owns = credentials.uid.fs == record.uid || credentials.may(Capability::FOwner);
     let is_plain = native.is_file() && record.device.is_none();
-    if !owns && !(is_plain && may_be_linked(native.mode, credentials.in_group(record.gid))) {
+    let may = owns || is_plain && may_be_linked(native.mode, credentials.in_group(record.gid));
+    if !may {
         return Err(Errno::PERM);
     }
     Place::find(request, new.0, new.1, 0).map_or(Ok(()), |place| place.may_make())
