@@ -17,7 +17,6 @@ use super::failure::{Failure, Reply};
 use super::init::Order;
 use super::{Ended, Error, Exit, Output, SECOND_STAGE, Sandbox};
 use crate::report::{Activity, Event, Reporter, Stream};
-use crate::rootfs::live::Unwritten;
 use crate::sys::ns::Namespace;
 use crate::sys::process::{self, Foreground};
 use crate::sys::seccomp::Listener;
@@ -144,12 +143,12 @@ fn run(
 }
 
 /// The supervisor of the processes whose listener has come.
-fn supervise(
-    place: &OnceLock<Supervisor>,
+fn supervise<'s>(
+    place: &'s OnceLock<Supervisor>,
     Listening { listener, mounts }: Listening,
     sandbox: &Sandbox,
     process: Arc<Process>,
-) -> io::Result<&Supervisor> {
+) -> io::Result<&'s Supervisor> {
     let end = move || process.kill();
     let (unwritten, emulation) = (sandbox.unwritten.clone(), sandbox.emulation);
     let supervisor = Supervisor::new(listener, mounts, unwritten, emulation, Box::new(end));
