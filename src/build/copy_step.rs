@@ -180,11 +180,9 @@ fn perform(
     }
     let several = items.len().max(work.sources.len()) > 1;
     let into_directory = several && !items.iter().all(Item::is_tree);
-    let mut destination = Destination::new(&work.destination, into_directory, snapshot.root())?;
+    let mut destination =
+        Destination::new(&work.destination, into_directory, work.link, snapshot.root())?;
     destination.set_attributes(owner.unwrap_or((0, 0)), mode.as_ref(), seconds);
-    if work.link {
-        destination.refuse_links(snapshot.root())?;
-    }
     for item in items {
         let (files, source, time, has_modes) = match item {
             Item::Text(name, content) => {
@@ -217,6 +215,7 @@ fn perform(
             mode: (mode.is_some() || !has_modes).then_some(&changed),
             time,
             no_xattrs: true,
+            replace: work.link,
             choose: Some(&choose),
         };
         copy(files, &source.path, &path, options, snapshot)?;

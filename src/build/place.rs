@@ -17,6 +17,9 @@ pub(super) struct Destination {
     /// As written, absolute.
     path: PathBuf,
     is_directory: bool,
+    /// COPY --link: nothing of what is there counts. Links and files on the way are replaced by
+    /// directories, and a directory by a file.
+    link: bool,
     owner: (u32, u32),
     mode: Option<Mode>,
     seconds: i64,
@@ -26,10 +29,15 @@ pub(super) struct Destination {
 
 impl Destination {
     /// With `into_directory`, `text` must mean a directory.
-    pub(super) fn new(text: &str, into_directory: bool, root: &Root) -> Result<Self, Fault> {
+    pub(super) fn new(
+        text: &str,
+        into_directory: bool,
+        link: bool,
+        root: &Root,
+    ) -> Result<Self, Fault> {
         let wanted = text.ends_with('/') || text.ends_with("/.");
         let path = clean(Path::new(text));
-        let there = root.stat(&path)?;
+        let there = if link { None } else { root.stat(&path)? };
         let is_directory = there.is_some_and(|meta| meta.is_dir());
         if wanted && there.is_some() && !is_directory {
             return Err(Fault::NotADirectory(Path::new("/").join(path)));
@@ -39,7 +47,7 @@ impl Destination {
         }
         let is_directory = wanted || is_directory;
         let (owner, mode, seconds, made) = ((0, 0), None, 0, Vec::new());
-        Ok(Self { path, is_directory, owner, mode, seconds, made })
+        Ok(Self { path, is_directory, link, owner, mode, seconds, made })
     }
 
     /// What the directories that have to be made get, and files that have no source.
@@ -47,21 +55,15 @@ impl Destination {
         (self.owner, self.mode, self.seconds) = (owner, mode.cloned(), seconds);
     }
 
-    /// COPY --link replaces links on the way to its destination where COPY follows them. Without
-    /// links it is the same; with links we do not have it yet.
-    pub(super) fn refuse_links(&self, root: &Root) -> Result<(), Fault> {
-        if root.resolve(&self.path)? == self.path {
-            return Ok(());
-        }
-        let what = format!("--link through the symbolic links of /{}", self.path.display());
-        Err(Fault::Unsupported { what, remedy: "leave --link out, or name where the links lead" })
-    }
-
     /// Where a directory's contents go: the destination itself, made if it is not there.
     pub(super) fn folder(&mut self, snapshot: &mut Snapshot<'_>) -> Result<PathBuf, Fault> {
-        let path = snapshot.root().resolve(&self.path)?;
-        self.make(&path, snapshot.root())?;
+        let path = self.real_path(snapshot.root())?;
+        self.make(&path, snapshot)?;
         Ok(path)
+    }
+
+    fn real_path(&self, root: &Root) -> Result<PathBuf, Fault> {
+        if self.link { Ok(self.path.clone()) } else { Ok(root.resolve(&self.path)?) }
     }
 
     /// Where a file goes: into the destination by its own name, or in its place. Links in the
@@ -72,20 +74,27 @@ impl Destination {
         name: &OsStr,
         snapshot: &mut Snapshot<'_>,
     ) -> Result<PathBuf, Fault> {
-        let root = snapshot.root();
-        let mut path = root.resolve(&self.path)?;
+        let mut path = self.real_path(snapshot.root())?;
         if self.is_directory {
             path = clean(&path.join(name));
         }
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        self.make(&folder, root)?;
-        if root.lstat(&path)?.is_some_and(|meta| meta.is_dir()) {
+        self.make(&folder, snapshot)?;
+        if snapshot.root().lstat(&path)?.is_some_and(|meta| meta.is_dir()) {
+            if self.link && !path.as_os_str().is_empty() {
+                remove(&path, snapshot)?;
+                return Ok(path);
+            }
             return Err(Fault::IsADirectory(Path::new("/").join(path)));
         }
         Ok(path)
     }
 
-    fn make(&mut self, path: &Path, root: &Root) -> Result<(), Fault> {
+    fn make(&mut self, path: &Path, snapshot: &mut Snapshot<'_>) -> Result<(), Fault> {
+        if self.link {
+            clear_way(path, snapshot)?;
+        }
+        let root = snapshot.root();
         let made = root.create_dir_all(path, DIRECTORY);
         self.made.extend(made.map_err(|error| Fault::in_image(error, root))?);
         Ok(())
@@ -124,4 +133,24 @@ impl Destination {
         }
         Ok(())
     }
+}
+
+/// Removes what is in the way of the directories of `path`.
+fn clear_way(path: &Path, snapshot: &mut Snapshot<'_>) -> Result<(), Fault> {
+    let mut here = PathBuf::new();
+    for name in path {
+        here.push(name);
+        match snapshot.root().lstat(&here)? {
+            Some(meta) if meta.is_dir() => {}
+            Some(_) => return remove(&here, snapshot),
+            None => break,
+        }
+    }
+    Ok(())
+}
+
+fn remove(path: &Path, snapshot: &mut Snapshot<'_>) -> Result<(), Fault> {
+    snapshot.root().remove(path)?;
+    snapshot.new_records().forget(path);
+    Ok(())
 }

@@ -36,7 +36,7 @@ pub(super) fn plan<'d>(
         let accounts = Accounts::read(snapshot.root())?;
         // A name that the image does not know yet is no error before the next RUN.
         let owner = accounts.file_owner(&user).map_or((0, 0), |owner| (owner.uid, owner.gid));
-        let mut destination = Destination::new(&format!("{path}/"), false, snapshot.root())?;
+        let mut destination = Destination::new(&format!("{path}/"), false, false, snapshot.root())?;
         destination.set_attributes(owner, None, seconds);
         destination.folder(snapshot)?;
         destination.finish(snapshot)

@@ -41,6 +41,8 @@ pub struct CopyOptions<'o> {
     /// Of the extended attributes, only `security.capability` comes along: the others of a host's
     /// file are not meant for an image.
     pub no_xattrs: bool,
+    /// What is in the way is removed: files for a directory, a whole tree for a file.
+    pub replace: bool,
     /// Which files come along, by path in the source.
     pub choose: Option<&'o Chooser<'o>>,
 }
@@ -52,6 +54,7 @@ impl fmt::Debug for CopyOptions<'_> {
             .field("mode", &self.mode.is_some())
             .field("time", &self.time)
             .field("no_xattrs", &self.no_xattrs)
+            .field("replace", &self.replace)
             .field("choose", &self.choose.is_some())
             .finish()
     }
@@ -112,7 +115,7 @@ impl<'c> Copier<'c> {
     /// # Errors
     ///
     /// [`Error::NotADirectory`] when a directory would replace something else, and
-    /// [`Error::IsADirectory`] for the opposite.
+    /// [`Error::IsADirectory`] for the opposite, unless [`CopyOptions::replace`] allows it.
     pub fn copy(&mut self, source: &Path, target: &Path) -> Result<Copied> {
         let missing = || Error::Missing { path: self.from.path().join(source) };
         let source = self.from_dirs.place(source)?.ok_or_else(missing)?.path();
@@ -165,7 +168,7 @@ impl<'c> Copier<'c> {
             return Ok(()); // neither is anything once its tree is left
         }
         match place.stat()? {
-            Some(stat) if stat.kind == FileType::Dir => {
+            Some(stat) if stat.kind == FileType::Dir && !self.options.replace => {
                 return Err(Error::IsADirectory { path: place.shown() });
             }
             Some(_) => {
@@ -195,8 +198,10 @@ impl<'c> Copier<'c> {
         }
         let mut made = Vec::new();
         let place = self.to_dirs.place_made(path, &mut |place, kind| {
-            if kind.is_some() {
-                return Err(Error::NotADirectory { path: place.shown() });
+            match kind {
+                Some(_) if self.options.replace => _ = place.remove()?,
+                Some(_) => return Err(Error::NotADirectory { path: place.shown() }),
+                None => {}
             }
             place.make_dir()?;
             made.push(place.clone());
@@ -220,6 +225,12 @@ impl<'c> Copier<'c> {
         if !place.make_dir()? {
             match place.stat()? {
                 Some(stat) if stat.kind == FileType::Dir => place.unlock(stat.mode)?,
+                _ if self.options.replace => {
+                    place.remove()?;
+                    self.to_records.forget(&place.path());
+                    self.to_dirs.forget();
+                    place.make_dir()?;
+                }
                 _ => return Err(Error::NotADirectory { path: place.shown() }),
             }
         }

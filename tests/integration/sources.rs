@@ -425,3 +425,40 @@ fn copy_with_parents() {
     let history = place.bryo("history app").succeeds().text();
     assert!(history.contains("COPY --parents --chown=7 --chmod="), "{history}");
 }
+
+#[test]
+fn a_linked_copy_replaces_what_is_in_its_way() {
+    let place = Place::new();
+    let files = [("f", "new"), ("d/x/g", "new"), ("d/y", "new")];
+    let context = place.context("context", "", &files);
+    let script =
+        "mkdir -p base/real base/dir/x base/a/y/z; ln -s real base/link; ln -s real base/a/x
+        echo old > base/dir/x/old; echo old > base/file";
+    place.run("sh").arg("-ec").arg(script).in_folder(&context).succeeds();
+    for (words, there, gone) in [
+        ("f /link/", "link/ link/f real/", "real/f"),
+        ("f /link/deep/name", "link/ link/deep/ link/deep/name real/", "real/deep/"),
+        ("f /link", "link real/", "link/"),
+        ("f /file/", "file/ file/f", "file"),
+        ("f /dir", "dir", "dir/"),
+        ("f /dir/", "dir/ dir/f dir/x/old", "dir"),
+        ("d /a", "a/ a/x/ a/x/g a/y real/", "a/y/ a/y/z/ real/g"),
+        ("d /a/", "a/ a/x/ a/x/g a/y", "a/y/"),
+        ("d/x /file", "file/ file/g", "file"),
+    ] {
+        let dockerfile = format!("FROM scratch\nCOPY base /\nCOPY --link {words}\n");
+        let (_, lines) = built(&place, &dockerfile, &context);
+        let name = |line: &String| {
+            let line = line.split(" -> ").next().unwrap_or_default().to_owned();
+            line.split(' ').next_back().unwrap_or_default().to_owned()
+        };
+        let names: Vec<String> = lines.iter().map(name).collect();
+        let has = |name: &str| names.iter().any(|one| one == name);
+        assert!(there.split(' ').all(has), "{words}: {names:?}");
+        assert!(!gone.split(' ').any(has), "{words}: {names:?}");
+    }
+    // Without it, links are followed.
+    let dockerfile = "FROM scratch\nCOPY base /\nCOPY f /link/\n";
+    let (_, lines) = built(&place, dockerfile, &context);
+    assert!(lines.iter().any(|line| line.ends_with(" real/f")), "{lines:?}");
+}
