@@ -9,11 +9,12 @@ use std::io::{BufRead as _, BufReader, Read as _, Write as _};
 use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
+use std::time::Duration;
 use std::{env, fs, io, panic};
 
 use bryo::report::{Activity, Event, Recorder, Silent, Stream};
 use bryo::rootfs::{Root, SideTable, Walk, remove_tree};
-use bryo::sandbox::{self, Caller, Error, Exit, Mount, Output, Points, Sandbox, What};
+use bryo::sandbox::{self, Caller, Error, Exit, Mount, Network, Output, Points, Sandbox, What};
 use tempfile::TempDir;
 
 /// What root becomes: anybody without privilege.
@@ -25,6 +26,11 @@ const TESTS: &[(&str, fn())] = &[
     ("exits_are_passed_on", exits_are_passed_on),
     ("a_program_that_does_not_run_says_why", a_program_that_does_not_run_says_why),
     ("nothing_outlives_the_process", nothing_outlives_the_process),
+    ("a_process_ends_at_its_limit", a_process_ends_at_its_limit),
+    (
+        "without_a_network_there_is_the_loopback_device",
+        without_a_network_there_is_the_loopback_device,
+    ),
     ("volumes_show_what_they_should", volumes_show_what_they_should),
     ("the_image_cannot_lead_a_mount_outside", the_image_cannot_lead_a_mount_outside),
     ("long_output_arrives_whole", long_output_arrives_whole),
@@ -242,6 +248,32 @@ fn nothing_outlives_the_process() {
     let image = image();
     // A daemon that holds stdout: `spawn` returns all the same, because it is killed.
     assert_eq!(shell(image.path(), "(sleep 1000 &) ; echo done"), "done\n");
+}
+
+fn a_process_ends_at_its_limit() {
+    let image = image();
+    // Whether the limit comes before the process begins, or after.
+    for (limit, command, is_late) in [
+        (1, "sleep 1000", true),
+        (500_000, "sleep 1000 & sleep 1000", true),
+        (60_000_000, "exit 3", false),
+    ] {
+        let mut sandbox = sandbox(image.path(), &["sh", "-c", command]);
+        sandbox.limit = Some(Duration::from_micros(limit));
+        let output = Output::Report(Activity::new());
+        let ended = sandbox.spawn(output, &Silent).expect("a sandbox");
+        assert_eq!(ended.is_late, is_late, "{limit}");
+        assert_eq!(ended.exit, if is_late { Exit::Signal(9) } else { Exit::Code(3) }, "{limit}");
+    }
+}
+
+fn without_a_network_there_is_the_loopback_device() {
+    let image = image();
+    let script = "busybox ip -o link | busybox cut -d: -f2,3";
+    let mut sandbox = sandbox(image.path(), &["sh", "-c", script]);
+    sandbox.network = Network::None;
+    let said = succeed(&sandbox);
+    assert!(said.starts_with(" lo: <LOOPBACK,UP") && said.lines().count() == 1, "{said}");
 }
 
 fn volumes_show_what_they_should() {

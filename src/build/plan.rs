@@ -327,6 +327,16 @@ mod tests {
                 "FROM x AS a\nCOPY --from=b . /\nFROM a AS b\n",
                 "cannot copy from stage \"b\", it needs to be defined before current stage \"a\"",
             ),
+            ("FROM x AS a\nFROM y\nRUN --mount=from=A,target=/a true\n", "[0, 1]"),
+            ("FROM x AS a\nFROM y\nRUN --mount=type=cache,from=a,target=/a true\n", "[0, 1]"),
+            ("FROM x AS a\nFROM y\nRUN --mount=target=/a,from=other true\n", "[1]"),
+            // A number is an image's name there.
+            ("FROM x AS a\nFROM y\nRUN --mount=from=0,target=/a true\n", "[1]"),
+            ("FROM x AS named\nFROM y\nRUN --mount=from=named,target=/a true\n", "[1]"),
+            (
+                "FROM x AS a\nRUN --mount=from=a,target=/a true\n",
+                "circular dependency detected on stage: a",
+            ),
             ("ARG SOURCE_DATE_EPOCH=soon\nFROM x\n", "invalid SOURCE_DATE_EPOCH: soon"),
         ] {
             assert_eq!(order(text, None, &[]), expected, "{text}");
