@@ -18,6 +18,7 @@ mod history;
 mod key;
 mod lint;
 mod mounts;
+mod outline;
 mod parents;
 mod place;
 mod plan;
@@ -34,6 +35,7 @@ use std::time::Duration;
 
 pub use error::{Error, Fault};
 pub use mounts::Secret;
+pub use outline::{Argument, Asked, Cache, Outline, Target, outline, targets};
 pub use remote::{Error as RemoteError, Kind as RemoteKind, Web};
 pub use survey::{Survey, survey};
 

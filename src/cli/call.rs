@@ -6,7 +6,7 @@ use clap::ValueEnum;
 use serde_json::{Value, json};
 
 use super::excerpt::Source;
-use crate::build::Survey;
+use crate::build::{Outline, Survey, Target};
 use crate::dockerfile::lint::Rule;
 use crate::dockerfile::{Diagnostic, Span};
 
@@ -20,7 +20,13 @@ pub(crate) struct Call {
     /// (outline); `,format=json` may follow
     #[arg(long, value_name = "METHOD", value_parser = method, conflicts_with = "check")]
     call: Option<(Method, Option<Format>)>,
-    /// The form of what --check and --call print
+    /// Print the Dockerfile's instructions as they are read, and do nothing
+    #[arg(long, conflicts_with_all = ["check", "call"])]
+    pub(crate) parse_only: bool,
+    /// With --parse-only: check the instructions too, not their syntax alone
+    #[arg(long, requires = "parse_only")]
+    pub(crate) validate: bool,
+    /// The form of what --check, --call and --parse-only print
     #[arg(long, value_name = "FORM", value_enum)]
     format: Option<Format>,
 }
@@ -30,6 +36,8 @@ pub(crate) struct Call {
 pub(crate) enum Method {
     Build,
     Check,
+    Outline,
+    Targets,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -115,6 +123,62 @@ fn lines(source: Source<'_>, span: Span) -> String {
     text + "--------------------\n"
 }
 
+/// The stages, as the reference's tools list them.
+pub(crate) fn targets_text(targets: &[Target]) -> String {
+    let rows = targets.iter().map(|target| {
+        let name = target.name.as_deref().unwrap_or("(unnamed)");
+        let default = if target.default { " (default)" } else { "" };
+        [format!("{name}{default}"), target.description.clone().unwrap_or_default()]
+    });
+    columns(&["TARGET", "DESCRIPTION"], rows)
+}
+
+/// What a target takes, as the reference's tools list it.
+pub(crate) fn outline_text(outline: &Outline) -> String {
+    let Outline { name, description, args, secrets, ssh, cache } = outline;
+    let mut parts = Vec::new();
+    if name.is_some() || description.is_some() {
+        let mut head = format!("TARGET:      {}\n", name.as_deref().unwrap_or("(unnamed)"));
+        if let Some(description) = description {
+            writeln!(head, "DESCRIPTION: {description}").expect("a String");
+        }
+        parts.push(head);
+    }
+    let text = |text: &Option<String>| text.clone().unwrap_or_default();
+    if !args.is_empty() {
+        let rows =
+            args.iter().map(|arg| [arg.name.clone(), text(&arg.value), text(&arg.description)]);
+        parts.push(columns(&["BUILD ARG", "VALUE", "DESCRIPTION"], rows));
+    }
+    for (title, asked) in [("SECRET", secrets), ("SSH", ssh)] {
+        let required = |required| if required { "true".to_owned() } else { String::new() };
+        let rows = asked.iter().map(|one| [one.name.clone(), required(one.required)]);
+        if !asked.is_empty() {
+            parts.push(columns(&[title, "REQUIRED"], rows));
+        }
+    }
+    if !cache.is_empty() {
+        parts.push(columns(&["CACHE MOUNT"], cache.iter().map(|cache| [cache.id.clone()])));
+    }
+    parts.join("\n")
+}
+
+/// Rows under their titles, two blanks between the columns.
+fn columns<const N: usize>(titles: &[&str; N], rows: impl Iterator<Item = [String; N]>) -> String {
+    let rows: Vec<[String; N]> = std::iter::once(titles.map(str::to_owned)).chain(rows).collect();
+    let width = |column: usize| rows.iter().map(|row| row[column].chars().count()).max();
+    let mut text = String::new();
+    for row in &rows {
+        let mut line = String::new();
+        for (column, cell) in row.iter().enumerate() {
+            let width = width(column).unwrap_or(0) + 2;
+            write!(line, "{cell:width$}").expect("a String");
+        }
+        writeln!(text, "{}", line.trim_end()).expect("a String");
+    }
+    text
+}
+
 /// The same for programs: the keys of the reference's tools, and shorter ones.
 pub(crate) fn check_json(survey: &Survey, error: Option<&str>, source: Source<'_>) -> Value {
     let warnings: Vec<Value> = survey.warnings.iter().map(warning).collect();
@@ -145,6 +209,7 @@ fn warning(found: &Diagnostic) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::build::{Argument, Asked, Cache};
 
     #[test]
     fn methods_are_told_apart() {
@@ -153,7 +218,9 @@ mod tests {
             ("lint", Ok((Method::Check, None))),
             ("check,format=json", Ok((Method::Check, Some(Format::Json)))),
             ("build", Ok((Method::Build, None))),
-            ("chek", Err("there are build, check")),
+            ("chek", Err("there are build, check, outline, targets")),
+            ("outline", Ok((Method::Outline, None))),
+            ("subrequests.targets", Ok((Method::Targets, None))),
             ("check,format=xml", Err("formats are text and json")),
             ("check,json", Err("\"json\" is not format=text or format=json")),
         ] {
@@ -163,6 +230,30 @@ mod tests {
                 Err(part) => assert!(got.expect_err(text).starts_with(part), "{text}"),
             }
         }
+    }
+
+    #[test]
+    fn outlines_are_tables() {
+        let outline = Outline {
+            name: Some("app".to_owned()),
+            description: Some("is all".to_owned()),
+            args: vec![
+                Argument {
+                    name: "VERSION".to_owned(),
+                    value: Some("1.2".to_owned()),
+                    description: Some("of app".to_owned()),
+                },
+                Argument { name: "X".to_owned(), value: None, description: None },
+            ],
+            secrets: vec![Asked { name: "key".to_owned(), required: true }],
+            ssh: Vec::new(),
+            cache: vec![Cache { id: "/c".to_owned() }],
+        };
+        let expected = "TARGET:      app\nDESCRIPTION: is all\n\n\
+                        BUILD ARG  VALUE  DESCRIPTION\nVERSION    1.2    of app\nX\n\n\
+                        SECRET  REQUIRED\nkey     true\n\n\
+                        CACHE MOUNT\n/c\n";
+        assert_eq!(outline_text(&outline), expected);
     }
 
     #[test]

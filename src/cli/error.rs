@@ -37,6 +37,9 @@ pub(crate) enum Error {
     /// The Dockerfile says that warnings are errors; these rules had some.
     #[error("lint violation found for rules: {0}")]
     Lint(String),
+    /// A text is not what it should be (`bryo debug`).
+    #[error("{0}")]
+    Invalid(String),
     /// What was in a file, where the error itself does not name the file.
     #[error("{}", path.display())]
     In { path: PathBuf, source: Box<transfer::Error> },
@@ -171,7 +174,7 @@ impl Error {
             Self::Fakeroot(error) => error.status(),
             Self::Run(error) => error.status(),
             Self::Build { error, .. } => error.status(),
-            Self::Lint(_) => Status::FAILED,
+            Self::Lint(_) | Self::Invalid(_) => Status::FAILED,
             Self::Usage { .. } | Self::NotAnImage(_) | Self::NoPlaceForCredentials => Status::USAGE,
             Self::NothingMatches(_) | Self::Read { .. } => Status::NOT_FOUND,
             Self::Write { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::NotOurs(_) => {

@@ -15,6 +15,7 @@ mod invocation;
 mod manual;
 mod network;
 mod output;
+mod parsed;
 mod secret;
 mod status;
 mod table;

@@ -107,6 +107,8 @@ pub enum Error {
     Size(String),
     #[error("invalid git reference {reference:?}: {why}")]
     GitRef { reference: String, why: String },
+    #[error("invalid ulimit {0:?}: it is NAME=SOFT[:HARD]")]
+    Limit(String),
     #[error("invalid mount {mount:?}: {why}")]
     Mount { mount: String, why: String },
 }

@@ -97,6 +97,32 @@ pub fn duration(text: &str) -> Result<i64, Error> {
 
 /// A size in bytes: `64m`, `1.5GiB`, `100 kb`; all units are powers of 1024.
 pub fn size(text: &str) -> Result<u64, Error> {
+    size_in(text, 1024.0)
+}
+
+/// A size in bytes whose units are powers of 1000: `64MB` is 64,000,000.
+pub fn decimal_size(text: &str) -> Result<u64, Error> {
+    size_in(text, 1000.0)
+}
+
+/// `NAME=SOFT[:HARD]`, as `--ulimit` takes it; -1 is no limit. Without a hard limit it is the soft
+/// one.
+pub fn ulimit(text: &str) -> Result<(String, i64, i64), Error> {
+    const NAMES: &str = "core cpu data fsize locks memlock msgqueue nice nofile nproc rss rtprio \
+                         rttime sigpending stack";
+    let wrong = || Error::Limit(text.to_owned());
+    let (name, limits) = text.split_once('=').ok_or_else(wrong)?;
+    if !NAMES.split_whitespace().any(|known| known == name) {
+        return Err(wrong());
+    }
+    let (soft, hard) = limits.split_once(':').unwrap_or((limits, limits));
+    let soft = soft.parse().map_err(|_| wrong())?;
+    let hard: i64 = hard.parse().map_err(|_| wrong())?;
+    let is_above = hard != -1 && (soft == -1 || soft > hard);
+    if is_above { Err(wrong()) } else { Ok((name.to_owned(), soft, hard)) }
+}
+
+fn size_in(text: &str, unit_step: f64) -> Result<u64, Error> {
     let wrong = || Error::Size(text.to_owned());
     let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
     let (number, unit) = text.split_at(end);
@@ -111,7 +137,7 @@ pub fn size(text: &str) -> Result<u64, Error> {
         "p" => 5,
         _ => return Err(wrong()),
     };
-    let bytes = number.parse::<f64>().map_err(|_| wrong())? * 1024_f64.powi(power);
+    let bytes = number.parse::<f64>().map_err(|_| wrong())? * unit_step.powi(power);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
     Ok(bytes as u64)
 }
@@ -195,6 +221,28 @@ mod tests {
         }
         for bad in ["", "k", "-1", "1x", "1  k", "1.2.3", "1ki b"] {
             assert!(size(bad).is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn reads_decimal_sizes_and_limits() {
+        for (text, expected) in [("32k", 32_000), ("1.5GB", 1_500_000_000), ("7", 7)] {
+            assert_eq!(decimal_size(text), Ok(expected), "{text}");
+        }
+        for (text, expected) in [
+            ("nofile=1024:2048", Some(("nofile", 1024, 2048))),
+            ("core=0", Some(("core", 0, 0))),
+            ("nproc=-1", Some(("nproc", -1, -1))),
+            ("nofile=9:-1", Some(("nofile", 9, -1))),
+            ("nofile=2:1", None),
+            ("nofile=-1:1", None),
+            ("files=1", None),
+            ("nofile", None),
+            ("nofile=a", None),
+            ("nofile=1:2:3", None),
+        ] {
+            let expected = expected.map(|(name, soft, hard)| (name.to_owned(), soft, hard));
+            assert_eq!(ulimit(text).ok(), expected, "{text}");
         }
     }
 

@@ -215,8 +215,11 @@ fn nothing_of_the_mounts_reaches_a_layer() {
 #[test]
 fn an_image_of_the_hosts_programs_needs_no_network() {
     let place = Place::new();
-    let context =
-        place.context("context", "FROM mine\nRUN echo hello > /hello\nCMD cat /hello\n", &[]);
+    let context = place.context(
+        "context",
+        "FROM mine\nRUN echo hello > /hello\nCMD [\"cat\", \"/hello\"]\n",
+        &[],
+    );
     place.bryo("build -t app --build-context mine=host:sh,cat").arg(&context).succeeds();
     assert_eq!(place.bryo("run app").succeeds().text(), "hello");
     let second =

@@ -86,3 +86,77 @@ fn what_is_wrong_is_said_before_the_first_step() {
         assert!(!said.errors().contains("executed"), "{line}: {said}");
     }
 }
+
+#[test]
+fn a_dockerfile_is_asked_for_its_targets_and_what_they_take() {
+    let place = Place::new();
+    let dockerfile = "# V which one\nARG V=1\nFROM alpine:$V AS base\nARG X\n\
+        # app is all\nFROM base AS app\nARG V\nARG Y=$V$X\n\
+        RUN --mount=type=secret,id=key,required --mount=type=ssh true\n\
+        RUN --mount=type=cache,target=/c true\n";
+    let context = place.context("context", dockerfile, &[]);
+    let said = place.bryo("build --call targets").arg(&context).succeeds();
+    assert_eq!(said.text(), "TARGET         DESCRIPTION\nbase\napp (default)  is all");
+    let json = place.bryo("build --call targets,format=json").arg(&context).succeeds().json();
+    assert_eq!(json["targets"][0]["base"], "alpine:$V");
+    let line = "build --call outline --format json --build-arg X=2";
+    let json = place.bryo(line).arg(&context).succeeds().json();
+    assert_eq!((&json["name"], &json["description"]), (&"app".into(), &"is all".into()));
+    let argument =
+        |at: usize| (json["args"][at]["name"].clone(), json["args"][at]["value"].clone());
+    assert_eq!(argument(0), ("V".into(), "1".into()));
+    assert_eq!((argument(1), argument(2)), (("X".into(), "2".into()), ("Y".into(), "12".into())));
+    assert_eq!(
+        (&json["secrets"][0]["name"], &json["ssh"][0]["name"]),
+        (&"key".into(), &"default".into())
+    );
+    assert_eq!(json["cache"][0]["id"], "/c");
+    let said = place.bryo("build --call outline --target base").arg(&context).succeeds();
+    assert!(
+        said.text().contains("V          1      which one") && !said.text().contains("SECRET"),
+        "{said}"
+    );
+}
+
+#[test]
+fn a_dockerfile_is_read_alone() {
+    let place = Place::new();
+    let context = place.context("context", "", &[("Containerfile", "FROM a\nHEALTHCHECK\n")]);
+    std::fs::remove_file(context.join("Dockerfile")).expect("it is there");
+    let said = place.bryo("build --parse-only --format json").arg(&context).succeeds();
+    assert!(said.errors().contains("Containerfile"), "{said}");
+    assert_eq!(said.json()["instructions"][1]["name"], "HEALTHCHECK");
+    let said = place.bryo("build --parse-only --validate").arg(&context).fails(2);
+    assert!(said.errors().contains("HEALTHCHECK requires at least one argument"), "{said}");
+    place.file("context/Dockerfile", "");
+    let said = place.bryo("build --parse-only").arg(&context).fails(2);
+    assert!(said.errors().contains("the Dockerfile cannot be empty"), "{said}");
+}
+
+#[test]
+fn parts_of_the_language_answer_alone() {
+    let place = Place::new();
+    for (line, words, expected) in [
+        ("debug expand --env A=x --word", &["${A:-y}'$A'${B:-z}"][..], "x$Az"),
+        ("debug expand --split --env A=x --word", &["$A 'b c'"], "[\"x\",\"b c\"]"),
+        (
+            "debug ignore-match --pattern *.log --pattern !a.log --",
+            &["a.log", "b.log"],
+            "[false,true]",
+        ),
+        ("debug size", &["1.5k"], "1536"),
+        ("debug size --si", &["1.5k"], "1500"),
+        ("debug ulimit", &["nofile=1:2"], "{\"name\":\"nofile\",\"soft\":1,\"hard\":2}"),
+        ("debug expose --", &["80-81", "53/UDP"], "[\"53/udp\",\"80/tcp\",\"81/tcp\"]"),
+    ] {
+        assert_eq!(place.bryo(line).args(words).succeeds().text(), expected, "{line}");
+    }
+    for (line, word) in [
+        ("debug expand --word", "${"),
+        ("debug reference", "A"),
+        ("debug size", "x"),
+        ("debug expose --", "a"),
+    ] {
+        place.bryo(line).arg(word).fails(1);
+    }
+}

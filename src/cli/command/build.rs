@@ -6,6 +6,8 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
+use serde_json::json;
+
 use crate::build::{self, NamedContext, Options, Services, Survey};
 use crate::cli::args::{self, Network, Reach};
 use crate::cli::call::{self, Call, Format, Method};
@@ -14,9 +16,10 @@ use crate::cli::error::Error;
 use crate::cli::excerpt::Source;
 use crate::cli::invocation::Invocation;
 use crate::cli::output::{Form, Output};
+use crate::cli::parsed;
 use crate::cli::secret::{self, Secret};
 use crate::cli::status::Status;
-use crate::dockerfile::Diagnostic;
+use crate::dockerfile::{Diagnostic, parse, read};
 use crate::image::{Content, Descriptor, Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::store::Store;
@@ -150,12 +153,32 @@ fn refuse(survey: &Survey) -> Result<(), Error> {
 impl Build {
     /// Whether it only looks at the Dockerfile.
     pub(crate) fn only_reads(&self) -> bool {
-        self.call.method() != Method::Build
+        self.call.method() != Method::Build || self.call.parse_only
     }
 
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
-        let dockerfile = self.dockerfile()?;
+        let dockerfile = self.dockerfile(invocation)?;
+        if self.call.parse_only {
+            return self.parse_only(dockerfile, invocation);
+        }
         let options = self.options(invocation, &dockerfile)?;
+        let is_json = self.call.format() == Format::Json;
+        let answer = match self.call.method() {
+            Method::Outline => build::outline(&options).map(|outline| match is_json {
+                true => format!("{:#}\n", json!(outline)),
+                false => call::outline_text(&outline),
+            }),
+            Method::Targets => build::targets(&options).map(|targets| match is_json {
+                true => format!("{:#}\n", json!({ "targets": targets })),
+                false => call::targets_text(&targets),
+            }),
+            Method::Build | Method::Check => Ok(String::new()),
+        };
+        let answer = answer.map_err(|error| dockerfile.clone().failed(error))?;
+        if matches!(self.call.method(), Method::Outline | Method::Targets) {
+            invocation.print(&answer)?;
+            return Ok(ExitCode::SUCCESS);
+        }
         let store = invocation.store()?;
         let mut survey = build::survey(&store, &options);
         if self.call.method() == Method::Check {
@@ -200,6 +223,26 @@ impl Build {
         Ok(ExitCode::SUCCESS)
     }
 
+    /// `--parse-only`: says what it reads.
+    fn parse_only(
+        &self,
+        dockerfile: Dockerfile,
+        invocation: &Invocation,
+    ) -> Result<ExitCode, Error> {
+        let (syntax, mut diagnostics) = read(&dockerfile.text);
+        if self.call.validate || syntax.nodes.is_empty() {
+            diagnostics = parse(&dockerfile.text).1;
+        }
+        if diagnostics.iter().any(Diagnostic::is_error) {
+            return Err(dockerfile.failed(build::Error::Dockerfile(diagnostics)));
+        }
+        invocation.print(&match self.call.format() {
+            Format::Text => parsed::text(&syntax),
+            Format::Json => format!("{:#}\n", parsed::json(&syntax, &diagnostics)),
+        })?;
+        Ok(ExitCode::SUCCESS)
+    }
+
     /// `--check`: says what the linter found.
     fn check(
         &self,
@@ -226,12 +269,24 @@ impl Build {
         }
     }
 
-    fn dockerfile(&self) -> Result<Dockerfile, Error> {
+    fn dockerfile(&self, invocation: &Invocation) -> Result<Dockerfile, Error> {
         let dash = Path::new("-");
         let path = match &self.file {
             Some(file) => file.clone(),
             None if self.context == dash => dash.to_owned(),
-            None => self.context.join("Dockerfile"),
+            None => {
+                let (usual, other) =
+                    (self.context.join("Dockerfile"), self.context.join("Containerfile"));
+                match !usual.exists() && other.is_file() {
+                    true => {
+                        let shown = other.display();
+                        let note = format!("there is no Dockerfile: building from {shown}");
+                        invocation.reporter.note(note);
+                        other
+                    }
+                    false => usual,
+                }
+            }
         };
         if path == dash {
             if self.context == dash && self.file.is_some() {

@@ -2,6 +2,7 @@
 
 mod build;
 mod completion;
+mod debug;
 mod doctor;
 mod history;
 mod images;
@@ -47,6 +48,8 @@ pub(crate) enum Command {
     Doctor(doctor::Doctor),
     Version(version::Version),
     Completion(completion::Completion),
+    #[command(hide = true)]
+    Debug(debug::Debug),
 }
 
 impl Command {
@@ -66,13 +69,14 @@ impl Command {
             | Self::Rm(_)
             | Self::Save(_)
             | Self::Version(_)
-            | Self::Completion(_) => false,
+            | Self::Completion(_)
+            | Self::Debug(_) => false,
         }
     }
 
     /// Whether it reads or writes anything that belongs to the caller.
     pub(crate) fn keeps_anything(&self) -> bool {
-        !matches!(self, Self::Doctor(_) | Self::Version(_) | Self::Completion(_))
+        !matches!(self, Self::Doctor(_) | Self::Version(_) | Self::Completion(_) | Self::Debug(_))
     }
 
     pub(crate) fn run(self, invocation: &Invocation) -> Result<ExitCode, Error> {
@@ -94,6 +98,7 @@ impl Command {
             Self::Import(import) => import.run(invocation)?,
             Self::Version(version) => version.run(invocation)?,
             Self::Completion(completion) => completion.run(invocation)?,
+            Self::Debug(debug) => debug.run(invocation)?,
         }
         Ok(ExitCode::SUCCESS)
     }
