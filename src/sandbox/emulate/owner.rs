@@ -74,11 +74,11 @@ pub(super) fn chown(request: &Request<'_>) -> Reply {
 
 pub(super) fn stat(request: &Request<'_>) -> Reply {
     let (target, buffer) = match request.call() {
-        Call::Stat => (request.target(None, 0, true), 1),
-        Call::Lstat => (request.target(None, 0, false), 1),
+        Call::Stat => (request.glimpse(None, 0, true), 1),
+        Call::Lstat => (request.glimpse(None, 0, false), 1),
         Call::Fstat => (request.target_descriptor(request.int(0)), 1),
         _ if request.word(3) & !STAT_FLAGS != 0 => return Err(Errno::INVAL),
-        _ => (at(request, 0, 1, request.word(3), Missing::IsEmpty), 2),
+        _ => (seen_at(request, request.word(3)), 2),
     };
     let layout = request.trapped().layout.ok_or(Errno::NOSYS)?;
     // Whatever this thread cannot find the kernel may, or knows the right error for.
@@ -100,7 +100,7 @@ fn attributes(request: &Request<'_>, target: &Target) -> Result<Attributes, Errn
 pub(super) fn statx(request: &Request<'_>) -> Reply {
     let (flags, mask) = (request.word(2), request.word(3));
     // Asked for by the kernel's structure itself, so that what it knows and we do not is kept.
-    let found = at(request, 0, 1, flags, Missing::IsEmpty).and_then(|target| {
+    let found = seen_at(request, flags).and_then(|target| {
         let follow = if target.follow() { 0 } else { AT_SYMLINK_NOFOLLOW };
         let flags = flags & !(AT_SYMLINK_NOFOLLOW | AT_EMPTY_PATH) | follow;
         Ok((native::statx(target.path(), flags, mask | STATX_NEEDED)?, target))
@@ -183,6 +183,14 @@ pub(super) fn at(
         }
     }
     request.target(Some(directory), path, flags & AT_SYMLINK_NOFOLLOW == 0)
+}
+
+/// The file that a call of the stat family means by its first two arguments.
+fn seen_at(request: &Request<'_>, flags: u32) -> Result<Target, Errno> {
+    match flags & AT_EMPTY_PATH {
+        0 => request.glimpse(Some(0), 1, flags & AT_SYMLINK_NOFOLLOW == 0),
+        _ => at(request, 0, 1, flags, Missing::IsEmpty),
+    }
 }
 
 /// The file behind a descriptor that is more than a handle (`O_PATH`): such may be looked at, but

@@ -18,21 +18,33 @@ pub(super) fn owner(
     native: &Attributes,
 ) -> Option<(u32, u32)> {
     let shared = request.shared();
-    let credentials =
-        if native.dev == shared.our_proc && !target.path().to_bytes().starts_with(b"/") {
-            // Only paths below /proc/self are looked at from our own /proc.
-            shared.credentials_of(request.thread()).ok()?
-        } else if Some(&native.dev) == shared.their_proc.get() {
-            let handle = target.handle().ok()?;
-            // Its path, as this thread sees it: from the sandbox's root.
-            let link = format!("self/fd/{}", handle.as_raw_fd());
-            let path = String::from_utf8(native::read_link_at(&shared.proc, link).ok()?).ok()?;
-            let pid = path.strip_prefix("/proc/")?.split('/').next()?.parse::<u32>().ok()?;
-            shared.credentials.get(carried_by(pid)?)
-        } else {
-            return None;
-        };
+    let credentials = if native.dev == shared.our_proc && is_of_caller(target.path().to_bytes()) {
+        // Only paths below /proc/self are looked at from our own /proc.
+        shared.credentials_of(request.thread()).ok()?
+    } else if Some(&native.dev) == shared.their_proc.get() {
+        let handle = target.handle().ok()?;
+        // Its path, as this thread sees it: from the sandbox's root.
+        let link = format!("self/fd/{}", handle.as_raw_fd());
+        let path = String::from_utf8(native::read_link_at(&shared.proc, link).ok()?).ok()?;
+        let pid = path.strip_prefix("/proc/")?.split('/').next()?.parse::<u32>().ok()?;
+        shared.credentials.get(carried_by(pid)?)
+    } else {
+        return None;
+    };
     Some((credentials.uid.effective, credentials.gid.effective))
+}
+
+/// Whether a path, as a worker names files, lies below `/proc/self`: it begins with the thread's
+/// number, and is not that of another file which is reached through its directory or descriptor.
+fn is_of_caller(path: &[u8]) -> bool {
+    let mut parts = path.split(|byte| *byte == b'/');
+    let number = parts.next().is_some_and(|part| !part.is_empty());
+    let further = match parts.next() {
+        Some(b"cwd") => parts.next().is_some(),
+        Some(b"fd") => parts.nth(1).is_some(),
+        _ => false,
+    };
+    number && !further
 }
 
 /// Who a process believes to be, by its number in the caller's pid namespace; `None` when there is
@@ -71,4 +83,25 @@ fn carried_by(pid: u32) -> Option<u64> {
     });
     let (soft, hard) = (limits.next()??, limits.next()??);
     Some(Table::number(soft, hard))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn files_of_the_caller_are_told_from_those_it_reaches() {
+        for (path, own) in [
+            ("12", true),
+            ("12/status", true),
+            ("12/fd", true),
+            ("12/fd/3", true),
+            ("12/cwd", true),
+            ("12/cwd/self/status", false),
+            ("12/fd/3/status", false),
+            ("/proc/12/status", false),
+        ] {
+            assert_eq!(is_of_caller(path.as_bytes()), own, "{path}");
+        }
+    }
 }

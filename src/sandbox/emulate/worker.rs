@@ -234,6 +234,26 @@ impl<'w> Worker<'w> {
         Ok(Target::new(path.to_owned(), follow))
     }
 
+    /// As [`Self::locate`], of a relative path that is only looked at: through the links of `/proc`,
+    /// without going anywhere. What is not found may be there all the same.
+    pub(super) fn glimpse(
+        &self,
+        thread: i32,
+        directory: i32,
+        path: &CStr,
+        follow: bool,
+    ) -> Result<Target, Errno> {
+        self.take_root(thread)?;
+        self.enter_proc()?;
+        let mut through = match directory {
+            CURRENT_DIRECTORY => format!("{thread}/cwd/"),
+            descriptor => format!("{thread}/fd/{descriptor}/"),
+        }
+        .into_bytes();
+        through.extend_from_slice(path.to_bytes());
+        Ok(Target::new(text(through), follow))
+    }
+
     /// Makes a directory the working directory, from which the next paths lead.
     pub(super) fn stand_in(&self, directory: &OwnedFd) -> Result<(), Errno> {
         self.in_proc.set(false);
