@@ -99,9 +99,9 @@ fn users_are_those_of_the_image() {
         return;
     }
     let id = |user: &str| place.bryo("run --user").arg(user).args(["base", "id"]).succeeds().text();
-    assert_eq!(id("www"), "uid=33(www) gid=33(www)");
-    assert_eq!(id("33:0"), "uid=33(www) gid=0(root)");
-    assert_eq!(id("4242"), "uid=4242 gid=0(root)");
+    assert_eq!(id("www"), "uid=33(www) gid=33(www) groups=33(www)");
+    assert_eq!(id("33:0"), "uid=33(www) gid=0(root) groups=0(root)");
+    assert_eq!(id("4242"), "uid=4242 gid=0(root) groups=0(root)");
     let none = place.bryo("run --root-emulation none --user www base true").fails(125);
     none.mentions("www").mentions("--root-emulation full");
     place.bryo("run --user nobody base true").fails(125).mentions("nobody");
