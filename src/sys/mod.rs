@@ -5,6 +5,7 @@
 pub mod clone;
 pub mod errno;
 pub mod fd;
+pub mod internet;
 pub mod mount;
 pub mod native;
 pub mod ns;

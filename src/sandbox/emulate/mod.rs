@@ -30,6 +30,7 @@ mod message;
 mod node;
 mod owner;
 mod place;
+mod port;
 mod process;
 mod receive;
 mod replay;
@@ -54,6 +55,7 @@ use serde::{Deserialize, Serialize};
 use credentials::{Credentials, Table};
 use device::Devices;
 use exec::Attempts;
+use port::Ports;
 use replay::Lost;
 use request::{Reply, Request};
 use socket::Sockets;
@@ -184,6 +186,7 @@ struct Shared {
     lost: Lost,
     unwritten: Unwritten,
     sockets: Sockets,
+    ports: Ports,
     /// Whether creation is trapped.
     knows_creators: bool,
     /// Whether a process may have another root than the first one.
@@ -245,6 +248,7 @@ impl Supervisor {
                 lost: Lost::default(),
                 unwritten: Unwritten::new(unwritten),
                 sockets: Sockets::default(),
+                ports: Ports::default(),
                 knows_creators: emulation == RootEmulation::Full,
                 has_other_roots: AtomicBool::new(false),
                 refusals: Mutex::default(),

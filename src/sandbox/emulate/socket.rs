@@ -14,7 +14,7 @@ use std::sync::{Arc, Mutex, MutexGuard};
 use super::credentials::Credentials;
 use super::message::Claims;
 use super::request::{CURRENT_DIRECTORY, Reply, Request};
-use super::{Answer, Shared, control, create};
+use super::{Answer, Shared, control, create, port};
 use crate::sys::errno::Errno;
 use crate::sys::native;
 use crate::sys::socket::{self, Peer};
@@ -24,7 +24,7 @@ use crate::sys::tracee;
 const MOST_PARTIES: usize = 4096;
 
 /// `sizeof(struct sockaddr_un)`.
-const LONGEST_ADDRESS: u64 = 110;
+const LONGEST_ADDRESS: usize = 110;
 
 /// What is known about the sockets of a sandbox.
 #[derive(Debug, Default)]
@@ -151,21 +151,33 @@ fn trimmed(mut address: Vec<u8>) -> Vec<u8> {
     address
 }
 
-/// The address of a Unix socket that arguments 1 and 2 are; `None` for all others.
-fn address(request: &Request<'_>) -> Result<Option<Vec<u8>>, Errno> {
-    let length = u64::from(request.word(2));
-    if !(3..=LONGEST_ADDRESS).contains(&length) {
+/// The `struct sockaddr` that arguments 1 and 2 are; `None` when it is too short or too long.
+fn name(request: &Request<'_>) -> Result<Option<Vec<u8>>, Errno> {
+    let length = usize::try_from(request.word(2)).unwrap_or(usize::MAX);
+    if !(3..=socket::LONGEST_NAME).contains(&length) {
         return Ok(None);
     }
-    let mut address = vec![0; usize::try_from(length).unwrap_or_default()];
-    request.read(request.arg(1), &mut address)?;
-    let is_unix = address.starts_with(&socket::UNIX.to_ne_bytes());
-    Ok(is_unix.then(|| trimmed(address)))
+    let mut name = vec![0; length];
+    request.read(request.arg(1), &mut name)?;
+    Ok(Some(name))
 }
 
-/// bind(2): the file belongs to who makes it.
+/// A name that is a Unix socket's address, [`trimmed`].
+fn address(name: Vec<u8>) -> Option<Vec<u8>> {
+    let is_unix = name.starts_with(&socket::UNIX.to_ne_bytes()) && name.len() <= LONGEST_ADDRESS;
+    is_unix.then(|| trimmed(name))
+}
+
+/// bind(2): the file belongs to who makes it; ports are [`port`]'s.
 pub(super) fn bind(request: &Request<'_>) -> Reply {
-    let path = address(request)?.and_then(|address| path(&address));
+    let Some(name) = name(request)? else { return Ok(Answer::Continue) };
+    if let Some(address) = port::low(&name) {
+        return port::bind(request, address);
+    }
+    if !request.shared().knows_creators {
+        return Ok(Answer::Continue);
+    }
+    let path = address(name).and_then(|address| path(&address));
     let Some((path, Ok(socket))) = path.map(|path| (path, request.steal(request.int(0)))) else {
         return Ok(Answer::Continue);
     };
@@ -195,13 +207,20 @@ fn path(address: &[u8]) -> Option<CString> {
     CString::new(path).ok()
 }
 
-/// connect(2): remembers who does it.
+/// connect(2): remembers who does it; ports are [`port`]'s.
 pub(super) fn connect(request: &Request<'_>) -> Reply {
-    if !request.shared().credentials.is_roots_alone()
-        && let Ok(Some(address)) = address(request)
+    let shared = request.shared();
+    let remembers = !shared.credentials.is_roots_alone();
+    if (remembers || shared.ports.any())
+        && let Ok(Some(name)) = name(request)
     {
-        // It fails only for a thread that has ended; so below.
-        remember(request, Role::Connected, address).ok();
+        if let Some(address) = port::low(&name) {
+            return port::connect(request, address);
+        }
+        if remembers && let Some(address) = address(name) {
+            // It fails only for a thread that has ended; so below.
+            remember(request, Role::Connected, address).ok();
+        }
     }
     Ok(Answer::Continue)
 }

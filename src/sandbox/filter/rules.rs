@@ -46,9 +46,8 @@ impl Condition {
 pub(super) fn action(filter: Filter, abi: Abi, call: Call) -> Option<Action> {
     let topic = topic(call);
     let (conditions, verdict) = match filter {
-        Filter::Full => (conditions(abi, call, true), Verdict::Notify),
         Filter::Ids if topic == Topic::Stat || topic == Topic::Creation => return None,
-        Filter::Ids => (conditions(abi, call, false), Verdict::Notify),
+        Filter::Full | Filter::Ids => (conditions(abi, call), Verdict::Notify),
         Filter::Fake if topic == Topic::Privileged => (Vec::new(), Verdict::Errno(0)),
         Filter::Fake if topic == Topic::Node => (vec![device(call)], Verdict::Errno(0)),
         Filter::Fake => return None,
@@ -88,18 +87,20 @@ fn topic(call: Call) -> Topic {
         Removexattr | Lremovexattr | Fremovexattr | Removexattrat => Topic::Identity,
         Listxattr | Llistxattr | Flistxattr | Listxattrat => Topic::Identity,
         Getsockopt | Setsockopt | Sendmsg | Sendmmsg | Recvmsg => Topic::Identity,
-        Recvmmsg | RecvmmsgTime64 | Connect | Listen | Socketcall => Topic::Identity,
+        Recvmmsg | RecvmmsgTime64 | Listen | Socketcall => Topic::Identity,
+        // Low ports, and who is at the other end.
+        Bind | Connect => Topic::Identity,
         Unlink | Rmdir | Unlinkat | Rename | Renameat | Renameat2 => Topic::Device,
         Link | Linkat | Chmod | Fchmod | Fchmodat | Fchmodat2 => Topic::Device,
         Utime | Utimes | Futimesat | Utimensat | UtimensatTime64 => Topic::Device,
         Stat | Lstat | Fstat | Newfstatat | Statx => Topic::Stat,
         Open | Openat | Openat2 | Creat | Mkdir | Mkdirat => Topic::Creation,
-        Symlink | Symlinkat | Bind => Topic::Creation,
+        Symlink | Symlinkat => Topic::Creation,
     }
 }
 
 /// When a call concerns emulation, by its arguments; none: always.
-fn conditions(abi: Abi, call: Call, creation: bool) -> Vec<Condition> {
+fn conditions(abi: Abi, call: Call) -> Vec<Condition> {
     let of = abi.constants();
     let creates = of.o_creat | of.o_tmpfile;
     match call {
@@ -118,10 +119,7 @@ fn conditions(abi: Abi, call: Call, creation: bool) -> Vec<Condition> {
         Call::Setsockopt => {
             vec![Condition::is(1, &[of.sol_socket]), Condition::is(2, &[of.so_passcred])]
         }
-        Call::Socketcall => {
-            let taken = SOCKETCALLS.iter().filter(|(_, call)| creation || *call != Call::Bind);
-            vec![Condition::is(0, &taken.map(|(code, _)| *code).collect::<Vec<_>>())]
-        }
+        Call::Socketcall => vec![Condition::is(0, &SOCKETCALLS.map(|(code, _)| code))],
         _ => Vec::new(),
     }
 }

@@ -22,6 +22,7 @@ pub(crate) enum Capability {
     SetUid = 7,
     SetPCap = 8,
     LinuxImmutable = 9,
+    NetBindService = 10,
     SysChroot = 18,
     SysPtrace = 19,
     SysAdmin = 21,
