@@ -198,7 +198,7 @@ impl<'w> Worker<'w> {
                     // Its table of descriptors is full, or cannot be reached at all.
                     Err(errno) if errno != Errno::NOENT => {
                         if let Some(name) = made {
-                            native::unlink(name).ok();
+                            self.take_back(descriptor, name);
                         }
                         listener.fail(id, errno)
                     }
@@ -210,6 +210,18 @@ impl<'w> Worker<'w> {
         if !listener.is_killable() {
             self.shared.lost.end(request, reply, sent == Err(Errno::NOENT));
         }
+    }
+
+    /// Removes a file that was just made as `name`, and that its maker cannot get.
+    fn take_back(&self, file: &OwnedFd, name: &CStr) {
+        let found =
+            self.enter_proc().and_then(|()| native::read_link(&native::own_descriptor(file)));
+        // It may have been renamed or removed meanwhile.
+        let path = found.ok().and_then(|path| CString::new(path).ok());
+        let Some(path) = path.filter(|path| path.to_bytes().ends_with(name.to_bytes())) else {
+            return;
+        };
+        native::unlink(&path).ok();
     }
 
     /// The file that `path` names to a thread, relative to one of its descriptors.

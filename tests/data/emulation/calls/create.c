@@ -134,8 +134,10 @@ static void all(void) {
         SHOW(bind(s, (struct sockaddr *)&name, sizeof name));
         int t = socket(AF_UNIX, SOCK_DGRAM, 0);
         SHOW(bind(t, (struct sockaddr *)&name, sizeof name));
-        name.sun_path[0] = 0;
-        SHOW(bind(t, (struct sockaddr *)&name, sizeof name.sun_family + 5));
+        // Abstract names are for all who share a network.
+        memset(name.sun_path, 0, sizeof name.sun_path);
+        sprintf(name.sun_path + 1, "%d-%ld", i, (long)time(NULL) * 100000 + getpid());
+        SHOW(bind(t, (struct sockaddr *)&name, sizeof name));
         SHOW(bind(t, NOWHERE, 20));
         SHOW(bind(999, (struct sockaddr *)&name, sizeof name));
         socklen_t length = sizeof name;
