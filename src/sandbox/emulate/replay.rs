@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use super::Answer;
 use super::request::{Reply, Request};
+use super::tables::Call;
 use crate::sys::errno::Errno;
 
 /// How many other calls a thread makes, in its signal handlers, before the one that it was taken
@@ -35,6 +36,8 @@ struct Thread {
     /// The call that is being answered now.
     running: Option<u64>,
     kept: Option<Kept>,
+    /// The answer to its last call, which was sent: see [`is_made_once`].
+    sent: Option<Kept>,
 }
 
 #[derive(Debug)]
@@ -75,6 +78,9 @@ impl Lost {
         }
         let state = threads.entry(thread).or_default();
         state.running = Some(id);
+        if let Some(sent) = state.sent.take().filter(|sent| sent.is_of(request)) {
+            return Turn::Again(sent.reply);
+        }
         match state.kept.take() {
             Some(kept) if kept.is_of(request) => return Turn::Again(kept.reply),
             Some(Kept { patience: 0, .. }) | None => {}
@@ -92,21 +98,42 @@ impl Lost {
         if state.running == Some(call.id) {
             state.running = None;
         }
-        if lost && !matches!(reply, Ok(Answer::Continue) | Err(Errno::SRCH)) {
-            state.kept = Some(Kept {
-                number: call.number,
-                args: call.args,
-                instruction_pointer: call.instruction_pointer,
-                texts: request.texts(),
-                reply,
-                patience: PATIENCE,
-            });
+        let kept = |reply| Kept {
+            number: call.number,
+            args: call.args,
+            instruction_pointer: call.instruction_pointer,
+            texts: request.texts(),
+            reply,
+            patience: PATIENCE,
+        };
+        match reply {
+            Ok(Answer::Continue) | Err(Errno::SRCH) => {}
+            reply if lost => state.kept = Some(kept(reply)),
+            Ok(Answer::Value(0)) if is_made_once(request.call()) => {
+                state.sent = Some(kept(Ok(Answer::Value(0))));
+            }
+            _ => {}
         }
-        if state.running.is_none() && state.kept.is_none() {
+        if state.running.is_none() && state.kept.is_none() && state.sent.is_none() {
             threads.remove(&thread);
         }
         drop(threads);
         self.ended.notify_all();
+    }
+}
+
+/// Whether a call succeeds only once, so that its repetition is told from a mistake of the program.
+///
+/// A signal that comes while the answer is sent takes the thread out of its wait all the same, and
+/// the kernel says that the answer was taken (`seccomp_do_user_notification` looks at the signal
+/// first). Then the thread's very next call is the same again, as no sensible program's would be.
+fn is_made_once(call: Call) -> bool {
+    use Call::{Bind, Link, Linkat, Mkdir, Mkdirat, Mknod, Mknodat, Symlink, Symlinkat};
+    use Call::{Rename, Renameat, Renameat2, Rmdir, Unlink, Unlinkat};
+    match call {
+        Mkdir | Mkdirat | Symlink | Symlinkat | Mknod | Mknodat | Link | Linkat | Bind => true,
+        Rename | Renameat | Renameat2 | Rmdir | Unlink | Unlinkat => true,
+        _ => false,
     }
 }
 

@@ -195,6 +195,8 @@ impl<'w> Worker<'w> {
             Ok(Answer::Continue) => listener.proceed(id),
             Ok(Answer::Descriptor { descriptor, close_on_exec, made }) => {
                 match listener.answer_with(id, descriptor.as_fd(), *close_on_exec) {
+                    // A signal took it out of its wait, which is what the others call `ENOENT`.
+                    Err(Errno::SRCH) => Err(Errno::NOENT),
                     // Its table of descriptors is full, or cannot be reached at all.
                     Err(errno) if errno != Errno::NOENT => {
                         if let Some(name) = made {
