@@ -130,11 +130,11 @@ impl Lost {
 fn is_made_once(call: Call) -> bool {
     use Call::{Bind, Link, Linkat, Mkdir, Mkdirat, Mknod, Mknodat, Symlink, Symlinkat};
     use Call::{Rename, Renameat, Renameat2, Rmdir, Unlink, Unlinkat};
-    match call {
-        Mkdir | Mkdirat | Symlink | Symlinkat | Mknod | Mknodat | Link | Linkat | Bind => true,
-        Rename | Renameat | Renameat2 | Rmdir | Unlink | Unlinkat => true,
-        _ => false,
-    }
+    let is_made = matches!(
+        call,
+        Mkdir | Mkdirat | Symlink | Symlinkat | Mknod | Mknodat | Link | Linkat | Bind
+    );
+    is_made || matches!(call, Rename | Renameat | Renameat2 | Rmdir | Unlink | Unlinkat)
 }
 
 impl Kept {
