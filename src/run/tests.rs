@@ -36,11 +36,11 @@ fn users_are_those_of_the_image() {
         ("root", (0, 0), &[50], "/root"),
         ("0:0", (0, 0), &[], "/root"),
         ("root:staff", (0, 50), &[], "/root"),
-        ("app", (1000, 1000), &[50, 29], "/home/app"),
-        ("1000", (1000, 1000), &[50, 29], "/home/app"),
-        ("app:audio", (1000, 29), &[], "/home/app"),
-        ("12", (12, 0), &[], "/"),
-        ("12:34", (12, 34), &[], "/"),
+        ("app", (1000, 1000), &[1000, 50, 29], "/home/app"),
+        ("1000", (1000, 1000), &[1000, 50, 29], "/home/app"),
+        ("app:audio", (1000, 29), &[29], "/home/app"),
+        ("12", (12, 0), &[0], "/"),
+        ("12:34", (12, 34), &[34], "/"),
     ] {
         for mode in [RootEmulation::Full, RootEmulation::Ids] {
             let sandbox = prepared_as(user, mode).expect(user);
