@@ -39,22 +39,18 @@ pub(super) fn apply(
             format!("LABEL {}", joined(&pairs))
         }
         Instruction::Cmd(cmd) => {
-            let (words, is_shell) = argv(&cmd.command, &shell);
+            let words = argv(&cmd.command, &shell);
             let said = format!("CMD {}", history::quoted(&words));
             runtime.cmd = Some(words).filter(|words| !words.is_empty());
-            if is_shell {
-                runtime.args_escaped = Some(true);
-            }
+            // Whatever its form is, and of CMD alone; it has a meaning on Windows only.
+            runtime.args_escaped = Some(true);
             state.own_command = true;
             said
         }
         Instruction::Entrypoint(entrypoint) => {
-            let (words, is_shell) = argv(&entrypoint.command, &shell);
+            let words = argv(&entrypoint.command, &shell);
             let said = format!("ENTRYPOINT {}", history::quoted(&words));
             runtime.entrypoint = Some(words).filter(|words| !words.is_empty());
-            if is_shell {
-                runtime.args_escaped = Some(true);
-            }
             if !state.own_command {
                 runtime.cmd = None;
             }
@@ -122,11 +118,11 @@ pub(super) fn apply(
     Ok(Some(said))
 }
 
-/// A command as a configuration keeps it, and whether it came in the shell form.
-pub(super) fn argv(command: &Command, shell: &[String]) -> (Vec<String>, bool) {
+/// A command as a configuration keeps it.
+pub(super) fn argv(command: &Command, shell: &[String]) -> Vec<String> {
     match command {
-        Command::Exec(words) => (words.clone(), false),
-        Command::Shell(text) => (shell.iter().cloned().chain([text.clone()]).collect(), true),
+        Command::Exec(words) => words.clone(),
+        Command::Shell(text) => shell.iter().cloned().chain([text.clone()]).collect(),
     }
 }
 
@@ -201,7 +197,7 @@ mod tests {
             ("CMD echo $a", r#"CMD ["/bin/sh" "-c" "echo $a"]"#),
             (r#"ENTRYPOINT ["a", "b c"]"#, r#"ENTRYPOINT ["a" "b c"]"#),
             ("USER $a:root", "USER 1:root"),
-            ("EXPOSE 80 $a-3/UDP", "EXPOSE [1/udp 2/udp 3/udp 80/tcp]"),
+            ("EXPOSE 80 $a-3/UDP 80", "EXPOSE [80/tcp 1/udp 2/udp 3/udp 80/tcp]"),
             ("EXPOSE 80/xyz", "! invalid proto: xyz"),
             ("VOLUME /a $b", "VOLUME [/a 1]"),
             ("VOLUME /a $none", "! VOLUME specified can not be an empty string"),

@@ -6,20 +6,15 @@ use crate::image::{Healthcheck, History};
 /// The reference builder's mark on entries that it made; tools show it.
 const COMMENT: &str = "buildkit.dockerfile.v0";
 
-/// An entry. `created_by` is the instruction, expanded; `empty` means that it made no layer.
-pub(super) fn entry(
-    created_by: String,
-    empty: bool,
-    created: Option<&str>,
-    author: Option<&str>,
-) -> History {
+/// An entry. `created_by` is the instruction, expanded; `empty` means that it made no layer. As in
+/// the reference, an author stands in the configuration alone.
+pub(super) fn entry(created_by: String, empty: bool, created: &str) -> History {
     History {
-        created: created.map(str::to_owned),
+        created: Some(created.to_owned()),
         created_by: Some(created_by),
-        author: author.map(str::to_owned),
         comment: Some(COMMENT.to_owned()),
         empty_layer: empty,
-        extra: serde_json::Map::new(),
+        ..History::default()
     }
 }
 
@@ -49,8 +44,34 @@ pub(super) fn copy(name: &str, flags: &[String], sources: &[String], destination
 
 /// A list as Go's `%q` prints it: `["a" "b"]`.
 pub(super) fn quoted(words: &[String]) -> String {
-    let words: Vec<String> = words.iter().map(|word| format!("{word:?}")).collect();
+    let words: Vec<String> = words.iter().map(|word| quote(word)).collect();
     format!("[{}]", words.join(" "))
+}
+
+/// A text as Go's `strconv.Quote` prints it. What Go counts as printable is known here for ASCII
+/// alone; of the rest, controls and blanks are escaped.
+fn quote(text: &str) -> String {
+    let mut quoted = String::from('"');
+    for c in text.chars() {
+        match c {
+            '"' | '\\' => quoted.extend(['\\', c]),
+            '\x07' => quoted += "\\a",
+            '\x08' => quoted += "\\b",
+            '\x0c' => quoted += "\\f",
+            '\n' => quoted += "\\n",
+            '\r' => quoted += "\\r",
+            '\t' => quoted += "\\t",
+            '\x0b' => quoted += "\\v",
+            '\0'..' ' | '\x7f' => quoted += &format!("\\x{:02x}", u32::from(c)),
+            ' ' => quoted.push(c),
+            _ if c.is_control() || c.is_whitespace() => {
+                quoted += &format!("\\u{:04x}", u32::from(c));
+            }
+            _ => quoted.push(c),
+        }
+    }
+    quoted.push('"');
+    quoted
 }
 
 /// A list as Go's `%v` prints it: `[a b]`.
@@ -121,6 +142,9 @@ mod tests {
             (quoted(&words("a b")), listed(&words("a b"))),
             (r#"["a" "b"]"#.into(), "[a b]".into())
         );
+        let odd = ["a\"\\b".to_owned(), "\t\n\x0b\x01\x7f'é\u{301}\u{a0}$".to_owned()];
+        assert_eq!(quoted(&odd), "[\"a\\\"\\\\b\" \"\\t\\n\\v\\x01\\x7f'é\u{301}\\u00a0$\"]");
+        assert_eq!((quoted(&[]), listed(&[])), ("[]".into(), "[]".into()));
         for (nanoseconds, text) in [
             (0, "0s"),
             (1, "1ns"),

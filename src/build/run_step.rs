@@ -38,7 +38,7 @@ pub(super) fn plan<'d>(
     let shell = step.state.shell();
     let in_shell = |text: String| shell.iter().cloned().chain([text]).collect();
     let (words, script): (Vec<String>, _) = match run.script() {
-        None => (argv(&run.command, &shell).0, None),
+        None => (argv(&run.command, &shell), None),
         Some(Script::Text(text)) => (in_shell(text), None),
         Some(Script::File { path, content }) => (in_shell(path.clone()), Some((path, content))),
     };

@@ -5,7 +5,8 @@ use std::sync::Arc;
 use super::history;
 use super::scope::Scope;
 use crate::fakeroot::Profile;
-use crate::image::{Config, Descriptor, Digest, History, media_type};
+use crate::image::media_type::Family;
+use crate::image::{Config, Descriptor, Digest, History};
 
 /// What `RUN` and other shell forms use when no `SHELL` was set.
 const SHELL: [&str; 2] = ["/bin/sh", "-c"];
@@ -100,17 +101,21 @@ impl State {
     }
 
     fn remember(&mut self, by: String, empty: bool, created: &str) {
-        let author = self.config.author.as_deref();
-        let entry = history::entry(by, empty, Some(created), author);
-        self.config.history.push(entry);
+        self.config.history.push(history::entry(by, empty, created));
     }
 }
 
 /// Gives each layer of a base its entry in the history: tools that count them refuse an image in
-/// which only the new layers have one.
+/// which only the new layers have one, or in which more layers are told of than there are.
 fn complete_history(config: &mut Config) {
-    let told = config.history.iter().filter(|entry| !entry.empty_layer).count();
-    for _ in told..config.rootfs.diff_ids.len() {
+    let layers = config.rootfs.diff_ids.len();
+    let told = config.history.iter_mut().filter(|entry| !entry.empty_layer);
+    let mut count = 0;
+    for entry in told {
+        entry.empty_layer = count == layers;
+        count += usize::from(!entry.empty_layer);
+    }
+    for _ in count..layers {
         let created = config.created.clone();
         let comment = Some("layer of the base".to_owned());
         config.history.push(History { created, comment, ..History::default() });
@@ -119,15 +124,8 @@ fn complete_history(config: &mut Config) {
 
 /// The manifest that we write is OCI's, so Docker's names for the same bytes are translated.
 fn as_oci(layer: &Descriptor) -> Descriptor {
-    let mut layer = layer.clone();
-    let ours = match layer.media_type.as_str() {
-        media_type::DOCKER_LAYER_GZIP => media_type::OCI_LAYER_GZIP,
-        "application/vnd.docker.image.rootfs.diff.tar" => media_type::OCI_LAYER,
-        "application/vnd.docker.image.rootfs.diff.tar.zstd" => media_type::OCI_LAYER_ZSTD,
-        _ => return layer,
-    };
-    ours.clone_into(&mut layer.media_type);
-    layer
+    let media_type = Family::Oci.name_of(&layer.media_type).to_owned();
+    Descriptor { media_type, ..layer.clone() }
 }
 
 #[cfg(test)]
@@ -137,7 +135,11 @@ mod tests {
     #[test]
     fn each_layer_of_a_base_has_its_history() {
         let entry = |empty_layer| History { empty_layer, ..History::default() };
-        for (history, expected) in [(vec![], 2), (vec![entry(true), entry(false)], 3)] {
+        for (history, expected) in [
+            (vec![], 2),
+            (vec![entry(true), entry(false)], 3),
+            (vec![entry(false), entry(false), entry(true), entry(false)], 4),
+        ] {
             let mut config = Config::default();
             config.rootfs.diff_ids = vec![Digest::of(b"a"), Digest::of(b"b")];
             config.history = history;

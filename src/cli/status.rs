@@ -44,9 +44,11 @@ pub(crate) trait Ends {
 impl Ends for image::Error {
     fn status(&self) -> Status {
         match self {
-            Self::Reference(..) | Self::Platform(..) | Self::Digest(..) | Self::Time(..) => {
-                Status::USAGE
-            }
+            Self::Reference(..)
+            | Self::Platform(..)
+            | Self::Digest(..)
+            | Self::Annotation(..)
+            | Self::Time(..) => Status::USAGE,
             Self::NoPlatform { .. } => Status::NOT_FOUND,
             Self::Json { .. } | Self::MediaType(_) | Self::SchemaOne(_) | Self::Invalid(_) => {
                 Status::INVALID

@@ -2,8 +2,8 @@
 
 use super::Error;
 
-/// Ports of EXPOSE to `port/proto`, sorted, each once: `80`, `80/TCP`, `80-82`; of
-/// `[IP:][HOST:]CONTAINER` only the last part counts.
+/// Ports of EXPOSE to `port/proto`, as often as they are named and in that order: `80`, `80/TCP`,
+/// `80-82`; of `[IP:][HOST:]CONTAINER` only the last part counts.
 pub fn expose(words: &[String]) -> Result<Vec<String>, Error> {
     let mut ports = Vec::new();
     for word in words {
@@ -24,8 +24,6 @@ pub fn expose(words: &[String]) -> Result<Vec<String>, Error> {
         }
         ports.extend((from..=to).map(|port| format!("{port}/{protocol}")));
     }
-    ports.sort();
-    ports.dedup();
     Ok(ports)
 }
 
@@ -152,9 +150,9 @@ mod tests {
     fn reads_ports() {
         for (words, expected) in [
             (&["80"][..], &["80/tcp"][..]),
-            (&["80/TCP", "53/udp", "80"], &["53/udp", "80/tcp"]),
+            (&["80/TCP", "53/udp", "80"], &["80/tcp", "53/udp", "80/tcp"]),
             (&["80-82"], &["80/tcp", "81/tcp", "82/tcp"]),
-            (&["8080:80", "127.0.0.1:1:2/sctp"], &["2/sctp", "80/tcp"]),
+            (&["8080:80", "127.0.0.1:1:2/sctp"], &["80/tcp", "2/sctp"]),
             (&["80/"], &["80/tcp"]),
             (&["0"], &["0/tcp"]),
         ] {

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::str::FromStr as _;
 
 use oci_spec::image as spec;
-use serde_json::Value;
+use serde_json::{Map, Value};
 
+use super::media_type::Family;
 use super::{Content, Descriptor, Error, Manifest, Platform, media_type};
 
 /// An image manifest over a configuration and its layers, the lowest first.
@@ -49,21 +50,65 @@ const ABOUT_BYTES: [&str; 3] = [
     "io.github.containers.zstd-chunked.",
 ];
 
-/// The same manifest or index over other content: where it has one of the digests that `changes`
-/// has, the new one and its size stand instead, in annotations too; all else stays.
+/// What changes in a manifest or an index.
+#[derive(Debug, Default)]
+pub struct Edits<'e> {
+    /// By the digest that they had: what stands there now.
+    pub content: BTreeMap<String, Descriptor>,
+    /// Whose names it uses; as it was when None.
+    pub family: Option<Family>,
+    /// Beat those of the same names.
+    pub annotations: Option<&'e BTreeMap<String, String>>,
+}
+
+/// The same manifest or index over other content: where it has one of the digests that
+/// [`Edits::content`] has, the new one, its size and its media type stand instead, in annotations the
+/// digest too. Docker's manifests do not know annotations of what they point to. All else stays.
 ///
 /// # Errors
 ///
 /// What reading a manifest says.
-pub fn replace(
-    content: &Content,
-    changes: &BTreeMap<String, Descriptor>,
-) -> Result<Content, Error> {
+pub fn edit(content: &Content, edits: &Edits<'_>) -> Result<Content, Error> {
     let failed = |source| Error::Json { what: "the manifest", source };
     let mut value: Value = serde_json::from_slice(content.bytes()).map_err(failed)?;
-    replace_in(&mut value, changes);
+    replace_in(&mut value, &edits.content);
+    let mut media_type = content.descriptor().media_type.clone();
+    if let (Some(family), Value::Object(fields)) = (edits.family, &mut value) {
+        media_type = family.name_of(&media_type).to_owned();
+        fields.insert("mediaType".to_owned(), Value::String(media_type.clone()));
+        for field in ["config", "layers", "manifests"] {
+            match fields.get_mut(field) {
+                Some(Value::Array(items)) => items.iter_mut().for_each(|item| call(item, family)),
+                Some(item) => call(item, family),
+                None => {}
+            }
+        }
+    }
+    if let (Some(added), Value::Object(fields)) = (edits.annotations, &mut value)
+        && !added.is_empty()
+    {
+        let annotations = fields.entry("annotations").or_insert(Value::Null);
+        let mut all = match annotations.take() {
+            Value::Object(all) => all,
+            _ => Map::new(),
+        };
+        all.extend(added.iter().map(|(name, text)| (name.clone(), Value::String(text.clone()))));
+        all.sort_keys();
+        *annotations = Value::Object(all);
+    }
     let bytes = serde_json::to_vec(&value).map_err(failed)?;
-    Content::parse(bytes, Some(&content.descriptor().media_type))
+    Content::parse(bytes, Some(&media_type))
+}
+
+/// Calls what a descriptor points to by the family's name.
+fn call(descriptor: &mut Value, family: Family) {
+    let Value::Object(fields) = descriptor else { return };
+    if let Some(Value::String(media_type)) = fields.get_mut("mediaType") {
+        *media_type = family.name_of(media_type).to_owned();
+    }
+    if family == Family::Docker {
+        fields.remove("annotations");
+    }
 }
 
 fn replace_in(value: &mut Value, changes: &BTreeMap<String, Descriptor>) {
@@ -73,6 +118,9 @@ fn replace_in(value: &mut Value, changes: &BTreeMap<String, Descriptor>) {
             let named = fields.get("digest").and_then(Value::as_str);
             if let Some(change) = named.and_then(|digest| changes.get(digest)) {
                 fields.insert("size".into(), change.size.into());
+                if let Some(media_type) = fields.get_mut("mediaType") {
+                    *media_type = Value::String(change.media_type.clone());
+                }
                 fields.remove("data"); // the content itself
                 if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
                     annotations.retain(|name, _| !ABOUT_BYTES.iter().any(|a| name.starts_with(a)));
@@ -178,8 +226,9 @@ mod tests {
         let before = json(&old, 3, r#","data":"b2xk""#).into_bytes();
         let content = Content::parse(before, None).expect("an index");
         let change = Descriptor::new("any", new.clone(), 4);
-        let changes = [(old.to_string(), change)].into();
-        let after = replace(&content, &changes).expect("an index");
+        let change = [(old.to_string(), change)].into();
+        let edits = Edits { content: change, ..Edits::default() };
+        let after = edit(&content, &edits).expect("an index");
         assert_eq!(String::from_utf8_lossy(after.bytes()), json(&new, 4, ""));
         assert_eq!(after.descriptor().media_type, media_type::DOCKER_INDEX);
         assert_eq!(after.descriptor().digest, Digest::of(after.bytes()));
@@ -192,13 +241,40 @@ mod tests {
         let annotated = layer(
             r#""a":"b","io.github.containers.zstd-chunked.manifest-position":"1","containerd.io/snapshot/stargz/toc.digest":"2""#,
         );
-        let Content::Artifact(after) = replace(&annotated, &changes).expect("a manifest") else {
+        let Content::Artifact(after) = edit(&annotated, &edits).expect("a manifest") else {
             panic!("a manifest has become another thing")
         };
         let left = after.layers[0].annotations.as_ref().expect("one is left");
         assert_eq!(left.keys().collect::<Vec<_>>(), ["a"]);
-        let same = replace(&content, &BTreeMap::new()).expect("an index");
+        let same = edit(&content, &Edits::default()).expect("an index");
         assert_eq!(same.bytes(), content.bytes());
+    }
+
+    #[test]
+    fn manifests_change_their_family_and_are_annotated() {
+        let mut layer = Descriptor::of(media_type::OCI_LAYER_ZSTD, b"layer");
+        layer.annotations = Some([("a".to_owned(), "b".to_owned())].into());
+        let config = Descriptor::of(media_type::OCI_CONFIG, b"{}");
+        let made = Content::Image(manifest(&config, &[layer]).expect("valid"));
+        let annotations = [("z".to_owned(), "1".to_owned()), ("b".to_owned(), "2".to_owned())];
+        let annotations = BTreeMap::from(annotations);
+        let edits = |family, annotations| Edits { family, annotations, ..Edits::default() };
+        let docker = edit(&made, &edits(Some(Family::Docker), Some(&annotations)));
+        let Ok(Content::Image(docker)) = docker else { panic!("not an image") };
+        assert_eq!(docker.descriptor.media_type, media_type::DOCKER_MANIFEST);
+        assert_eq!(docker.config.media_type, media_type::DOCKER_CONFIG);
+        assert_eq!(docker.layers[0].media_type, media_type::DOCKER_LAYER_ZSTD);
+        assert_eq!(docker.layers[0].annotations, None);
+        assert_eq!(docker.annotations, annotations);
+        let text = String::from_utf8(docker.bytes.clone()).expect("JSON");
+        assert!(text.contains(media_type::DOCKER_MANIFEST), "{text}");
+        let more = [("b".to_owned(), "3".to_owned())].into();
+        let oci = edit(&Content::Image(docker), &edits(Some(Family::Oci), Some(&more)));
+        let Ok(Content::Image(oci)) = oci else { panic!("not an image") };
+        assert_eq!(oci.descriptor.media_type, media_type::OCI_MANIFEST);
+        assert_eq!((&*oci.annotations["b"], &*oci.annotations["z"]), ("3", "1"));
+        let same = edit(&made, &edits(Some(Family::Oci), None)).expect("valid");
+        assert_eq!(same.bytes(), made.bytes());
     }
 
     #[test]

@@ -5,6 +5,7 @@
 //! and nothing is serialised again unless it was changed. What we make ourselves is built in
 //! [`edit`].
 
+mod annotation;
 mod config;
 mod digest;
 pub mod edit;
@@ -14,6 +15,7 @@ mod platform;
 mod reference;
 mod time;
 
+pub use annotation::{Annotated, Annotation, Annotations};
 pub use config::{Config, Healthcheck, History, RootFs, Runtime};
 pub use digest::{Algorithm, Digest, Hasher, Mismatch, Verified};
 pub use manifest::{Content, Descriptor, Index, Manifest};
@@ -30,6 +32,8 @@ pub enum Error {
     Reference(String, &'static str),
     #[error("invalid platform {0:?}: {1}")]
     Platform(String, &'static str),
+    #[error("invalid annotation {0:?}: {1}")]
+    Annotation(String, String),
     #[error("invalid time {0:?}: {1}")]
     Time(String, &'static str),
     #[error("{what} is not valid JSON")]

@@ -1,8 +1,8 @@
-//! A layer without owners, for who cannot have any.
+//! A layer written once more: without owners, for who cannot have any; with no time later than one.
 
 use std::io::{Read, Write};
 
-use super::archive::Reader;
+use super::archive::{Entry, Reader};
 use super::compress::Compression;
 use super::writer::LayerWriter;
 use super::{Error, Layer};
@@ -25,12 +25,41 @@ pub fn flatten<W: Write>(
     compression: Compression,
     threads: usize,
 ) -> Result<(W, Layer), Error> {
-    let mut reader = Reader::new(tar);
-    let mut writer = LayerWriter::new(output, compression, threads)?;
-    while let Some(mut entry) = reader.next_entry()? {
+    rewrite(tar, output, compression, threads, |entry| {
         (entry.uid, entry.gid) = (0, 0);
         entry.mode &= !SETUID_SETGID;
         entry.xattrs.retain(|name, _| name != CAPABILITY);
+    })
+}
+
+/// The same with every time after `latest`, in seconds since 1970, set to that.
+///
+/// # Errors
+///
+/// What reading and writing an archive say.
+pub fn clamp<W: Write>(
+    tar: impl Read,
+    output: W,
+    compression: Compression,
+    threads: usize,
+    latest: i64,
+) -> Result<(W, Layer), Error> {
+    rewrite(tar, output, compression, threads, |entry| {
+        entry.mtime = entry.mtime.min((latest, 0));
+    })
+}
+
+fn rewrite<W: Write>(
+    tar: impl Read,
+    output: W,
+    compression: Compression,
+    threads: usize,
+    change: impl Fn(&mut Entry),
+) -> Result<(W, Layer), Error> {
+    let mut reader = Reader::new(tar);
+    let mut writer = LayerWriter::new(output, compression, threads)?;
+    while let Some(mut entry) = reader.next_entry()? {
+        change(&mut entry);
         writer.append(&entry, &mut reader)?;
     }
     reader.finish().map_err(Error::Read)?;
@@ -43,7 +72,7 @@ mod tests {
 
     use super::*;
     use crate::image::Digest;
-    use crate::layer::archive::{Entry, EntryKind, Writer};
+    use crate::layer::archive::{EntryKind, Writer};
     use crate::layer::compress::decompress;
 
     /// Entries with owners and modes of all kinds; with those that are left, when `flat`.
@@ -103,6 +132,24 @@ mod tests {
         }
         let (once, _) = flatten(&expected[..], Vec::new(), Compression::None, 1).expect("flat");
         assert!(once == expected, "what is flat is not changed");
+    }
+
+    #[test]
+    fn times_are_clamped_and_all_else_stays() {
+        let late = |latest: (i64, u32)| {
+            let mut entries = entries(false);
+            for (at, (entry, _)) in entries.iter_mut().enumerate() {
+                let time = [(1, 0), (5, 0), (5, 1), (6, 0)][at % 4];
+                entry.mtime = time.min(latest);
+            }
+            archive(entries)
+        };
+        let (tar, expected) = (late((9, 0)), late((5, 0)));
+        let (bytes, layer) = clamp(&tar[..], Vec::new(), Compression::None, 1, 5).expect("a layer");
+        assert!(bytes == expected);
+        assert_eq!(layer.diff_id, Digest::of(&expected));
+        let (same, _) = clamp(&tar[..], Vec::new(), Compression::None, 1, 6).expect("a layer");
+        assert!(same == tar, "what is old enough is not changed");
     }
 
     #[test]

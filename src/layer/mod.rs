@@ -17,11 +17,11 @@ mod writer;
 
 pub use below::Below;
 pub use diff::changes_of_upper;
-pub use flatten::flatten;
+pub use flatten::{clamp, flatten};
 pub use merge::merge;
 pub use pack::{PackOptions, pack, pack_tree};
 pub use unpack::{Unpacked, extract, unpack};
-pub use writer::LayerWriter;
+pub use writer::{LayerWriter, recompress};
 
 use std::io;
 use std::path::PathBuf;

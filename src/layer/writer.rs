@@ -50,17 +50,51 @@ impl<W: Write> LayerWriter<W> {
 
     /// Writes the end; gives the output back, flushed, and says what it holds now.
     pub fn finish(self) -> Result<(W, Layer), Error> {
-        let (compressor, diff_id, size) = self.writer.finish()?.finish();
-        let diff_id = diff_id.expect("the tar is hashed always");
-        let (mut output, digest, compressed) = compressor.finish().map_err(Error::Write)?.finish();
-        output.flush().map_err(Error::Write)?;
-        let media_type = self.compression.media_type();
-        let descriptor = match digest {
-            Some(digest) => Descriptor::new(media_type, digest, compressed),
-            None => Descriptor::new(media_type, diff_id.clone(), size),
-        };
-        Ok((output, Layer { descriptor, diff_id }))
+        finish(self.writer.finish()?, self.compression)
     }
+}
+
+/// Compresses the layer `tar`, which is not, in another way: its diff ID stays.
+///
+/// # Errors
+///
+/// [`Error::Read`] and [`Error::Write`] with what either side said.
+pub fn recompress<W: Write>(
+    mut tar: impl Read,
+    output: W,
+    compression: Compression,
+    threads: usize,
+) -> Result<(W, Layer), Error> {
+    let output = Hashing::new(output, compression != Compression::None);
+    let compressor = Compressor::new(output, compression, threads).map_err(Error::Write)?;
+    let mut writer = Hashing::new(compressor, true);
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        match tar.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => writer.write_all(&buffer[..count]).map_err(Error::Write)?,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(Error::Read(error)),
+        }
+    }
+    finish(writer, compression)
+}
+
+/// Writes the end of what is compressed.
+fn finish<W: Write>(
+    writer: Hashing<Compressor<Hashing<W>>>,
+    compression: Compression,
+) -> Result<(W, Layer), Error> {
+    let (compressor, diff_id, size) = writer.finish();
+    let diff_id = diff_id.expect("the tar is hashed always");
+    let (mut output, digest, compressed) = compressor.finish().map_err(Error::Write)?.finish();
+    output.flush().map_err(Error::Write)?;
+    let media_type = compression.media_type();
+    let descriptor = match digest {
+        Some(digest) => Descriptor::new(media_type, digest, compressed),
+        None => Descriptor::new(media_type, diff_id.clone(), size),
+    };
+    Ok((output, Layer { descriptor, diff_id }))
 }
 
 /// Hashes and counts what is written through it.
@@ -92,5 +126,26 @@ impl<W: Write> Write for Hashing<W> {
 
     fn flush(&mut self) -> io::Result<()> {
         self.output.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::layer::compress::decompress;
+
+    #[test]
+    fn a_layer_is_compressed_in_another_way() {
+        let tar: Vec<u8> = (0..300_000_u32).map(|at| (at / 700) as u8).collect();
+        for compression in [Compression::None, Compression::GZIP, Compression::ZSTD] {
+            let (bytes, layer) = recompress(&tar[..], Vec::new(), compression, 2).expect("a Vec");
+            let mut read = Vec::new();
+            decompress(&bytes[..]).expect("ours").read_to_end(&mut read).expect("ours");
+            assert!(read == tar, "{compression}");
+            assert_eq!(layer.diff_id, Digest::of(&tar));
+            assert_eq!(layer.descriptor.digest, Digest::of(&bytes));
+            assert_eq!(layer.descriptor.size, bytes.len() as u64);
+            assert_eq!(layer.descriptor.media_type, compression.media_type());
+        }
     }
 }

@@ -1,6 +1,7 @@
 //! `bryo debug`: parts of the Dockerfile language, each for itself, so that tables of cases can be
 //! run against them.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::PathBuf;
 
@@ -107,7 +108,11 @@ impl Verb {
                 let (name, soft, hard) = value::ulimit(text).map_err(wrong)?;
                 json!({ "name": name, "soft": soft, "hard": hard })
             }
-            Self::Expose { specs } => json!(value::expose(specs).map_err(wrong)?),
+            Self::Expose { specs } => {
+                let ports: BTreeSet<String> =
+                    value::expose(specs).map_err(wrong)?.into_iter().collect();
+                json!(ports)
+            }
         })
     }
 }

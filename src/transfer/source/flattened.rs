@@ -8,7 +8,8 @@ use std::sync::Arc;
 use std::thread;
 
 use super::files::Section;
-use crate::image::{Config, Content, Descriptor, Digest, Manifest, edit, media_type};
+use crate::image::edit::{self, Edits};
+use crate::image::{Config, Content, Descriptor, Digest, Manifest, media_type};
 use crate::layer::compress::{Compression, decompress};
 use crate::layer::{self, Layer};
 use crate::report::{Outcome, Reporter, start};
@@ -106,7 +107,7 @@ impl Flattener<'_> {
             Content::Image(manifest) => self.image(manifest)?,
             Content::Artifact(_) => return Ok(content),
         };
-        Ok(edit::replace(&content, &changes)?)
+        Ok(edit::edit(&content, &Edits { content: changes, ..Edits::default() })?)
     }
 
     /// What changes in an image's manifest.
@@ -150,7 +151,8 @@ impl Flattener<'_> {
         let file = tempfile::tempfile_in(workspace.path()).map_err(failed())?;
         let threads = thread::available_parallelism().map_or(1, usize::from);
         let compression = Compression::of_media_type(&descriptor.media_type);
-        let (file, layer) = layer::flatten(tar, BufWriter::new(file), compression, threads)?;
+        let (file, mut layer) = layer::flatten(tar, BufWriter::new(file), compression, threads)?;
+        layer.descriptor.media_type.clone_from(&descriptor.media_type);
         let file = file.into_inner().map_err(|error| failed()(error.into_error()))?;
         running.finish(Outcome::Done);
         self.new.layers.insert(layer.descriptor.digest.clone(), Arc::new(file));
