@@ -22,7 +22,7 @@
 //! 5  build inspect
 //! 4  run transfer
 //! 3  fakeroot store
-//! 2  layer sandbox
+//! 2  layer packages sandbox
 //! 1  registry rootfs
 //! 0  dockerfile http image report sys
 //! ```
@@ -67,6 +67,7 @@ pub mod http;
 pub mod image;
 pub mod inspect;
 pub mod layer;
+pub mod packages;
 pub mod registry;
 pub mod report;
 pub mod rootfs;
