@@ -18,7 +18,12 @@ pub(super) struct Base {
 }
 
 /// The configuration of a base that the store has; None too when something is wrong with it.
-pub(super) fn local_config(store: &Store, options: &Options, origin: &Origin) -> Option<Config> {
+pub(super) fn local_config(
+    store: &Store,
+    options: &Options,
+    origin: &Origin,
+    platform: &Platform,
+) -> Option<Config> {
     let reference = match origin {
         Origin::Image(reference) => reference,
         Origin::Context(name) => match options.contexts.iter().find(|(known, _)| known == name)? {
@@ -28,7 +33,7 @@ pub(super) fn local_config(store: &Store, options: &Options, origin: &Origin) ->
         Origin::Scratch | Origin::Stage(_) => return None,
     };
     let entry = store.find_reference(reference).ok()??;
-    match store.content(&entry.descriptor).ok()? {
+    match store.content_for(&entry.descriptor, platform).ok()? {
         Content::Image(manifest) => store.config(&manifest).ok(),
         _ => None,
     }
@@ -76,7 +81,7 @@ impl Base {
                 let descriptor = transfer::transfer(&source, &sink, &options, executor.reporter)?;
                 let name = Name::Anonymous(descriptor.digest.clone());
                 let entry = RefEntry { name, descriptor, index: None };
-                Ok((Self::of_store(executor, &entry)?, Outcome::Done))
+                Ok((Self::of_store(executor, &entry, platform)?, Outcome::Done))
             }
             NamedContext::Directory(path) => Err(Fault::NotAnImage {
                 reference: format!("the named context {name:?} ({})", path.display()),
@@ -92,7 +97,7 @@ impl Base {
     ) -> Result<(Self, Outcome), Fault> {
         if !executor.options.pull
             && let Some(entry) = executor.store.find_reference(reference)?
-            && let Ok(base) = Self::of_store(executor, &entry)
+            && let Ok(base) = Self::of_store(executor, &entry, platform)
             && base.suits(platform)
             && executor.store.trees(&base.config).is_some()
         {
@@ -103,11 +108,15 @@ impl Base {
         let options = executor.transfer_options(platform, vec![reference.clone()]);
         let descriptor = transfer::transfer(&*source, &sink, &options, executor.reporter)?;
         let entry = RefEntry { name: Name::Tagged(reference.clone()), descriptor, index: None };
-        Ok((Self::of_store(executor, &entry)?, Outcome::Done))
+        Ok((Self::of_store(executor, &entry, platform)?, Outcome::Done))
     }
 
-    fn of_store(executor: &Executor<'_>, entry: &RefEntry) -> Result<Self, Fault> {
-        match executor.store.content(&entry.descriptor)? {
+    fn of_store(
+        executor: &Executor<'_>,
+        entry: &RefEntry,
+        platform: &Platform,
+    ) -> Result<Self, Fault> {
+        match executor.store.content_for(&entry.descriptor, platform)? {
             Content::Image(manifest) => {
                 let config = executor.store.config(&manifest)?;
                 Ok(Self { config, layers: manifest.layers })

@@ -8,6 +8,7 @@ use super::context::Contexts;
 use super::error::{Error, Fault};
 use super::key::{CacheKey, KeyMaker};
 use super::plan::{self, Origin, Plan};
+use super::result::BuiltImage;
 use super::scope::Given;
 use super::state::State;
 use super::{Options, Services, copy_step, run_step, workdir_step};
@@ -303,8 +304,23 @@ impl<'a> Executor<'a> {
         }
     }
 
+    /// Builds the target and all that it needs.
+    pub(super) fn build(&mut self, platform: &Platform) -> Result<BuiltImage, Error> {
+        for number in self.plan.order()? {
+            self.stage(number)?;
+        }
+        let state = self.stage(self.plan.target)?;
+        self.finish(state, platform).map_err(|fault| Error::Result(Box::new(fault)))
+    }
+
     /// Writes the configuration and the manifest of the finished image.
-    pub(super) fn finish(&self, mut state: State) -> Result<Descriptor, Fault> {
+    fn finish(&self, mut state: State, platform: &Platform) -> Result<BuiltImage, Fault> {
+        // Who asks for a platform gets an image that says so, whatever the base says.
+        if !self.options.platforms.is_empty() {
+            state.config.os.clone_from(&platform.os);
+            state.config.architecture.clone_from(&platform.architecture);
+            state.config.variant.clone_from(&platform.variant);
+        }
         for (name, value) in &self.options.labels {
             state.config.runtime.labels.insert(name.clone(), value.clone());
         }
@@ -313,12 +329,17 @@ impl<'a> Executor<'a> {
             None if self.epoch.is_none() => None,
             time => Some(self.time(time.as_deref().unwrap_or_default())),
         };
-        let config = state.config.to_bytes();
-        self.store.put_blob(&config)?;
-        let config = Descriptor::of(media_type::OCI_CONFIG, &config);
+        let bytes = state.config.to_bytes();
+        self.store.put_blob(&bytes)?;
+        let config = Descriptor::of(media_type::OCI_CONFIG, &bytes);
         let manifest =
             crate::image::edit::manifest(&config, &state.layers).map_err(Fault::Image)?;
         self.store.put_blob(&manifest.bytes)?;
-        Ok(manifest.descriptor)
+        Ok(BuiltImage {
+            platform: platform.clone(),
+            manifest,
+            config: state.config,
+            attestations: Vec::new(),
+        })
     }
 }

@@ -23,6 +23,7 @@ mod parents;
 mod place;
 mod plan;
 mod remote;
+mod result;
 mod run_step;
 mod scope;
 mod state;
@@ -37,11 +38,12 @@ pub use error::{Error, Fault};
 pub use mounts::Secret;
 pub use outline::{Argument, Asked, Cache, Outline, Target, outline, targets};
 pub use remote::{Error as RemoteError, Kind as RemoteKind, Web};
+pub use result::{Built, BuiltImage};
 pub use survey::{Survey, survey};
 
 use crate::dockerfile;
 use crate::fakeroot::Wish;
-use crate::image::{Descriptor, Platform, Reference};
+use crate::image::{Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::report::Reporter;
 use crate::run::Agent;
@@ -66,7 +68,9 @@ pub struct Options {
     pub build_args: Vec<(String, String)>,
     /// Named contexts (`--build-context`).
     pub contexts: Vec<(String, NamedContext)>,
-    pub platform: Platform,
+    /// What the image is for; several make an index. None: for this machine, or whatever else its
+    /// base is for.
+    pub platforms: Vec<Platform>,
     /// Beat those of LABEL.
     pub labels: Vec<(String, String)>,
     /// Ask the registries for newer bases.
@@ -86,6 +90,32 @@ pub struct Options {
     pub agents: Vec<Agent>,
     /// How many layers are fetched at the same time.
     pub jobs: usize,
+}
+
+impl Options {
+    /// What is built for: what was asked for, each once, or this machine.
+    fn targets(&self) -> Vec<Platform> {
+        let mut targets: Vec<Platform> = Vec::new();
+        for platform in self.platforms.iter().map(Platform::normalized) {
+            if !targets.contains(&platform) {
+                targets.push(platform);
+            }
+        }
+        if targets.is_empty() {
+            targets.push(Platform::host());
+        }
+        targets
+    }
+
+    /// Whether the result is an index of images.
+    pub fn has_several_platforms(&self) -> bool {
+        self.targets().len() > 1
+    }
+
+    /// The one whose Dockerfile is looked at, where one look is enough.
+    fn first_target(&self) -> Platform {
+        self.targets().swap_remove(0)
+    }
 }
 
 /// What `--build-context` gives a name to.
@@ -127,7 +157,7 @@ pub trait Images: Sync {
     ) -> Result<Box<dyn transfer::Source + '_>, transfer::Error>;
 }
 
-/// Builds an image, and names it.
+/// Builds an image for each platform, and names what they make.
 ///
 /// # Errors
 ///
@@ -137,30 +167,38 @@ pub fn build(
     services: Services<'_>,
     options: &Options,
     reporter: &dyn Reporter,
-) -> Result<Descriptor, Error> {
+) -> Result<Built, Error> {
     let (dockerfile, diagnostics) = dockerfile::parse(&options.dockerfile);
     if diagnostics.iter().any(dockerfile::Diagnostic::is_error) {
         return Err(Error::Dockerfile(diagnostics));
     }
-    let target = options.target.as_deref();
-    let given = survey::given(options);
     let declared = Plan::declared(&dockerfile);
-    let contexts = options.contexts.iter().map(|(name, _)| name.clone()).collect();
-    let wishes = Wishes { given: &given, target, platform: &options.platform, contexts };
-    let plan = Plan::new(dockerfile, wishes)?;
-    let mut executor = Executor::new(store, services, options, &plan, &given, reporter)?;
-    let order = plan.order()?;
-    let done = order.into_iter().try_for_each(|number| executor.stage(number).map(drop));
+    let mut images = Vec::new();
+    let (mut triggered, mut failed) = (Vec::new(), None);
+    for platform in options.targets() {
+        let given = survey::given(options, &platform);
+        let plan = Plan::new(dockerfile.clone(), Wishes::new(options, &given, &platform))?;
+        let mut executor = Executor::new(store, services, options, &plan, &given, reporter)?;
+        let done = executor.build(&platform);
+        triggered.append(&mut executor.triggered);
+        match done {
+            Ok(image) => images.push(image),
+            Err(error) => failed = Some(error),
+        }
+    }
     // Not before: triggers of base images may declare arguments too.
-    let declared = [declared, std::mem::take(&mut executor.triggered)].concat();
+    let declared = [declared, triggered].concat();
+    let given = survey::given(options, &options.first_target());
     let unused: Vec<&str> = given.unused(&declared).collect();
     if !unused.is_empty() {
         reporter.warn(format!("one or more build-args {unused:?} were not consumed"));
     }
-    done?;
+    if let Some(error) = failed {
+        return Err(error);
+    }
     let failed = |fault: Fault| Error::Result(Box::new(fault));
-    let state = executor.stage(plan.target)?;
-    let descriptor = executor.finish(state).map_err(failed)?;
+    let built = Built::new(store, images).map_err(failed)?;
+    let descriptor = built.descriptor();
     let names = match &options.tags[..] {
         [] => vec![Name::Anonymous(descriptor.digest.clone())],
         tags => tags.iter().cloned().map(Name::Tagged).collect(),
@@ -169,5 +207,5 @@ pub fn build(
         let entry = RefEntry { name, descriptor: descriptor.clone(), index: None };
         store.set_ref(&entry).map_err(|error| failed(error.into()))?;
     }
-    Ok(descriptor)
+    Ok(built)
 }

@@ -91,12 +91,11 @@ pub fn targets(options: &Options) -> Result<Vec<Target>, Error> {
 /// What the target takes, and the stages that it needs.
 pub fn outline(options: &Options) -> Result<Outline, Error> {
     let (file, nodes) = read(options)?;
-    let (given, target) = (survey::given(options), options.target.as_deref());
+    let platform = options.first_target();
+    let given = survey::given(options, &platform);
     let escape = file.directives.escape;
     let heads = file.arguments.clone();
-    let contexts = options.contexts.iter().map(|(name, _)| name.clone()).collect();
-    let wishes = Wishes { given: &given, target, platform: &options.platform, contexts };
-    let plan = Plan::new(file, wishes)?;
+    let plan = Plan::new(file, Wishes::new(options, &given, &platform))?;
     let from = &plan.stages[plan.target].from;
     let name = from.value.name.clone();
     let mut outline = Outline {

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::Options;
 use super::error::{Error, Fault};
 use super::scope::{Given, Globals, SOURCE_DATE_EPOCH};
 use crate::dockerfile::{self, Arg, Dockerfile, Expander, Instruction, Located, parse_trigger};
@@ -47,6 +48,13 @@ pub(super) struct Wishes<'a> {
     pub(super) platform: &'a Platform,
     /// Names of `--build-context`; they hide stages and images of the same name.
     pub(super) contexts: Vec<String>,
+}
+
+impl<'a> Wishes<'a> {
+    pub(super) fn new(options: &'a Options, given: &'a Given, platform: &'a Platform) -> Self {
+        let contexts = options.contexts.iter().map(|(name, _)| name.clone()).collect();
+        Self { given, target: options.target.as_deref(), platform, contexts }
+    }
 }
 
 impl Plan {

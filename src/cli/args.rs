@@ -133,7 +133,10 @@ pub(crate) fn limit(text: &str) -> Result<Duration, String> {
     }
 }
 
-/// `OS/ARCH[/VARIANT]`
+/// `OS/ARCH[/VARIANT]`, or `local` for this machine's.
 pub(crate) fn platform(text: &str) -> Result<Platform, String> {
+    if text == "local" {
+        return Ok(Platform::host());
+    }
     text.parse().map_err(|error: crate::image::Error| error.to_string())
 }

@@ -37,6 +37,22 @@ impl Platform {
         }
     }
 
+    /// The same in the form that builders tell it in: what an architecture's default variant is
+    /// goes without saying, except for 32-bit arm's, which many take for another one.
+    #[must_use]
+    pub fn normalized(&self) -> Self {
+        let variant = match (self.architecture.as_str(), self.variant.as_deref()) {
+            ("arm64", Some("v8" | "8")) | ("amd64", Some("v1")) => None,
+            ("arm", None) => Some("v7"),
+            ("arm", Some("5")) => Some("v5"),
+            ("arm", Some("6")) => Some("v6"),
+            ("arm", Some("7")) => Some("v7"),
+            ("arm", Some("8")) => Some("v8"),
+            (_, other) => other,
+        };
+        Self { variant: variant.map(str::to_owned), ..self.clone() }
+    }
+
     /// How well an entry of an index serves somebody who wants `self`: None when it does not run
     /// there, else the smaller the better. arm64 means v8; a later 32-bit arm runs earlier code
     /// (v7 runs v6 and v5).
@@ -129,6 +145,22 @@ mod tests {
         }
         for bad in ["", "/", "linux/", "a/b/c/d", "linux/am d64"] {
             assert!(bad.parse::<Platform>().is_err(), "{bad} was accepted");
+        }
+    }
+
+    #[test]
+    fn defaults_go_without_saying() {
+        for (text, shown) in [
+            ("linux/arm64/v8", "linux/arm64"),
+            ("linux/arm64/v9", "linux/arm64/v9"),
+            ("linux/arm", "linux/arm/v7"),
+            ("linux/arm/6", "linux/arm/v6"),
+            ("linux/amd64/v1", "linux/amd64"),
+            ("linux/amd64/v3", "linux/amd64/v3"),
+            ("linux/riscv64", "linux/riscv64"),
+        ] {
+            let platform: Platform = text.parse().expect(text);
+            assert_eq!(platform.normalized().to_string(), shown);
         }
     }
 

@@ -1,8 +1,10 @@
 //! What an image is, and how it was made.
 
+use std::collections::BTreeMap;
+
 use serde::Serialize;
 
-use crate::image::{Config, Content, Descriptor, Digest, History, Manifest, Platform};
+use crate::image::{Config, Content, Descriptor, Digest, History, Index, Manifest, Platform};
 use crate::store::{Error, RefEntry, Store};
 
 /// What something that has a name is.
@@ -24,7 +26,11 @@ pub struct Info {
     /// An image's own: its configuration, and the digest that docker calls its ID.
     pub config: Option<(Digest, Config)>,
     pub layers: Vec<Descriptor>,
-    /// Bytes of all blobs, compressed as they are.
+    /// Of an index: what it lists.
+    pub manifests: Vec<Descriptor>,
+    /// Of an index: the configurations of its images, as far as they are here.
+    pub configs: Vec<Config>,
+    /// Bytes of all blobs, each once and compressed as they are.
     pub size: u64,
 }
 
@@ -35,7 +41,8 @@ impl Info {
     }
 
     pub fn created(&self) -> Option<&str> {
-        self.config.as_ref().and_then(|(_, config)| config.created.as_deref())
+        let own = self.config.as_ref().map(|(_, config)| config);
+        own.into_iter().chain(&self.configs).filter_map(|config| config.created.as_deref()).max()
     }
 
     pub fn platform(&self) -> Option<Platform> {
@@ -53,33 +60,64 @@ pub fn info(store: &Store, entry: &RefEntry) -> Result<Info, Error> {
         Content::Image(manifest) => (Kind::Image, manifest),
         Content::Artifact(manifest) => (Kind::Artifact, manifest),
         Content::Index(index) => {
-            return Ok(Info {
-                kind: Kind::Index,
-                size: entry.descriptor.size + total(&index.manifests),
-                manifest: entry.descriptor.clone(),
-                index: None,
-                config: None,
-                layers: Vec::new(),
-            });
+            return of_index(store, entry, index);
         }
     };
     let config = match kind {
         Kind::Image => Some((manifest.config.digest.clone(), store.config(&manifest)?)),
         Kind::Index | Kind::Artifact => None,
     };
-    let Manifest { config: described, layers, .. } = manifest;
+    let size = total(blobs(&entry.descriptor, &manifest));
+    let Manifest { layers, .. } = manifest;
     Ok(Info {
         kind,
-        size: entry.descriptor.size + described.size + total(&layers),
+        size,
         manifest: entry.descriptor.clone(),
         index: entry.index.clone(),
         config,
         layers,
+        manifests: Vec::new(),
+        configs: Vec::new(),
     })
 }
 
-fn total(descriptors: &[Descriptor]) -> u64 {
-    descriptors.iter().map(|descriptor| descriptor.size).sum()
+fn of_index(store: &Store, entry: &RefEntry, index: Index) -> Result<Info, Error> {
+    let mut all = vec![entry.descriptor.clone()];
+    let mut configs = Vec::new();
+    for descriptor in &index.manifests {
+        all.push(descriptor.clone());
+        match store.content(descriptor) {
+            Ok(Content::Image(manifest)) => {
+                all.extend(blobs(descriptor, &manifest));
+                configs.push(store.config(&manifest)?);
+            }
+            Ok(Content::Artifact(manifest)) => all.extend(blobs(descriptor, &manifest)),
+            Ok(Content::Index(_)) | Err(Error::Missing(_)) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(Info {
+        kind: Kind::Index,
+        size: total(all),
+        manifest: entry.descriptor.clone(),
+        index: None,
+        config: None,
+        layers: Vec::new(),
+        manifests: index.manifests,
+        configs,
+    })
+}
+
+/// All that an image or an artifact is made of.
+fn blobs(descriptor: &Descriptor, manifest: &Manifest) -> Vec<Descriptor> {
+    [descriptor, &manifest.config].into_iter().chain(&manifest.layers).cloned().collect()
+}
+
+/// Bytes, of each digest once.
+fn total(descriptors: Vec<Descriptor>) -> u64 {
+    let sizes: BTreeMap<Digest, u64> =
+        descriptors.into_iter().map(|descriptor| (descriptor.digest, descriptor.size)).collect();
+    sizes.values().sum()
 }
 
 /// One line of an image's history, with the layer that it made.

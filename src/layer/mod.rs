@@ -19,7 +19,7 @@ pub use below::Below;
 pub use diff::changes_of_upper;
 pub use flatten::{clamp, flatten};
 pub use merge::merge;
-pub use pack::{PackOptions, pack, pack_tree};
+pub use pack::{PackOptions, pack, pack_tree, pack_trees};
 pub use unpack::{Unpacked, extract, unpack};
 pub use writer::{LayerWriter, recompress};
 

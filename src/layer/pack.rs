@@ -49,7 +49,7 @@ pub fn pack(
     options: &PackOptions,
     output: impl Write,
 ) -> Result<Layer, Error> {
-    let mut packer = Packer::new(root, records, options, output)?;
+    let mut packer = Packer::new(root, records, options, writer(options, output)?)?;
     for change in changes {
         match change {
             Change::Put(path) => {
@@ -76,15 +76,40 @@ pub fn pack_tree(
     options: &PackOptions,
     output: impl Write,
 ) -> Result<Layer, Error> {
-    let mut packer = Packer::new(root, records, options, output)?;
+    let mut packer = Packer::new(root, records, options, writer(options, output)?)?;
     for found in Walk::new(root, Path::new(""), records) {
         packer.put(&found?.path)?;
     }
     packer.finish()
 }
 
+/// Packs several trees, each as [`pack_tree`] does it, but in the directory that it comes with.
+pub fn pack_trees<'a>(
+    trees: impl IntoIterator<Item = (&'a Path, &'a Root, &'a SideTable)>,
+    options: &PackOptions,
+    output: impl Write,
+) -> Result<Layer, Error> {
+    let mut writer = writer(options, output)?;
+    for (directory, root, records) in trees {
+        let mut packer = Packer::new(root, records, options, writer)?;
+        directory.clone_into(&mut packer.directory);
+        for found in Walk::new(root, Path::new(""), records) {
+            packer.put(&found?.path)?;
+        }
+        writer = packer.writer;
+    }
+    let (_, layer) = writer.finish()?;
+    Ok(layer)
+}
+
+fn writer<W: Write>(options: &PackOptions, output: W) -> Result<LayerWriter<W>, Error> {
+    LayerWriter::new(output, options.compression, options.threads)
+}
+
 struct Packer<'a, W: Write> {
     writer: LayerWriter<W>,
+    /// Where everything goes.
+    directory: PathBuf,
     dirs: Dirs,
     records: &'a SideTable,
     options: &'a PackOptions,
@@ -97,10 +122,10 @@ impl<'a, W: Write> Packer<'a, W> {
         root: &Root,
         records: &'a SideTable,
         options: &'a PackOptions,
-        output: W,
+        writer: LayerWriter<W>,
     ) -> Result<Self, Error> {
-        let writer = LayerWriter::new(output, options.compression, options.threads)?;
-        Ok(Self { writer, dirs: root.dirs()?, records, options, links: HashMap::new() })
+        let (directory, links) = (PathBuf::new(), HashMap::new());
+        Ok(Self { writer, directory, dirs: root.dirs()?, records, options, links })
     }
 
     fn put(&mut self, path: &Path) -> Result<(), Error> {
@@ -116,7 +141,7 @@ impl<'a, W: Write> Packer<'a, W> {
                 entry.size = 0;
                 return self.writer.append(&entry, io::empty());
             }
-            self.links.insert(meta.identity(), path.to_owned());
+            self.links.insert(meta.identity(), self.directory.join(path));
         }
         if entry.kind == EntryKind::File && entry.size > 0 {
             self.writer.append(&entry, place.open()?)
@@ -136,7 +161,11 @@ impl<'a, W: Write> Packer<'a, W> {
             FileType::Block => EntryKind::Block,
             FileType::Socket => return Ok(None),
         };
-        let path = if path.as_os_str().is_empty() { Path::new(".") } else { path };
+        let path = match path.as_os_str().is_empty() {
+            true if self.directory.as_os_str().is_empty() => PathBuf::from("."),
+            true => self.directory.clone(),
+            false => self.directory.join(path),
+        };
         let mut entry = Entry::new(path, kind);
         entry.mode = meta.mode;
         (entry.uid, entry.gid) = (meta.uid, meta.gid);

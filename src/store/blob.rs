@@ -8,7 +8,7 @@ use std::sync::Arc;
 use super::workspace::Scratch;
 use super::{Durability, Error, Result, Store};
 use crate::image::{
-    Algorithm, Config, Content, Descriptor, Digest, Hasher, Manifest, Mismatch, Verified,
+    Algorithm, Config, Content, Descriptor, Digest, Hasher, Manifest, Mismatch, Platform, Verified,
 };
 
 /// A blob in the making: hashed while it is written, and seen by nobody until it is committed.
@@ -146,6 +146,21 @@ impl Store {
     pub fn content(&self, descriptor: &Descriptor) -> Result<Content> {
         let bytes = self.read_blob(&descriptor.digest)?;
         Ok(Content::parse(bytes, Some(&descriptor.media_type))?)
+    }
+
+    /// What a descriptor means on a machine: of an index the image that serves `platform` best, of
+    /// all else itself.
+    ///
+    /// # Errors
+    ///
+    /// When the index has no such image.
+    pub fn content_for(&self, descriptor: &Descriptor, platform: &Platform) -> Result<Content> {
+        let mut content = self.content(descriptor)?;
+        // Some keep an index of indexes.
+        while let Content::Index(index) = &content {
+            content = self.content(index.select(platform)?)?;
+        }
+        Ok(content)
     }
 
     /// The configuration of an image.

@@ -20,6 +20,7 @@ mod judges;
 mod lint;
 mod mounts;
 mod owners;
+mod platforms;
 mod ports;
 mod readme;
 mod registries;

@@ -47,7 +47,7 @@ pub fn survey(store: &Store, options: &Options) -> Survey {
     let (syntax, _) = dockerfile::read(&options.dockerfile);
     let (file, diagnostics) = dockerfile::parse(&options.dockerfile);
     let (settings, mut found) = settings(&file.directives, options);
-    let given = given(options);
+    let given = given(options, &options.first_target());
     let mut survey = Survey { is_strict: settings.error, is_complete: true, ..Survey::default() };
     found.extend(dockerfile::lint::syntax(&syntax));
     if diagnostics.iter().any(Diagnostic::is_error) {
@@ -64,10 +64,10 @@ pub fn survey(store: &Store, options: &Options) -> Survey {
     survey
 }
 
-/// The values that `ARG`s can ask for.
-pub(super) fn given(options: &Options) -> Given {
+/// The values that `ARG`s can ask for, in a build for `platform`.
+pub(super) fn given(options: &Options, platform: &Platform) -> Given {
     let (host, target) = (Platform::host(), options.target.as_deref());
-    let mut given = Given::new(&options.build_args, &host, &options.platform, target);
+    let mut given = Given::new(&options.build_args, &host, platform, target);
     if let Some(seconds) = options.source_date_epoch {
         given.add(SOURCE_DATE_EPOCH, seconds.to_string());
     }
@@ -132,9 +132,8 @@ impl Walk {
             }
             Err(error) => self.error = Some(error),
         }
-        let contexts = options.contexts.iter().map(|(name, _)| name.clone()).collect();
-        let target = options.target.as_deref();
-        let wishes = Wishes { given, target, platform: &options.platform, contexts };
+        let platform = options.first_target();
+        let wishes = Wishes::new(options, given, &platform);
         let planned = Plan::new(file, wishes).and_then(|plan| {
             plan.epoch(given)?;
             let needed = plan.order()?;
@@ -184,7 +183,7 @@ impl Walk {
     fn base(&mut self, store: &Store, options: &Options, stage: &Stage, is_needed: bool) -> Seen {
         let config = match &stage.base {
             Origin::Scratch => Some(Config::scratch(&stage.platform)),
-            base => local_config(store, options, base),
+            base => local_config(store, options, base, &stage.platform),
         };
         if let (Some(config), Origin::Image(reference)) = (&config, &stage.base) {
             let span = stage.from.span;

@@ -23,7 +23,7 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         contexts: Vec::new(),
-        platform: Platform::new("linux", "amd64", None),
+        platforms: vec![Platform::new("linux", "amd64", None)],
         labels: Vec::new(),
         pull: false,
         no_cache: false,

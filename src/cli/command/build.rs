@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::build::{self, NamedContext, Options, Services, Survey};
+use crate::build::{self, Built, NamedContext, Options, Services, Survey};
 use crate::cli::args::{self, Network, Reach};
 use crate::cli::call::{self, Call, Format, Method};
 use crate::cli::emulation::Emulation;
@@ -69,9 +69,11 @@ pub(crate) struct Build {
     /// Label the image
     #[arg(long, value_name = "NAME=VALUE", value_parser = args::full_pair)]
     label: Vec<(String, String)>,
-    /// Build for this platform [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
-    platform: Option<Platform>,
+    /// Build for these platforms; several make an index, with an image for each; may be repeated
+    /// [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH[,OS/ARCH]...", value_delimiter = ',')]
+    #[arg(value_parser = args::platform)]
+    platform: Vec<Platform>,
     /// Ask the registries for newer base images
     #[arg(long)]
     pull: bool,
@@ -162,6 +164,9 @@ impl Build {
             return self.parse_only(dockerfile, invocation);
         }
         let options = self.options(invocation, &dockerfile)?;
+        if options.has_several_platforms() {
+            self.refuse_single_images()?;
+        }
         let is_json = self.call.format() == Format::Json;
         let answer = match self.call.method() {
             Method::Outline => build::outline(&options).map(|outline| match is_json {
@@ -210,17 +215,28 @@ impl Build {
             }
         }
         if let Some(file) = &self.iidfile {
-            let id = match store.content(&built)? {
-                Content::Image(manifest) => manifest.config.digest,
-                other => other.descriptor().digest.clone(),
+            let id = match &built.root {
+                Content::Image(manifest) => &manifest.config.digest,
+                other => &other.descriptor().digest,
             };
             fs::write(file, id.to_string()).map_err(Error::writing(file))?;
         }
         // stdout has room for one thing.
         if self.output.iter().all(|output| output.destination.is_some()) {
-            invocation.print(&format!("{}\n", built.digest))?;
+            invocation.print(&format!("{}\n", built.descriptor().digest))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// What has room for one image cannot be written of several.
+    fn refuse_single_images(&self) -> Result<(), Error> {
+        match self.output.iter().any(|output| output.form == Form::Docker) {
+            false => Ok(()),
+            true => Err(Error::Usage {
+                text: "a docker archive holds no index, and several platforms make one".to_owned(),
+                hint: Some("write type=oci, or build one --platform at a time".to_owned()),
+            }),
+        }
     }
 
     /// `--parse-only`: says what it reads.
@@ -339,7 +355,7 @@ impl Build {
             target: self.target.clone(),
             build_args,
             contexts: self.build_context.clone(),
-            platform: self.platform.clone().unwrap_or_else(Platform::host),
+            platforms: self.platform.clone(),
             labels: self.label.clone(),
             pull: self.pull,
             no_cache: self.no_cache,
@@ -358,7 +374,7 @@ impl Build {
         &self,
         output: &Output,
         store: &Store,
-        built: &Descriptor,
+        built: &Built,
         invocation: &Invocation,
     ) -> Result<(), Error> {
         let reporter = &*invocation.reporter;
@@ -366,17 +382,29 @@ impl Build {
             Some(path) => sink::Output::File(path.clone()),
             None => sink::Output::Stream("stdout", Box::new(io::stdout())),
         };
+        let split = built.has_several_platforms();
         let sink: Box<dyn Sink> = match (output.form, &output.destination) {
             (Form::Oci, _) => Box::new(sink::Oci::archive(archive(), None)?),
             (Form::Docker, _) => Box::new(sink::Docker::archive(archive(), store)?),
-            (Form::Tar, _) => Box::new(sink::Tree::tar(store, archive(), reporter)?),
-            (Form::Local, Some(path)) => Box::new(sink::Tree::directory(store, path, reporter)),
+            (Form::Tar, _) => Box::new(sink::Tree::tar(store, archive(), reporter)?.split(split)),
+            (Form::Local, Some(path)) => {
+                Box::new(sink::Tree::directory(store, path, reporter).split(split))
+            }
             (Form::OciDirectory, Some(path)) => Box::new(sink::Oci::directory(path, None)?),
             (Form::OciDirectory | Form::Local, None) => unreachable!("Output::new refuses these"),
         };
-        let source = source::Store::new(store, built.clone());
+        let whole = [built.descriptor()];
+        // Of an index, a form that has no indexes gets the images.
+        let images = built.images.iter().map(|image| &image.manifest.descriptor);
+        let parts: Vec<&Descriptor> = match output.form {
+            Form::Oci | Form::OciDirectory => whole.to_vec(),
+            Form::Docker | Form::Tar | Form::Local => images.collect(),
+        };
         let options = transfer::Options { names: self.tag.clone(), ..transfer::Options::default() };
-        transfer(&source, &*sink, &options, reporter)?;
+        for part in parts {
+            let source = source::Store::new(store, part.clone());
+            transfer(&source, &*sink, &options, reporter)?;
+        }
         Ok(sink.finish()?)
     }
 }

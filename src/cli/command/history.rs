@@ -4,10 +4,11 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use crate::cli::args;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::table::{Table, ago, bytes};
-use crate::image::Timestamp;
+use crate::image::{Platform, Timestamp};
 use crate::inspect::{Step, info, steps};
 
 /// Show how an image was made, the last step first
@@ -17,6 +18,9 @@ use crate::inspect::{Step, info, steps};
 pub(crate) struct History {
     /// A name, or the beginning of an ID
     image: String,
+    /// Choose this platform from an index [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
+    platform: Option<Platform>,
     /// Show long steps whole
     #[arg(long)]
     no_trunc: bool,
@@ -31,7 +35,11 @@ const WIDTH: usize = 60;
 impl History {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let store = invocation.store()?;
-        let info = info(&store, &store.find(&self.image)?)?;
+        let mut entry = store.find(&self.image)?;
+        let platform = self.platform.clone().unwrap_or_else(Platform::host);
+        let content = store.content_for(&entry.descriptor, &platform)?;
+        entry.descriptor = content.descriptor().clone();
+        let info = info(&store, &entry)?;
         let Some((_, config)) = &info.config else {
             return Err(Error::NotAnImage(self.image.clone()));
         };

@@ -2,10 +2,11 @@
 
 use serde_json::{Value, json};
 
+use crate::cli::args;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::image::{Config, Content, Reference};
-use crate::inspect::info;
+use crate::image::{Config, Content, Platform, Reference};
+use crate::inspect::{Kind, info};
 use crate::store::{Name, RefEntry, Store};
 
 /// Show what images are, as JSON
@@ -17,6 +18,9 @@ pub(crate) struct Inspect {
     /// Names, or the beginnings of IDs
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
+    /// Choose this platform from an index [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
+    platform: Option<Platform>,
     /// Show the configuration, byte for byte
     #[arg(long, conflicts_with = "manifest")]
     config: bool,
@@ -29,17 +33,23 @@ impl Inspect {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let store = invocation.store()?;
         let mut documents = Vec::new();
+        let host = Platform::host();
         for name in &self.images {
-            let entry = store.find(name)?;
+            let mut entry = store.find(name)?;
+            let names = names(&store, &entry)?;
+            if let Some(platform) = &self.platform {
+                let content = store.content_for(&entry.descriptor, platform)?;
+                entry.descriptor = content.descriptor().clone();
+            }
             if self.manifest {
                 invocation.print_bytes(store.content(&entry.descriptor)?.bytes())?;
             } else if self.config {
-                let Content::Image(manifest) = store.content(&entry.descriptor)? else {
+                let Content::Image(manifest) = store.content_for(&entry.descriptor, &host)? else {
                     return Err(Error::NotAnImage(name.clone()));
                 };
                 invocation.print_bytes(&store.read_blob(&manifest.config.digest)?)?;
             } else {
-                documents.push(describe(&store, &entry)?);
+                documents.push(describe(&store, &entry, &names)?);
             }
         }
         match self.manifest || self.config {
@@ -50,9 +60,8 @@ impl Inspect {
 }
 
 /// Docker's words, so that scripts for `docker inspect` find what they look for.
-fn describe(store: &Store, entry: &RefEntry) -> Result<Value, Error> {
+fn describe(store: &Store, entry: &RefEntry, names: &[Reference]) -> Result<Value, Error> {
     let info = info(store, entry)?;
-    let names = names(store, entry)?;
     let digests: Vec<String> = names
         .iter()
         .map(|name| {
@@ -70,7 +79,16 @@ fn describe(store: &Store, entry: &RefEntry) -> Result<Value, Error> {
         "Descriptor": entry.descriptor,
         "Size": info.size,
     });
-    let Some((_, config)) = info.config else { return Ok(document) };
+    if info.kind == Kind::Index {
+        document["Manifests"] = json!(info.manifests);
+    }
+    // What an index has for this machine is told with it, as docker tells it.
+    let host = store.content_for(&entry.descriptor, &Platform::host());
+    let (config, layers) = match (info.config, host) {
+        (Some((_, config)), _) => (config, info.layers),
+        (None, Ok(Content::Image(manifest))) => (store.config(&manifest)?, manifest.layers),
+        (None, _) => return Ok(document),
+    };
     let Config { created, author, architecture, os, variant, runtime, rootfs, .. } = config;
     let more = json!({
         "Created": created,
@@ -80,7 +98,7 @@ fn describe(store: &Store, entry: &RefEntry) -> Result<Value, Error> {
         "Variant": variant,
         "Config": runtime,
         "RootFS": { "Type": rootfs.kind, "Layers": rootfs.diff_ids },
-        "Layers": info.layers,
+        "Layers": layers,
     });
     if let (Value::Object(document), Value::Object(more)) = (&mut document, more) {
         document.extend(more);

@@ -10,7 +10,7 @@ use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::fakeroot::{Command, Help};
-use crate::image::{Content, Platform, Reference, Runtime};
+use crate::image::{self, Content, Platform, Reference, Runtime};
 use crate::run::{self, Options, Volume};
 use crate::sandbox::Output;
 use crate::store::{self, Store};
@@ -98,7 +98,11 @@ impl Run {
     /// The image here, if it is for the platform that is wanted, else the registry's.
     fn content(&self, invocation: &Invocation, store: &Store) -> Result<Content, Error> {
         let here = match store.find(&self.image) {
-            Ok(entry) => Some(store.content(&entry.descriptor)?),
+            Ok(entry) => match store.content_for(&entry.descriptor, &self.platform()) {
+                Ok(content) => Some(content),
+                Err(store::Error::Image(image::Error::NoPlatform { .. })) => None,
+                Err(error) => return Err(error.into()),
+            },
             Err(store::Error::NotFound(_)) => None,
             Err(error) => return Err(error.into()),
         };
@@ -111,6 +115,10 @@ impl Run {
         let remote = self.network.remote(invocation)?;
         let descriptor = remote.pull(invocation, store, &name, self.platform.as_ref())?;
         Ok(store.content(&descriptor)?)
+    }
+
+    fn platform(&self) -> Platform {
+        self.platform.clone().unwrap_or_else(Platform::host)
     }
 
     fn suits(&self, store: &Store, content: &Content) -> Result<bool, Error> {

@@ -12,7 +12,7 @@ use crate::layer::compress::Compression;
 use crate::layer::{self, PackOptions};
 use crate::report::{Outcome, Reporter};
 use crate::rootfs::{self, Choice, Copier, CopyOptions, FileType, Meta, SideTable};
-use crate::store;
+use crate::store::{self, Snapshot};
 use crate::transfer::{Blob, Error, Root, Sink};
 
 /// The files of one image. The image itself passes through the storage directory.
@@ -20,12 +20,19 @@ pub struct Tree<'a> {
     store: &'a store::Store,
     inner: Store<'a>,
     form: Form,
+    /// Each image gets a directory of its own.
+    split: bool,
     reporter: &'a dyn Reporter,
 }
 
 enum Form {
     Directory(PathBuf),
-    Tar { name: String, output: Mutex<Option<Opened>> },
+    /// Images that come into one tar together wait for its end.
+    Tar {
+        name: String,
+        output: Mutex<Option<Opened>>,
+        waiting: Mutex<Vec<Config>>,
+    },
 }
 
 impl<'a> Tree<'a> {
@@ -33,7 +40,7 @@ impl<'a> Tree<'a> {
     /// root may make, are left out with a warning.
     pub fn directory(store: &'a store::Store, dir: &Path, reporter: &'a dyn Reporter) -> Self {
         let form = Form::Directory(dir.to_owned());
-        Self { store, inner: Store::nameless(store), form, reporter }
+        Self { store, inner: Store::nameless(store), form, split: false, reporter }
     }
 
     /// A tar, in which every file has its own owner and devices are devices.
@@ -43,32 +50,61 @@ impl<'a> Tree<'a> {
         reporter: &'a dyn Reporter,
     ) -> Result<Self, Error> {
         let name = output.name();
-        let form = Form::Tar { name, output: Mutex::new(Some(output.open()?)) };
-        Ok(Self { store, inner: Store::nameless(store), form, reporter })
+        let output = Mutex::new(Some(output.open()?));
+        let form = Form::Tar { name, output, waiting: Mutex::default() };
+        Ok(Self { store, inner: Store::nameless(store), form, split: false, reporter })
+    }
+
+    /// The same; with `split` for several images, each in a directory that is called after its
+    /// platform (`linux_arm64`), as the reference builder has it.
+    #[must_use]
+    pub fn split(self, split: bool) -> Self {
+        Self { split, ..self }
+    }
+
+    fn snapshot(&self, config: &Config) -> Result<Snapshot<'a>, Error> {
+        let missing = || Error::Missing { path: self.inner.name(), what: "unpacked layer".into() };
+        let trees = self.store.trees(config).ok_or_else(missing)?;
+        Ok(self.store.snapshot(&trees)?)
     }
 
     fn write(&self, config: &Config) -> Result<(), Error> {
-        let missing = || Error::Missing { path: self.inner.name(), what: "unpacked layer".into() };
-        let trees = self.store.trees(config).ok_or_else(missing)?;
-        let snapshot = self.store.snapshot(&trees)?;
-        let records = snapshot.records()?;
         match &self.form {
-            Form::Directory(dir) => self.copy(snapshot.root(), &records, dir),
-            Form::Tar { name, output } => {
-                let output = output.lock().expect("taking it cannot panic").take();
-                let Some(mut output) = output else {
-                    return Err(Error::Unsuitable { sink: name.clone(), what: "several" });
-                };
-                let options = PackOptions { compression: Compression::None, ..Default::default() };
-                layer::pack_tree(snapshot.root(), &records, &options, &mut output).map_err(
-                    |error| match error {
-                        layer::Error::Write(source) => Error::writing(name)(source),
-                        other => other.into(),
-                    },
-                )?;
-                output.finish()
+            Form::Directory(dir) => {
+                let snapshot = self.snapshot(config)?;
+                let dir = if self.split { dir.join(directory_of(config)) } else { dir.clone() };
+                self.copy(snapshot.root(), &snapshot.records()?, &dir)
+            }
+            Form::Tar { waiting, .. } if self.split => {
+                waiting.lock().expect("keeping one cannot panic").push(config.clone());
+                Ok(())
+            }
+            Form::Tar { .. } => {
+                let snapshot = self.snapshot(config)?;
+                let records = snapshot.records()?;
+                self.pack(|options, output| {
+                    layer::pack_tree(snapshot.root(), &records, options, output)
+                })
             }
         }
+    }
+
+    /// Writes the tar.
+    fn pack(
+        &self,
+        pack: impl FnOnce(&PackOptions, &mut Opened) -> Result<layer::Layer, layer::Error>,
+    ) -> Result<(), Error> {
+        let Form::Tar { name, output, .. } = &self.form else { return Ok(()) };
+        let output = output.lock().expect("taking it cannot panic").take();
+        let Some(mut output) = output else {
+            return Err(Error::Unsuitable { sink: name.clone(), what: "several" });
+        };
+        let options = PackOptions { compression: Compression::None, ..Default::default() };
+        pack(&options, &mut output).map_err(|error| match error {
+            layer::Error::Write(source) => Error::writing(name)(source),
+            other => other.into(),
+        })?;
+        output.finish()
     }
 
     fn copy(&self, from: &rootfs::Root, records: &SideTable, dir: &Path) -> Result<(), Error> {
@@ -107,6 +143,11 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// What an image's directory is called among others.
+fn directory_of(config: &Config) -> PathBuf {
+    config.platform().to_string().replace('/', "_").into()
+}
+
 impl std::fmt::Debug for Tree<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         f.debug_tuple("Tree").field(&self.name()).finish()
@@ -139,5 +180,23 @@ impl Sink for Tree<'_> {
         };
         self.inner.put_root(root)?;
         self.write(config)
+    }
+
+    fn finish(self: Box<Self>) -> Result<(), Error> {
+        let Form::Tar { waiting, .. } = &self.form else { return Ok(()) };
+        let waiting = std::mem::take(&mut *waiting.lock().expect("keeping one cannot panic"));
+        if !self.split {
+            return Ok(());
+        }
+        let mut parts = Vec::new();
+        for config in &waiting {
+            let snapshot = self.snapshot(config)?;
+            let records = snapshot.records()?;
+            parts.push((directory_of(config), snapshot, records));
+        }
+        let parts = parts
+            .iter()
+            .map(|(directory, snapshot, records)| (directory.as_path(), snapshot.root(), records));
+        self.pack(|options, output| layer::pack_trees(parts, options, output))
     }
 }
