@@ -24,7 +24,7 @@
 //! 3  fakeroot store
 //! 2  layer packages sandbox
 //! 1  registry rootfs
-//! 0  dockerfile http image report sys
+//! 0  concurrency dockerfile http image report sys
 //! ```
 //!
 //! # Homes
@@ -61,6 +61,7 @@
 
 pub mod build;
 pub mod cli;
+pub mod concurrency;
 pub mod dockerfile;
 pub mod fakeroot;
 pub mod http;

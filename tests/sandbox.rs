@@ -10,8 +10,9 @@ use std::os::unix::fs::symlink;
 use std::path::Path;
 use std::process::{Command, ExitCode, Stdio};
 use std::time::Duration;
-use std::{env, fs, io, panic};
+use std::{env, fs, io, panic, thread};
 
+use bryo::concurrency::Cancel;
 use bryo::report::{Activity, Event, Recorder, Silent, Stream};
 use bryo::rootfs::{Root, SideTable, Walk, remove_tree};
 use bryo::sandbox::{self, Caller, Error, Exit, Mount, Network, Output, Points, Sandbox, What};
@@ -27,6 +28,7 @@ const TESTS: &[(&str, fn())] = &[
     ("a_program_that_does_not_run_says_why", a_program_that_does_not_run_says_why),
     ("nothing_outlives_the_process", nothing_outlives_the_process),
     ("a_process_ends_at_its_limit", a_process_ends_at_its_limit),
+    ("processes_are_cancelled_together", processes_are_cancelled_together),
     (
         "without_a_network_there_is_the_loopback_device",
         without_a_network_there_is_the_loopback_device,
@@ -265,6 +267,35 @@ fn a_process_ends_at_its_limit() {
         assert_eq!(ended.is_late, is_late, "{limit}");
         assert_eq!(ended.exit, if is_late { Exit::Signal(9) } else { Exit::Code(3) }, "{limit}");
     }
+}
+
+fn processes_are_cancelled_together() {
+    let (image, shown) = (image(), tempfile::tempdir().expect("a directory"));
+    let cancel = Cancel::default();
+    let start = |name: &'static str| {
+        let script = format!("touch /shown/{name}; sleep 1000 & sleep 1000");
+        let mut sandbox = sandbox(image.path(), &["sh", "-c", &script]);
+        let what = What::Bind { source: shown.path().to_owned(), read_only: false };
+        sandbox.mounts.push(Mount::new("/shown", what));
+        sandbox.cancel = cancel.child();
+        sandbox.spawn(Output::Report(Activity::new()), &Silent).expect("a sandbox").exit
+    };
+    thread::scope(|scope| {
+        let both = ["a", "b"].map(|name| {
+            let start = &start;
+            scope.spawn(move || start(name))
+        });
+        while !["a", "b"].iter().all(|name| shown.path().join(name).exists()) {
+            thread::yield_now();
+        }
+        cancel.set();
+        for one in both {
+            assert_eq!(one.join().expect("no panic"), Exit::Signal(9));
+        }
+    });
+    // Who comes too late does not even begin.
+    assert_eq!(start("c"), Exit::Signal(9));
+    assert!(!shown.path().join("c").exists());
 }
 
 fn without_a_network_there_is_the_loopback_device() {

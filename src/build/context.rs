@@ -1,13 +1,13 @@
 //! What COPY and ADD read: the build context, named contexts, and other images' files; which of it
 //! a pattern means, and the digest of that.
 
-use std::cell::OnceCell;
 use std::collections::HashMap;
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
 
 use super::error::Fault;
 use super::key::KeyMaker;
@@ -20,18 +20,18 @@ use crate::rootfs::{self, Choice, Dirs, FileType, Found, Meta, Root, SideTable, 
 #[derive(Debug)]
 pub(super) struct Contexts<'a> {
     options: &'a Options,
-    main: OnceCell<Files>,
-    named: Vec<(&'a str, &'a Path, OnceCell<Files>)>,
+    main: OnceLock<Files>,
+    named: Vec<(&'a str, &'a Path, OnceLock<Files>)>,
 }
 
 impl<'a> Contexts<'a> {
     pub(super) fn new(options: &'a Options) -> Self {
         let directory = |(name, context): &'a (String, NamedContext)| match context {
-            NamedContext::Directory(path) => Some((name.as_str(), path.as_path(), OnceCell::new())),
+            NamedContext::Directory(path) => Some((name.as_str(), path.as_path(), OnceLock::new())),
             _ => None,
         };
         let named = options.contexts.iter().filter_map(directory).collect();
-        Self { options, main: OnceCell::new(), named }
+        Self { options, main: OnceLock::new(), named }
     }
 
     /// The build context.

@@ -269,7 +269,12 @@ impl<'a> Executor<'a> {
         platform: &Platform,
         names: Vec<Reference>,
     ) -> transfer::Options {
-        transfer::Options { platform: Some(platform.clone()), jobs: self.options.jobs, names }
+        transfer::Options {
+            platform: Some(platform.clone()),
+            jobs: self.options.jobs,
+            names,
+            ..transfer::Options::default()
+        }
     }
 
     /// A stage that a step before this one built.

@@ -86,7 +86,7 @@ impl Remote {
     /// Options for a transfer of one platform's image, called `names` where it arrives.
     pub(crate) fn options(&self, platform: Option<&Platform>, names: Vec<Reference>) -> Options {
         let platform = platform.cloned().unwrap_or_else(Platform::host);
-        Options { platform: Some(platform), jobs: self.jobs, names }
+        Options { platform: Some(platform), jobs: self.jobs, names, ..Options::default() }
     }
 
     /// Fetches an image, unpacks it and names it; gives its manifest's descriptor.
@@ -137,7 +137,7 @@ impl Remote {
 
     /// Whatever was named is sent whole.
     fn whole(&self) -> Options {
-        Options { platform: None, jobs: self.jobs, names: Vec::new() }
+        Options { jobs: self.jobs, ..Options::default() }
     }
 }
 

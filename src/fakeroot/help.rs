@@ -1,7 +1,7 @@
 //! [`Help`]: what was asked for, and what works here.
 
-use std::cell::{Cell, OnceCell};
-use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 
 use super::Error;
 use super::detect::{ProfileFile, Profiles};
@@ -34,13 +34,13 @@ impl Default for Wish {
 pub struct Help {
     wish: Wish,
     /// The best that works here; found out when it is asked for, by trying.
-    chosen: OnceCell<Chosen>,
-    announced: Cell<bool>,
+    chosen: OnceLock<Chosen>,
+    announced: AtomicBool,
 }
 
 impl Help {
     pub fn new(wish: Wish) -> Self {
-        Self { wish, chosen: OnceCell::new(), announced: Cell::new(false) }
+        Self { wish, chosen: OnceLock::new(), announced: AtomicBool::new(false) }
     }
 
     fn chosen(&self) -> &Chosen {
@@ -73,7 +73,7 @@ impl Help {
     /// to those who want to know more.
     pub fn announce(&self, reporter: &dyn Reporter) -> Result<(), Error> {
         let mode = self.mode()?;
-        if self.announced.replace(true) {
+        if self.announced.swap(true, Ordering::Relaxed) {
             return Ok(());
         }
         match self.wish.mode {

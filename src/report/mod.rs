@@ -35,6 +35,8 @@ pub enum Outcome {
     /// The result was there already: a cache hit, a layer that exists.
     Cached,
     Failed,
+    /// It was ended because something else failed.
+    Cancelled,
 }
 
 /// Which stream of a command a line came from.

@@ -9,6 +9,7 @@ use std::ffi::OsString;
 use std::io;
 use std::time::Duration;
 
+use crate::concurrency::Cancel;
 use crate::fakeroot::{self, Help, InitStep, Injection, Prepared};
 use crate::image::Runtime;
 use crate::report::{self, Activity, Outcome, Reporter, Silent};
@@ -48,6 +49,8 @@ pub struct Options {
     pub network: Network,
     /// How long the command may run; see [`Ended::is_late`].
     pub limit: Option<Duration>,
+    /// Kills the command.
+    pub cancel: Cancel,
 }
 
 /// Why a command could not be run.
@@ -191,6 +194,7 @@ fn prepare(
     sandbox.user = user;
     sandbox.network = options.network;
     sandbox.limit = options.limit;
+    sandbox.cancel = options.cancel.clone();
     sandbox.unwritten = unwritten.clone();
     sandbox.env = env::environment(config, options, profile, owner.home.as_deref());
     sandbox.directory = env::directory(config, options)?;
@@ -216,6 +220,7 @@ fn set_up(
         let argv = ["/bin/sh", "-c", script].map(OsString::from);
         let mut sandbox = Sandbox::new(image.root.path(), argv);
         sandbox.env = env::environment(image.config, options, Some(profile), home.as_deref());
+        sandbox.cancel = options.cancel.clone();
         Ok(sandbox.spawn(Output::Report(activity), reporter)?.exit)
     };
     for InitStep { why, test, deed } in &profile.init {

@@ -41,6 +41,7 @@ use std::time::Duration;
 
 use serde::{Deserialize, Serialize};
 
+use crate::concurrency::Cancel;
 use crate::report::{Activity, Reporter};
 use crate::rootfs::live::Unwritten;
 
@@ -86,6 +87,9 @@ pub struct Sandbox {
     /// How long the process may run; then it is killed, and all that it started.
     #[serde(skip)]
     pub limit: Option<Duration>,
+    /// Kills the process, and all that it started.
+    #[serde(skip)]
+    pub cancel: Cancel,
     /// What files of the root do not carry themselves, for the emulation to begin with.
     #[serde(skip)]
     pub unwritten: Unwritten,
@@ -166,6 +170,7 @@ impl Sandbox {
             user: Identity::default(),
             network: Network::Host,
             limit: None,
+            cancel: Cancel::default(),
             unwritten: Unwritten::new(),
         }
     }

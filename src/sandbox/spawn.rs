@@ -71,6 +71,8 @@ fn run(
     };
     let foreground = signals.as_ref().and_then(|_| Foreground::of(io::stdin()));
     let process = Arc::new(Process::default());
+    let killed = Arc::clone(&process);
+    let watch = sandbox.cancel.watch(move || killed.kill());
     let supervisor = OnceLock::new();
     let is_late = AtomicBool::new(false);
 
@@ -120,13 +122,14 @@ fn run(
         drop(catcher); // Ends the iteration over the signals.
         (ended, answer.transpose())
     });
+    drop(watch);
     if let Some(foreground) = foreground {
         // Without it the terminal is only less convenient.
         foreground.restore(io::stdin()).ok();
     }
     let exit = process.exit(ended?);
     let is_late = is_late.into_inner() && !exit.success();
-    if is_late {
+    if is_late || (sandbox.cancel.is_set() && !exit.success()) {
         // Whatever else went wrong then is a consequence.
         return Ok(Ok(Ended { exit, is_late, refusals: Vec::new(), unwritten: None }));
     }
@@ -282,6 +285,8 @@ struct State {
     pid: Option<i32>,
     /// Signals that came before the process.
     early: Vec<Caught>,
+    /// It is to be killed as soon as it is there.
+    is_doomed: bool,
     /// The signal that ended it in effect, though SIGKILL did in fact.
     ended_by: Option<i32>,
 }
@@ -290,6 +295,10 @@ impl Process {
     fn begins(&self, pid: i32) {
         let mut state = self.state();
         state.pid = Some(pid);
+        if state.is_doomed {
+            // Fails only when it has ended.
+            signal::send(pid, signal::KILL).ok();
+        }
         for caught in std::mem::take(&mut state.early) {
             state.tell(pid, caught);
         }
@@ -302,7 +311,9 @@ impl Process {
 
     /// Ends it at once, and all others of its pid namespace with it.
     fn kill(&self) {
-        if let Some(pid) = self.state().pid {
+        let mut state = self.state();
+        state.is_doomed = true;
+        if let Some(pid) = state.pid {
             // Fails only when it has ended.
             signal::send(pid, signal::KILL).ok();
         }

@@ -2,8 +2,8 @@
 
 use std::io::{self, Read, Write};
 
-use super::side_by_side::Cancel;
 use super::{Error, Source};
+use crate::concurrency::Cancel;
 use crate::image::{Content, Descriptor, Digest, Mismatch, Verified};
 use crate::report::Running;
 use crate::{registry, store};

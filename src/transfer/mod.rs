@@ -15,15 +15,16 @@ pub mod sink;
 pub mod source;
 
 use std::io::Read;
+use std::sync::Arc;
 
 pub use blob::{Blob, Role};
 pub use endpoint::{Endpoint, Surroundings};
 pub use error::Error;
 
+use crate::concurrency::{Cancel, Semaphore};
 use crate::image::{Config, Content, Descriptor, Digest, Index, Manifest, Platform, Reference};
 use crate::report::{Outcome, Reporter, start};
 use crate::store::Store;
-use side_by_side::Cancel;
 
 /// How many layers move at the same time unless somebody says otherwise: more than two connections
 /// are seldom faster, and each costs two threads.
@@ -102,13 +103,23 @@ pub struct Options {
     pub platform: Option<Platform>,
     /// How many layers move at the same time.
     pub jobs: usize,
+    /// The permits to move a layer, where several transfers share them.
+    pub semaphore: Option<Arc<Semaphore>>,
+    /// Ends the transfer.
+    pub cancel: Cancel,
     /// What the image shall be called where it arrives.
     pub names: Vec<Reference>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Self { platform: None, jobs: JOBS, names: Vec::new() }
+        Self {
+            platform: None,
+            jobs: JOBS,
+            semaphore: None,
+            cancel: Cancel::default(),
+            names: Vec::new(),
+        }
     }
 }
 
@@ -221,7 +232,7 @@ impl Way<'_> {
             let (diff_ids, layers) = (diff_ids.len(), manifest.layers.len());
             return Err(Error::LayerCount { image: self.source.name(), diff_ids, layers });
         }
-        let cancel = Cancel::default();
+        let cancel = self.options.cancel.child();
         self.sink.put_blob(&Blob::kept(&manifest.config, Role::Config, &bytes))?;
 
         let mut below: Option<Digest> = None;
@@ -243,7 +254,7 @@ impl Way<'_> {
     }
 
     fn copy_artifact(&self, manifest: &Manifest) -> Result<(), Error> {
-        let cancel = Cancel::default();
+        let cancel = self.options.cancel.child();
         let mut seen: Vec<&Digest> = Vec::new();
         let mut blobs = Vec::new();
         for descriptor in std::iter::once(&manifest.config).chain(&manifest.layers) {
@@ -258,7 +269,8 @@ impl Way<'_> {
 
     fn copy_blobs(&self, blobs: Vec<(String, Blob<'_>)>, cancel: &Cancel) -> Result<(), Error> {
         let jobs = self.options.jobs.min(self.sink.jobs());
-        side_by_side::each(blobs, jobs, cancel, |(title, blob)| {
+        let semaphore = self.options.semaphore.as_deref();
+        side_by_side::each(blobs, jobs, semaphore, cancel, |(title, blob)| {
             let running = start(self.reporter, title, Some(blob.descriptor.size));
             let outcome = self.sink.put_blob(&blob.watched(&running))?;
             running.finish(outcome);

@@ -1,26 +1,13 @@
 //! Several deeds at the same time, ended by the first that fails.
 
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 
 use super::Error;
+use crate::concurrency::{Cancel, Semaphore};
 
-/// Tells those who still work that it is in vain.
-#[derive(Debug, Default)]
-pub(super) struct Cancel(AtomicBool);
-
-impl Cancel {
-    pub(super) fn is_set(&self) -> bool {
-        self.0.load(Ordering::Relaxed)
-    }
-
-    fn set(&self) {
-        self.0.store(true, Ordering::Relaxed);
-    }
-}
-
-/// Does `deed` to each item, up to `jobs` at the same time, beginning in the given order.
+/// Does `deed` to each item, up to `jobs` at the same time, beginning in the given order. Others may
+/// have permits of the same `semaphore`.
 ///
 /// # Errors
 ///
@@ -28,19 +15,31 @@ impl Cancel {
 pub(super) fn each<T: Send>(
     items: Vec<T>,
     jobs: usize,
+    semaphore: Option<&Semaphore>,
     cancel: &Cancel,
     deed: impl Fn(T) -> Result<(), Error> + Sync,
 ) -> Result<(), Error> {
     let threads = jobs.clamp(1, items.len().max(1));
     if threads == 1 {
-        return items.into_iter().try_for_each(deed);
+        return items.into_iter().try_for_each(|item| {
+            let _permit = semaphore.map(Semaphore::acquire);
+            if cancel.is_set() { Err(Error::Cancelled) } else { deed(item) }
+        });
     }
     let queue = Mutex::new(items.into_iter());
     let first = Mutex::new(None);
     thread::scope(|scope| {
         for _ in 0..threads {
             scope.spawn(|| {
-                while !cancel.is_set() {
+                loop {
+                    let _permit = semaphore.map(Semaphore::acquire);
+                    if cancel.is_set() {
+                        first
+                            .lock()
+                            .expect("keeping an error cannot panic")
+                            .get_or_insert(Error::Cancelled);
+                        return;
+                    }
                     let next = queue.lock().expect("taking an item cannot panic").next();
                     let Some(item) = next else { return };
                     if let Err(error) = deed(item) {
@@ -56,7 +55,7 @@ pub(super) fn each<T: Send>(
 
 #[cfg(test)]
 mod tests {
-    use std::sync::atomic::AtomicUsize;
+    use std::sync::atomic::{AtomicUsize, Ordering};
 
     use super::*;
 
@@ -68,13 +67,13 @@ mod tests {
                 sum.fetch_add(n, Ordering::Relaxed);
                 Ok(())
             };
-            each((1..=10).collect(), jobs, &Cancel::default(), add).expect("no deed fails");
+            each((1..=10).collect(), jobs, None, &Cancel::default(), add).expect("no deed fails");
             assert_eq!(sum.into_inner(), 55);
 
             let cancel = Cancel::default();
             let fail = |n| if n == 1 { Err(Error::Cancelled) } else { Ok(()) };
-            each((1..=10).collect(), jobs, &cancel, fail).expect_err("one deed fails");
+            each((1..=10).collect(), jobs, None, &cancel, fail).expect_err("one deed fails");
         }
-        each(Vec::<()>::new(), 4, &Cancel::default(), |()| Ok(())).expect("nothing to do");
+        each(Vec::<()>::new(), 4, None, &Cancel::default(), |()| Ok(())).expect("nothing to do");
     }
 }

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::image::{Platform, Reference};
-use crate::transfer::{JOBS, Options, sink, source, transfer};
+use crate::transfer::{Options, sink, source, transfer};
 
 /// Read images from an archive
 ///
@@ -31,8 +31,8 @@ impl Load {
         };
         for image in source::detect(files.map_err(named())?).map_err(named())? {
             let names = image.names();
-            let options =
-                Options { platform: Some(Platform::host()), jobs: JOBS, names: names.clone() };
+            let platform = Some(Platform::host());
+            let options = Options { platform, names: names.clone(), ..Options::default() };
             let loaded =
                 transfer(&*image, &sink::Store::new(&store), &options, &*invocation.reporter)?;
             let lines: Vec<String> = match &names[..] {

@@ -115,6 +115,7 @@ impl Ui {
         match outcome {
             Outcome::Done => self.paint(Style::Good, &format!("done in {took:.1} s")),
             Outcome::Cached => self.paint(Style::Good, "cached"),
+            Outcome::Cancelled => self.paint(Style::Dim, &format!("cancelled after {took:.1} s")),
             Outcome::Failed => self.paint(Style::Error, &format!("failed after {took:.1} s")),
         }
     }

@@ -15,13 +15,13 @@ use std::io::{self, Read, Write as _};
 use std::sync::Mutex;
 use std::thread;
 
+use crate::concurrency::Cancel;
 use crate::image::{Content, Descriptor, Digest, Hasher, Manifest};
 use crate::layer::compress::decompress;
 use crate::layer::{self, Below, Unpacked};
 use crate::report::Outcome;
 use crate::store::{self, BlobWriter, Name, NewTree, RefEntry, Tree, TreeKey};
 use crate::transfer::chunks::{ChunkReader, ChunkSender, chunks};
-use crate::transfer::side_by_side::Cancel;
 use crate::transfer::{Blob, Error, Role, Root, Sink, source};
 
 #[derive(Debug)]

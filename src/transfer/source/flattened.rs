@@ -8,13 +8,13 @@ use std::sync::Arc;
 use std::thread;
 
 use super::files::Section;
+use crate::concurrency::Cancel;
 use crate::image::edit::{self, Edits};
 use crate::image::{Config, Content, Descriptor, Digest, Manifest, media_type};
 use crate::layer::compress::{Compression, decompress};
 use crate::layer::{self, Layer};
 use crate::report::{Outcome, Reporter, start};
 use crate::store::Store;
-use crate::transfer::side_by_side::Cancel;
 use crate::transfer::{Blob, Error, Role, Source, read_small, short};
 
 /// An image, or an index of images, whose layers were written once more by [`layer::flatten`]. There
