@@ -83,9 +83,9 @@ impl Base {
                 let entry = RefEntry { name, descriptor, index: None };
                 Ok((Self::of_store(executor, &entry, platform)?, Outcome::Done))
             }
-            NamedContext::Directory(path) => Err(Fault::NotAnImage {
-                reference: format!("the named context {name:?} ({})", path.display()),
-            }),
+            NamedContext::Directory(_) | NamedContext::Remote(_) => {
+                unreachable!("a stage on files is made, not found")
+            }
         }
     }
 
@@ -106,7 +106,8 @@ impl Base {
         let source = executor.services.images.source(reference)?;
         let sink = sink::Store::new(executor.store);
         let options = executor.transfer_options(platform, vec![reference.clone()]);
-        let descriptor = transfer::transfer(&*source, &sink, &options, executor.reporter)?;
+        let descriptor = transfer::transfer(&*source, &sink, &options, executor.reporter)
+            .map_err(|error| executor.plan.misnamed(reference, error.into()))?;
         let entry = RefEntry { name: Name::Tagged(reference.clone()), descriptor, index: None };
         Ok((Self::of_store(executor, &entry, platform)?, Outcome::Done))
     }

@@ -7,51 +7,82 @@ use std::fs::{self, File};
 use std::io::{self, Read as _};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Path, PathBuf};
-use std::sync::OnceLock;
+use std::sync::{Mutex, OnceLock, PoisonError};
 
 use super::error::Fault;
 use super::key::KeyMaker;
-use super::{NamedContext, Options};
+use super::remote::{Arrival, Fetcher};
+use super::{IgnoreFile, NamedContext, Options};
 use crate::dockerfile::{Glob, Ignore};
 use crate::image::{Digest, Hasher};
 use crate::rootfs::{self, Choice, Dirs, FileType, Found, Meta, Root, SideTable, Walk, clean};
+use crate::store::{Store, Workspace};
 
-/// The contexts of a build; a directory is opened when a step first reads from it.
+/// The contexts of a build; one is opened, or fetched, when a step first reads from it.
 #[derive(Debug)]
 pub(super) struct Contexts<'a> {
     options: &'a Options,
     main: OnceLock<Files>,
-    named: Vec<(&'a str, &'a Path, OnceLock<Files>)>,
+    named: Vec<Named<'a>>,
+}
+
+/// A named context that has files and is no image.
+#[derive(Debug)]
+struct Named<'a> {
+    name: &'a str,
+    place: Place<'a>,
+    files: OnceLock<Files>,
+    /// Held while they are fetched: several steps may want them at the same time.
+    opening: Mutex<()>,
+}
+
+#[derive(Debug)]
+enum Place<'a> {
+    Directory(&'a Path),
+    Elsewhere(&'a str),
 }
 
 impl<'a> Contexts<'a> {
     pub(super) fn new(options: &'a Options) -> Self {
-        let directory = |(name, context): &'a (String, NamedContext)| match context {
-            NamedContext::Directory(path) => Some((name.as_str(), path.as_path(), OnceLock::new())),
-            _ => None,
+        let named = |(name, context): &'a (String, NamedContext)| {
+            let place = match context {
+                NamedContext::Directory(path) => Place::Directory(path),
+                NamedContext::Remote(url) => Place::Elsewhere(url),
+                _ => return None,
+            };
+            Some(Named { name, place, files: OnceLock::new(), opening: Mutex::default() })
         };
-        let named = options.contexts.iter().filter_map(directory).collect();
+        let named = options.contexts.iter().filter_map(named).collect();
         Self { options, main: OnceLock::new(), named }
     }
 
-    /// The build context.
-    pub(super) fn main(&self) -> Result<&Files, Fault> {
+    /// The build context. Without one it is empty, as in the reference.
+    pub(super) fn main(&self, store: &Store) -> Result<&Files, Fault> {
         if let Some(files) = self.main.get() {
             return Ok(files);
         }
-        let folder = self.options.context.as_deref().ok_or(Fault::NoContext)?;
-        let own = self.options.ignore_file.as_deref();
-        let files = Files::open(folder, own)?;
+        let files = match &self.options.context {
+            Some(folder) => Files::open(folder, self.options.ignore_file.as_ref())?,
+            None => Files::nothing(store.workspace()?)?,
+        };
         Ok(self.main.get_or_init(|| files))
     }
 
-    /// A named context that is a directory.
-    pub(super) fn named(&self, name: &str) -> Option<Result<&Files, Fault>> {
-        let (_, folder, cell) = self.named.iter().find(|(known, ..)| *known == name)?;
-        if let Some(files) = cell.get() {
+    /// A named context that is a directory, or came from elsewhere; None when there is none of that
+    /// name.
+    pub(super) fn named(&self, name: &str, fetcher: Fetcher<'_>) -> Option<Result<&Files, Fault>> {
+        let named = self.named.iter().find(|named| named.name == name)?;
+        let _opening = named.opening.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(files) = named.files.get() {
             return Some(Ok(files));
         }
-        Some(Files::open(folder, None).map(|files| cell.get_or_init(|| files)))
+        let files = match named.place {
+            Place::Directory(folder) => Files::open(folder, None),
+            Place::Elsewhere(url) => {
+                Arrival::fetch(fetcher, url, false).and_then(Files::of_arrival)
+            }
+        };
+        Some(files.map(|files| named.files.get_or_init(|| files)))
     }
 }
 
@@ -64,6 +95,17 @@ pub(super) struct Files {
     ignore: Ignore,
     /// A context's files belong to whoever builds: in the image, to root.
     pub(super) keeps_owners: bool,
+    /// Why there is nothing.
+    is_nothing: bool,
+    /// What goes when nobody reads from it any more.
+    _held: Option<Held>,
+}
+
+#[derive(Debug)]
+#[allow(dead_code, reason = "held for their drop")]
+enum Held {
+    Arrival(Arrival),
+    Workspace(Workspace),
 }
 
 /// Something that a pattern names.
@@ -98,7 +140,7 @@ impl Files {
     }
 
     /// A context: a directory with its ignore file, or the one that belongs to the Dockerfile.
-    fn open(folder: &Path, own: Option<&Path>) -> Result<Self, Fault> {
+    fn open(folder: &Path, own: Option<&IgnoreFile>) -> Result<Self, Fault> {
         let root = match fs::metadata(folder) {
             Ok(metadata) if metadata.is_dir() => Root::open(folder)?,
             Ok(_) => {
@@ -107,31 +149,42 @@ impl Files {
             }
             Err(error) => return Err(Fault::Context(folder.to_owned(), error)),
         };
-        let general = folder.join(".dockerignore");
-        let mut ignore = Ignore::default();
-        for path in own.into_iter().chain([general.as_path()]) {
-            match fs::read(path) {
-                Ok(text) => {
-                    ignore = Ignore::parse(&String::from_utf8_lossy(&text))
-                        .map_err(|source| Fault::Ignore { path: path.to_owned(), source })?;
-                    break;
+        let ignore = match own {
+            Some(file) => patterns(file)?,
+            None => {
+                let path = folder.join(".dockerignore");
+                match fs::read(&path) {
+                    Ok(text) => patterns(&IgnoreFile { path, text })?,
+                    Err(error) if error.kind() == io::ErrorKind::NotFound => Ignore::default(),
+                    Err(error) => return Err(Fault::Read(path, error)),
                 }
-                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-                Err(error) => return Err(Fault::Read(path.to_owned(), error)),
             }
-        }
-        Ok(Self { root, records: SideTable::default(), ignore, keeps_owners: false })
+        };
+        Ok(Self { ignore, ..Self::of_folder(root) })
     }
 
     /// An image's files.
     pub(super) fn of_image(root: Root, records: SideTable) -> Self {
-        Self { root, records, ignore: Ignore::default(), keeps_owners: true }
+        Self { records, keeps_owners: true, ..Self::of_folder(root) }
     }
 
     /// A directory of ours.
     pub(super) fn of_folder(root: Root) -> Self {
         let (records, ignore) = (SideTable::default(), Ignore::default());
-        Self { root, records, ignore, keeps_owners: false }
+        Self { root, records, ignore, keeps_owners: false, is_nothing: false, _held: None }
+    }
+
+    /// What came from elsewhere, with its own ignore file.
+    fn of_arrival(arrival: Arrival) -> Result<Self, Fault> {
+        let ignore = patterns(&arrival.ignore_file(None)?)?;
+        let files = Self::of_folder(Root::open(arrival.directory())?);
+        Ok(Self { ignore, _held: Some(Held::Arrival(arrival)), ..files })
+    }
+
+    /// The context of a build that has none.
+    fn nothing(workspace: Workspace) -> Result<Self, Fault> {
+        let files = Self::of_folder(Root::open(workspace.path())?);
+        Ok(Self { is_nothing: true, _held: Some(Held::Workspace(workspace)), ..files })
     }
 
     /// Whether `path` is there for COPY and ADD.
@@ -181,7 +234,11 @@ impl Files {
 
     pub(super) fn missing(&self, path: &Path) -> Fault {
         let ignored = self.is_ignored(path);
-        Fault::NotFound { path: Path::new("/").join(path), ignored }
+        let path = Path::new("/").join(path);
+        match self.is_nothing {
+            true => Fault::NoContext(path),
+            false => Fault::NotFound { path, ignored },
+        }
     }
 
     /// Goes down the directories that the pattern's leading parts match.
@@ -327,6 +384,11 @@ impl Files {
         }
         choice
     }
+}
+
+fn patterns(file: &IgnoreFile) -> Result<Ignore, Fault> {
+    Ignore::parse(&String::from_utf8_lossy(&file.text))
+        .map_err(|source| Fault::Ignore { path: file.path.clone(), source })
 }
 
 fn file_digest(mut file: File) -> io::Result<Digest> {

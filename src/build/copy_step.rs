@@ -6,6 +6,7 @@ use super::context::{Files, Source};
 use super::copy_words::{Input, Work};
 use super::error::Fault;
 use super::execute::{Deed, Executor, Step};
+use super::history;
 use super::key::{CacheKey, KeyMaker};
 use super::place::Destination;
 use super::plan::Origin;
@@ -30,8 +31,8 @@ pub(super) fn plan<'d>(
     let work = Work::new(executor, instruction, step)?;
     let origins = match &work.from {
         None if work.needs_no_context() => None,
-        None => Some(Origins::Context(executor.contexts.main()?)),
-        Some(Origin::Context(name)) => match executor.contexts.named(name) {
+        None => Some(Origins::Context(executor.contexts.main(executor.store)?)),
+        Some(Origin::Context(name)) => match executor.contexts.named(name, executor.fetcher()) {
             Some(files) => Some(Origins::Context(files?)),
             None => Some(executor.image(&Origin::Context(name.clone()), step.stage)?),
         },
@@ -50,6 +51,27 @@ pub(super) fn plan<'d>(
     Ok(Deed { key, said, act: Box::new(act) })
 }
 
+/// All of a context's files, for a stage that begins with them.
+pub(super) fn all(files: &Files) -> Result<Deed<'_>, Fault> {
+    let source = files.exactly("")?;
+    let exclude = Ignore::default();
+    let digest = files.digest(&source, &exclude)?;
+    let key = KeyMaker::new("base", None).field("digest", digest.to_string()).finish();
+    let said = history::copy("COPY", &[], &[".".to_owned()], "/");
+    let act = move |snapshot: &mut Snapshot<'_>| {
+        let choose =
+            |path: &Path, meta: &Meta| -> Choice { files.choose(&source, &exclude, path, meta) };
+        let options = CopyOptions {
+            owner: Some((0, 0)),
+            no_xattrs: true,
+            choose: Some(&choose),
+            ..CopyOptions::default()
+        };
+        copy(files, &source.path, Path::new(""), options, snapshot)
+    };
+    Ok(Deed { key, said, act: Box::new(act) })
+}
+
 fn key(
     executor: &Executor<'_>,
     work: &Work,
@@ -62,7 +84,7 @@ fn key(
     for input in &work.sources {
         key = match (input, origins) {
             (Input::Text(name, content), _) => key.field("text", name).field("content", content),
-            (Input::Remote(_, remote), _) => remote.describe(key, executor)?,
+            (Input::Remote(_, remote), _) => remote.describe(key, executor.fetcher())?,
             (Input::Path(word), Some(Origins::Context(files))) => {
                 key.field("digest", content(files, word, work, exclude)?.to_string())
             }
@@ -140,7 +162,7 @@ fn items<'w>(
         match (input, files) {
             (Input::Text(name, content), _) => items.push(Item::Text(name, content)),
             (Input::Remote(_, remote), _) => {
-                let fetched = remote.fetched(executor)?;
+                let fetched = remote.fetched(executor.fetcher())?;
                 let Fetched { files, source, .. } = fetched;
                 items.push(match work.unpack_remote && files.is_archive(source)? {
                     true => Item::Archive(files, source.clone()),
@@ -184,7 +206,7 @@ fn perform(
         Destination::new(&work.destination, into_directory, work.link, snapshot.root())?;
     destination.set_attributes(owner.unwrap_or((0, 0)), mode.as_ref(), seconds);
     for item in items {
-        let (files, source, time, has_modes) = match item {
+        let (files, source) = match item {
             Item::Text(name, content) => {
                 let path = destination.file(name.as_ref(), snapshot)?;
                 destination.write(&path, content.as_bytes(), snapshot)?;
@@ -195,10 +217,8 @@ fn perform(
                 files.unpack(source, &folder, owner, snapshot)?;
                 continue;
             }
-            Item::Path(files, source) => (*files, source, None, true),
-            Item::Fetched(Fetched { files, source, time, has_modes, .. }) => {
-                (files, source, *time, *has_modes)
-            }
+            Item::Path(files, source) => (*files, source),
+            Item::Fetched(Fetched { files, source, .. }) => (files, source),
         };
         let path = match source.meta.is_dir() {
             true => destination.folder(snapshot)?,
@@ -207,25 +227,19 @@ fn perform(
         let choose =
             |path: &Path, meta: &Meta| -> Choice { files.choose(source, exclude, path, meta) };
         let changed = |meta: &Meta| {
-            let before = if has_modes { meta.mode } else { plain_mode(meta) };
-            mode.as_ref().map_or(before, |mode| mode.apply(before, meta.is_dir()))
+            mode.as_ref().map_or(meta.mode, |mode| mode.apply(meta.mode, meta.is_dir()))
         };
         let options = CopyOptions {
             owner: owner.or(if files.keeps_owners { None } else { Some((0, 0)) }),
-            mode: (mode.is_some() || !has_modes).then_some(&changed),
-            time,
+            mode: mode.is_some().then_some(&changed),
             no_xattrs: true,
             replace: work.link,
             choose: Some(&choose),
+            ..CopyOptions::default()
         };
         copy(files, &source.path, &path, options, snapshot)?;
     }
     destination.finish(snapshot)
-}
-
-/// All that git keeps of a mode.
-fn plain_mode(meta: &Meta) -> u32 {
-    if meta.is_dir() || meta.mode & 0o100 != 0 { 0o755 } else { 0o644 }
 }
 
 /// Copies one source to its place.
@@ -250,7 +264,7 @@ fn copy(
 pub(super) enum Opened<'e> {
     Context(&'e Files),
     /// The snapshot keeps the mount for as long as its files are read.
-    Image(Files, #[allow(dead_code, reason = "held for its drop")] Box<Snapshot<'e>>),
+    Image(Box<Files>, #[allow(dead_code, reason = "held for its drop")] Box<Snapshot<'e>>),
 }
 
 impl Opened<'_> {
@@ -283,7 +297,7 @@ impl Executor<'_> {
                 let snapshot = self.store.snapshot(&self.trees(state)?)?;
                 let root = crate::rootfs::Root::open(snapshot.root().path())?;
                 let files = Files::of_image(root, snapshot.records()?);
-                Ok(Opened::Image(files, Box::new(snapshot)))
+                Ok(Opened::Image(Box::new(files), Box::new(snapshot)))
             }
         }
     }

@@ -85,6 +85,32 @@ impl Error {
     }
 }
 
+/// A name that nothing has, and which one was meant.
+#[derive(Debug)]
+pub struct Misnamed {
+    pub(super) fault: Box<Fault>,
+    pub(super) hint: String,
+}
+
+// It is told like the fault itself, and has that one's causes.
+impl fmt::Display for Misnamed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.fault.fmt(f)
+    }
+}
+
+impl std::error::Error for Misnamed {
+    fn source(&self) -> Option<&(dyn std::error::Error + 'static)> {
+        self.fault.source()
+    }
+}
+
+impl Misnamed {
+    pub fn fault(&self) -> &Fault {
+        &self.fault
+    }
+}
+
 /// What went wrong with one instruction. Where the reference builder has words for it, those.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
@@ -102,6 +128,8 @@ pub enum Fault {
     LaterStage { wanted: String, current: String },
     #[error("circular dependency detected on stage: {0}")]
     CircularStage(String),
+    #[error(transparent)]
+    Misnamed(Misnamed),
     #[error("{reference} is an artifact or an index, which has no files")]
     NotAnImage { reference: String },
     #[error(transparent)]
@@ -155,8 +183,11 @@ pub enum Fault {
     Unsupported { what: String, remedy: &'static str },
     #[error("the layers below are not unpacked")]
     NotUnpacked,
-    #[error("there is no build context: \"-\" was given")]
-    NoContext,
+    /// It was looked for where there is nothing.
+    #[error("{0:?}: not found")]
+    NoContext(PathBuf),
+    #[error("{0:?} is no file")]
+    NoFile(PathBuf),
     #[error("{path:?}: not found")]
     NotFound { path: PathBuf, ignored: bool },
     #[error("{destination:?} must be a directory and end with /, as there are several sources")]
@@ -207,12 +238,17 @@ impl Fault {
             Self::NotFound { ignored: true, .. } => {
                 Some("a pattern of .dockerignore leaves it out of the build context".into())
             }
-            Self::NoContext => Some("COPY and ADD need a directory as the build context".into()),
+            Self::NoContext(_) => Some(
+                "there is no build context, as a Dockerfile alone was given: name a directory, or \
+                 give an archive of one"
+                    .into(),
+            ),
             Self::BlankBase(_) | Self::EmptyPlatform(_) => Some(
                 "FROM sees only the ARGs from before the first FROM: give them a default there, or \
                  a value with --build-arg"
                     .into(),
             ),
+            Self::Misnamed(misnamed) => Some(misnamed.hint.clone()),
             Self::Late { .. } => Some("--run-timeout sets this limit".into()),
             Self::NoSecret(id) => Some(format!("give it with --secret id={id},src=FILE")),
             Self::NoAgent(id) => Some(format!("forward an agent with --ssh {id}")),

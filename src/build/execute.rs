@@ -8,13 +8,14 @@ use super::context::Contexts;
 use super::error::{Error, Fault};
 use super::key::{CacheKey, KeyMaker};
 use super::plan::{self, Origin, Plan};
+use super::remote::Fetcher;
 use super::result::BuiltImage;
 use super::scope::Given;
 use super::state::State;
 use super::{Options, Services, copy_step, run_step, workdir_step};
 use crate::dockerfile::{Instruction, Located, parse_trigger};
 use crate::fakeroot::Help;
-use crate::image::{Descriptor, Digest, Platform, Reference, Timestamp, media_type};
+use crate::image::{Config, Descriptor, Digest, Platform, Reference, Timestamp, media_type};
 use crate::layer::{self, PackOptions};
 use crate::report::{self, Activity, Outcome, Reporter};
 use crate::store::{CacheEntry, CachedLayer, Snapshot, Store, Tree};
@@ -136,6 +137,17 @@ impl<'a> Executor<'a> {
         }
         let title = format!("{} {}", self.prefix(number, 1, total), stage.from.original);
         let running = report::start(self.reporter, title, None);
+        if let Origin::Context(name) = &stage.base
+            && let Some(files) = self.contexts.named(name, self.fetcher())
+        {
+            let mut state = State::new(Config::scratch(&stage.platform), &[]);
+            let outcome = files
+                .and_then(copy_step::all)
+                .and_then(|deed| self.layer(deed, &mut state))
+                .map_err(|fault| Error::at(span, fault))?;
+            running.finish(outcome);
+            return Ok(state);
+        }
         let (base, outcome) = Base::find(self, &stage.base, &stage.platform)
             .map_err(|fault| Error::at(span, fault))?;
         running.finish(outcome);
@@ -262,6 +274,12 @@ impl<'a> Executor<'a> {
         blob.commit(Some(&descriptor.digest))?;
         snapshot.commit(&diff_id, &records)?;
         Ok((descriptor, diff_id))
+    }
+
+    /// What fetching needs.
+    pub(super) fn fetcher(&self) -> Fetcher<'_> {
+        let Self { store, services, reporter, .. } = *self;
+        Fetcher { store, services, reporter }
     }
 
     pub(super) fn transfer_options(

@@ -37,7 +37,7 @@ use std::time::Duration;
 pub use error::{Error, Fault};
 pub use mounts::Secret;
 pub use outline::{Argument, Asked, Cache, Outline, Target, outline, targets};
-pub use remote::{Error as RemoteError, Kind as RemoteKind, Web};
+pub use remote::{Arrival, Error as RemoteError, Fetcher, Kind as RemoteKind, Web, fetch_text};
 pub use result::{Built, BuiltImage};
 pub use survey::{Survey, survey};
 
@@ -58,10 +58,10 @@ use plan::{Plan, Wishes};
 pub struct Options {
     /// The Dockerfile's text.
     pub dockerfile: String,
-    /// The directory that COPY and ADD read; None: there is none.
+    /// The directory that COPY and ADD read; None: there is none, and nothing in it.
     pub context: Option<PathBuf>,
-    /// The ignore file that belongs to the Dockerfile, if there is one, replaces the context's.
-    pub ignore_file: Option<PathBuf>,
+    /// Replaces the context's own ignore file.
+    pub ignore_file: Option<IgnoreFile>,
     pub tags: Vec<Reference>,
     /// The stage to build; None: the last one.
     pub target: Option<String>,
@@ -118,14 +118,25 @@ impl Options {
     }
 }
 
+/// Patterns of what is in a build context and is not to be seen, as they were read.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct IgnoreFile {
+    /// For people.
+    pub path: PathBuf,
+    pub text: Vec<u8>,
+}
+
 /// What `--build-context` gives a name to.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum NamedContext {
     Directory(PathBuf),
+    /// A repository, or a file that may be an archive, on another machine: its URL.
+    Remote(String),
     Image(Reference),
     /// An OCI image layout (`oci-layout://`).
     Layout {
         directory: PathBuf,
+        /// A tag, a name or a digest.
         tag: Option<String>,
     },
     /// Programs of this machine (`host:`).

@@ -208,14 +208,14 @@ fn origins<'e>(
 ) -> Result<Option<Origins<'e>>, Fault> {
     let from = match mount {
         Mount::Bind { from: None, .. } => {
-            return Ok(Some(Origins::Context(executor.contexts.main()?)));
+            return Ok(Some(Origins::Context(executor.contexts.main(executor.store)?)));
         }
         Mount::Bind { from: Some(from), .. } | Mount::Cache { from: Some(from), .. } => from,
         _ => return Ok(None),
     };
     let origin = executor.plan.mount_origin(stage, from)?;
     if let Origin::Context(name) = &origin
-        && let Some(files) = executor.contexts.named(name)
+        && let Some(files) = executor.contexts.named(name, executor.fetcher())
     {
         return Ok(Some(Origins::Context(files?)));
     }

@@ -3,10 +3,10 @@
 use std::collections::BTreeMap;
 
 use super::Options;
-use super::error::{Error, Fault};
+use super::error::{Error, Fault, Misnamed};
 use super::scope::{Given, Globals, SOURCE_DATE_EPOCH};
 use crate::dockerfile::{self, Arg, Dockerfile, Expander, Instruction, Located, parse_trigger};
-use crate::image::{Platform, Reference};
+use crate::image::{self, Platform, Reference};
 
 /// A Dockerfile's stages with everything resolved that needs neither disk nor network.
 #[derive(Debug)]
@@ -127,7 +127,7 @@ impl Plan {
         } else if image == "scratch" {
             Origin::Scratch
         } else {
-            Origin::Image(image.parse().map_err(|error| at(Fault::Image(error)))?)
+            Origin::Image(image.parse().map_err(|error| at(self.no_reference(&image, error)))?)
         };
         Ok(Stage { name: from.value.name.clone(), base, platform, from, steps })
     }
@@ -138,6 +138,18 @@ impl Plan {
         match text.filter(|text| !text.is_empty()) {
             None => Ok(None),
             Some(text) => text.parse().map(Some).map_err(|_| Error::Epoch(text.to_owned())),
+        }
+    }
+
+    /// What is no name of an image may be a stage's but for its case.
+    fn no_reference(&self, text: &str, error: image::Error) -> Fault {
+        let fault = Fault::Image(error);
+        match self.stage_named(&text.to_lowercase()) {
+            Some(_) => {
+                let hint = format!("the stage is called {}", text.to_lowercase());
+                Fault::Misnamed(Misnamed { fault: Box::new(fault), hint })
+            }
+            None => fault,
         }
     }
 
@@ -203,6 +215,20 @@ impl Plan {
     /// A stage's name, or its number.
     pub(super) fn title(&self, stage: usize) -> String {
         self.stages[stage].name.clone().unwrap_or_else(|| stage.to_string())
+    }
+
+    /// Why there is no image of that name; the stage that was meant, perhaps, goes with it.
+    pub(super) fn misnamed(&self, reference: &Reference, fault: Fault) -> Fault {
+        let Some(name) = reference.repository().strip_prefix("library/") else { return fault };
+        let names = self.stages.iter().filter_map(|stage| stage.name.as_deref());
+        let hint = match names.clone().any(|known| known == name) {
+            true => format!("the stage {name} has to be defined before it is named"),
+            false => match dockerfile::suggest(name, names) {
+                Some(meant) => format!("did you mean the stage {meant}?"),
+                None => return fault,
+            },
+        };
+        Fault::Misnamed(Misnamed { fault: Box::new(fault), hint })
     }
 
     /// The stages that the target needs, each after those it needs itself. Triggers of base images

@@ -34,6 +34,12 @@ pub(crate) enum Error {
         name: String,
         text: String,
     },
+    /// Of a build before there is a Dockerfile to blame.
+    #[error(transparent)]
+    Fault(Box<build::Fault>),
+    /// There is no build context, or no Dockerfile in it.
+    #[error("{text}")]
+    NoContext { text: String, hint: Option<String> },
     /// The Dockerfile says that warnings are errors; these rules had some.
     #[error("lint violation found for rules: {0}")]
     Lint(String),
@@ -65,6 +71,12 @@ pub(crate) enum Error {
     NotOurs(PathBuf),
     #[error("there is no home directory to keep credentials in")]
     NoPlaceForCredentials,
+}
+
+impl From<build::Fault> for Error {
+    fn from(fault: build::Fault) -> Self {
+        Self::Fault(Box::new(fault))
+    }
 }
 
 impl Error {
@@ -109,6 +121,7 @@ impl Error {
                 Some(fault) => fault,
                 None => &**error,
             },
+            Self::Fault(fault) => &**fault,
             error => error,
         }
     }
@@ -138,7 +151,8 @@ impl Error {
             Self::Run(error) => error.hint(),
             Self::Build { error, .. } => error.hint(),
             Self::NotRun(error) => error.hint(),
-            Self::Usage { hint, .. } => hint.clone(),
+            Self::Fault(fault) => fault.hint(),
+            Self::Usage { hint, .. } | Self::NoContext { hint, .. } => hint.clone(),
             Self::Lint(_) => Some("`# check=error=true` says that warnings are errors".to_owned()),
             Self::NotOurs(_) => Some("name a directory with --storage or $BRYO_STORAGE".to_owned()),
             Self::NoPlaceForCredentials => Some("name a file with --authfile".to_owned()),
@@ -174,9 +188,12 @@ impl Error {
             Self::Fakeroot(error) => error.status(),
             Self::Run(error) => error.status(),
             Self::Build { error, .. } => error.status(),
+            Self::Fault(fault) => fault.status(),
             Self::Lint(_) | Self::Invalid(_) => Status::FAILED,
             Self::Usage { .. } | Self::NotAnImage(_) | Self::NoPlaceForCredentials => Status::USAGE,
-            Self::NothingMatches(_) | Self::Read { .. } => Status::NOT_FOUND,
+            Self::NoContext { .. } | Self::NothingMatches(_) | Self::Read { .. } => {
+                Status::NOT_FOUND
+            }
             Self::Write { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::NotOurs(_) => {
                 Status::STORAGE
             }

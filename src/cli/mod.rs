@@ -7,6 +7,7 @@ mod args;
 mod call;
 mod command;
 mod config;
+mod context;
 mod emulation;
 mod error;
 mod excerpt;

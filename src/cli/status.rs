@@ -177,12 +177,15 @@ impl Ends for Fault {
             Self::Fakeroot(error) => error.status(),
             Self::Run(error) => error.status(),
             Self::Sandbox(error) => error.status(),
+            Self::Misnamed(misnamed) => misnamed.fault().status(),
             Self::Insecure => Status::SYSTEM,
             Self::Late { .. } => Status::FAILED,
             Self::Agent(_)
             | Self::NoAgent(_)
             | Self::NoSecret(_)
             | Self::NotFound { .. }
+            | Self::NoContext(_)
+            | Self::NoFile(_)
             | Self::NoUser(_) => Status::NOT_FOUND,
             Self::Archive { source, .. } => source.status(),
             Self::Remote(error) => match error.kind() {

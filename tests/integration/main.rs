@@ -9,6 +9,7 @@ mod support;
 mod archives;
 mod build;
 mod command_line;
+mod contexts;
 mod devices;
 mod dockerfiles;
 mod emulation;

@@ -1,4 +1,4 @@
-//! ADD of a git repository: one commit, without its history.
+//! A git repository: one commit, without its history.
 //!
 //! The commit is the key. Its files get its own time and the modes 755 and 644, so that the same
 //! commit always makes the same layer.
@@ -8,14 +8,13 @@ use std::fs;
 use std::path::Path;
 
 use super::program::Git;
-use super::{Error, Fetched, Flags};
+use super::{Error, Fetched, Fetcher, Flags};
 use crate::build::context::Files;
 use crate::build::error::Fault;
-use crate::build::execute::Executor;
 use crate::build::key::KeyMaker;
 use crate::dockerfile::GitRef;
 use crate::report;
-use crate::rootfs::{Root, remove_tree};
+use crate::rootfs::{FileType, Meta, Root, SideTable, Walk, remove_tree};
 use crate::store::Workspace;
 
 /// The work tree, in a workspace.
@@ -85,12 +84,8 @@ impl Repository {
         }
     }
 
-    pub(super) fn describe(
-        &self,
-        key: KeyMaker,
-        executor: &Executor<'_>,
-    ) -> Result<KeyMaker, Fault> {
-        let commit = &self.resolved(executor)?.commit;
+    pub(super) fn describe(&self, key: KeyMaker, fetcher: Fetcher<'_>) -> Result<KeyMaker, Fault> {
+        let commit = &self.resolved(fetcher)?.commit;
         let with = self.wanted.submodules != Some(false);
         let key = key
             .field("commit", commit)
@@ -106,16 +101,16 @@ impl Repository {
     }
 
     /// Asks the other side which commit is meant, unless that was said.
-    fn resolved(&self, executor: &Executor<'_>) -> Result<&Resolved, Fault> {
+    fn resolved(&self, fetcher: Fetcher<'_>) -> Result<&Resolved, Fault> {
         if let Some(resolved) = self.resolved.get() {
             return Ok(resolved);
         }
         let resolved = match self.said() {
             Some(commit) => Resolved { commit, name: None, tag: None },
             None => {
-                let workspace = executor.store.workspace()?;
+                let workspace = fetcher.store.workspace()?;
                 let remote = self.remote();
-                let services = executor.services;
+                let services = fetcher.services;
                 let git = Git::new(services.web, services.path, workspace.path(), &remote)?;
                 let name = self.wanted.reference.as_deref().unwrap_or("HEAD");
                 let peeled = format!("{name}^{{}}");
@@ -146,15 +141,15 @@ impl Repository {
         reference.or(checksum).map(|text| text.to_ascii_lowercase())
     }
 
-    pub(super) fn fetch(&self, executor: &Executor<'_>) -> Result<Fetched, Fault> {
-        let resolved = self.resolved(executor)?;
+    pub(super) fn fetch(&self, fetcher: Fetcher<'_>) -> Result<Fetched, Fault> {
+        let resolved = self.resolved(fetcher)?;
         let title = format!("fetching {} {}", self.shown(), &resolved.commit[..12]);
-        let running = report::start(executor.reporter, title, None);
-        let workspace = executor.store.workspace()?;
+        let running = report::start(fetcher.reporter, title, None);
+        let workspace = fetcher.store.workspace()?;
         let tree = workspace.path().join(TREE);
         fs::create_dir(&tree).map_err(|source| Error::Write { path: tree.clone(), source })?;
         let remote = self.remote();
-        let services = executor.services;
+        let services = fetcher.services;
         let git = Git::new(services.web, services.path, &tree, &remote)?;
         git.run("init", &["-q"])?;
         self.get(&git, resolved)?;
@@ -174,7 +169,8 @@ impl Repository {
                 remove_tree(&tree.join(folder).join(".git"))?;
             }
         }
-        let fetched = self.fetched(workspace, &tree, seconds.trim().parse().unwrap_or(0))?;
+        settle(&tree, seconds.trim().parse().unwrap_or(0))?;
+        let fetched = self.fetched(workspace, &tree)?;
         running.finish(report::Outcome::Done);
         Ok(fetched)
     }
@@ -215,7 +211,7 @@ impl Repository {
         Ok(())
     }
 
-    fn fetched(&self, workspace: Workspace, tree: &Path, seconds: i64) -> Result<Fetched, Fault> {
+    fn fetched(&self, workspace: Workspace, tree: &Path) -> Result<Fetched, Fault> {
         let files = Files::of_folder(Root::open(tree)?);
         let missing = || Error::NoSubdir {
             remote: self.shown(),
@@ -226,9 +222,26 @@ impl Repository {
         if !source.meta.is_dir() {
             return Err(missing().into());
         }
-        let time = Some((seconds, 0));
-        Ok(Fetched { files, source, time, has_modes: false, _workspace: workspace })
+        Ok(Fetched { files, source, workspace })
     }
+}
+
+/// Gives a checked-out tree the commit's time, and what git keeps of modes: whether a file may be
+/// executed. The caller's umask and the clock reach no layer.
+fn settle(tree: &Path, seconds: i64) -> Result<(), Fault> {
+    let (root, records) = (Root::open(tree)?, SideTable::default());
+    for found in Walk::new(&root, Path::new(""), &records) {
+        let found = found?;
+        if found.meta.kind != FileType::Symlink {
+            root.set_mode(&found.path, plain_mode(&found.meta))?;
+        }
+        root.set_time(&found.path, (seconds, 0))?;
+    }
+    Ok(())
+}
+
+fn plain_mode(meta: &Meta) -> u32 {
+    if meta.is_dir() || meta.mode & 0o100 != 0 { 0o755 } else { 0o644 }
 }
 
 fn is_hex(text: &str) -> bool {

@@ -1,28 +1,32 @@
-//! What ADD takes from other machines: files behind URLs, and git repositories.
+//! What comes from other machines: files behind URLs and git repositories, for ADD and as build
+//! contexts.
 //!
 //! What a step's key says about them is content: a file's digest, a commit. A file is fetched
 //! before there is a key, unless the Dockerfile says its digest; of a repository only the commit is
 //! asked for, and the files when the step really runs.
 
+mod arrival;
 mod error;
 mod git;
 mod program;
 mod web;
 
 use std::cell::OnceCell;
+use std::fmt;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+pub use arrival::{Arrival, fetch_text};
 pub use error::{Error, Kind};
 
+use crate::build::Services;
 use crate::build::context::{Files, Source};
 use crate::build::error::Fault;
-use crate::build::execute::Executor;
 use crate::build::key::KeyMaker;
 use crate::dockerfile::GitRef;
 use crate::http::{Client, Patience, Proxies, Trust, Url};
-use crate::rootfs::Time;
-use crate::store::Workspace;
+use crate::report::Reporter;
+use crate::store::{Store, Workspace};
 
 /// How machines that are no registries are reached.
 #[derive(Debug, Clone)]
@@ -52,6 +56,20 @@ impl Web {
     }
 }
 
+/// What fetching needs.
+#[derive(Clone, Copy)]
+pub struct Fetcher<'e> {
+    pub store: &'e Store,
+    pub services: Services<'e>,
+    pub reporter: &'e dyn Reporter,
+}
+
+impl fmt::Debug for Fetcher<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Fetcher").field("store", &self.store).finish_non_exhaustive()
+    }
+}
+
 /// What ADD's flags say about its sources.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Flags {
@@ -77,12 +95,8 @@ enum Place {
 pub(super) struct Fetched {
     pub(super) files: Files,
     pub(super) source: Source,
-    /// The time of all of it, where the files' own ones say nothing.
-    pub(super) time: Option<Time>,
-    /// What git keeps of modes is whether a file may be executed.
-    pub(super) has_modes: bool,
     /// Goes when nobody reads from it any more.
-    _workspace: Workspace,
+    workspace: Workspace,
 }
 
 /// Whether a word of COPY or ADD names something on another machine.
@@ -116,18 +130,14 @@ impl Remote {
     }
 
     /// Adds to a step's key what the content depends on.
-    pub(super) fn describe(
-        &self,
-        key: KeyMaker,
-        executor: &Executor<'_>,
-    ) -> Result<KeyMaker, Fault> {
+    pub(super) fn describe(&self, key: KeyMaker, fetcher: Fetcher<'_>) -> Result<KeyMaker, Fault> {
         match &self.place {
-            Place::Git(repository) => repository.describe(key, executor),
+            Place::Git(repository) => repository.describe(key, fetcher),
             Place::Url(address) => {
                 let digest = match address.checksum() {
                     Some(digest) => digest.to_string(),
                     None => {
-                        let fetched = self.fetched(executor)?;
+                        let fetched = self.fetched(fetcher)?;
                         fetched.files.content_digest(&fetched.source)?.to_string()
                     }
                 };
@@ -137,13 +147,13 @@ impl Remote {
     }
 
     /// The files, fetched once.
-    pub(super) fn fetched(&self, executor: &Executor<'_>) -> Result<&Fetched, Fault> {
+    pub(super) fn fetched(&self, fetcher: Fetcher<'_>) -> Result<&Fetched, Fault> {
         if let Some(fetched) = self.fetched.get() {
             return Ok(fetched);
         }
         let fetched = match &self.place {
-            Place::Url(address) => address.fetch(executor)?,
-            Place::Git(repository) => repository.fetch(executor)?,
+            Place::Url(address) => address.fetch(fetcher)?,
+            Place::Git(repository) => repository.fetch(fetcher)?,
         };
         Ok(self.fetched.get_or_init(|| fetched))
     }

@@ -1,4 +1,4 @@
-//! ADD of a URL: one file, fetched with the client that fetches images.
+//! A URL: one file, fetched with the client that fetches images.
 
 use std::fs::{self, File, Permissions};
 use std::io::{self, Read as _, Write as _};
@@ -6,10 +6,9 @@ use std::os::unix::fs::PermissionsExt as _;
 use std::path::Path;
 use std::time::{Duration, SystemTime};
 
-use super::{Error, Fetched};
+use super::{Error, Fetched, Fetcher};
 use crate::build::context::Files;
 use crate::build::error::Fault;
-use crate::build::execute::Executor;
 use crate::dockerfile::decoded;
 use crate::http::{self, Attempts, Method, Request, Response, Url, retry_after};
 use crate::image::{Digest, Hasher};
@@ -44,6 +43,11 @@ impl Address {
         Ok(Self { name: name(&url), checksum: checksum.transpose()?, url })
     }
 
+    /// For people: without what may be secret.
+    pub(super) fn shown(&self) -> String {
+        http::shown(&self.url)
+    }
+
     /// The last name of its path.
     pub(super) fn name(&self) -> &str {
         &self.name
@@ -55,14 +59,14 @@ impl Address {
     }
 
     /// Fetches it, and compares it with its checksum if there is one.
-    pub(super) fn fetch(&self, executor: &Executor<'_>) -> Result<Fetched, Fault> {
-        let workspace = executor.store.workspace()?;
+    pub(super) fn fetch(&self, fetcher: Fetcher<'_>) -> Result<Fetched, Fault> {
+        let workspace = fetcher.store.workspace()?;
         let path = workspace.path().join(CONTENT);
-        let mut attempts = executor.services.web.patience.begin();
+        let mut attempts = fetcher.services.web.patience.begin();
         let modified = loop {
-            match self.once(executor, &path) {
+            match self.once(fetcher, &path) {
                 Ok(modified) => break modified,
-                Err(error) => wait(executor, &mut attempts, error)?,
+                Err(error) => wait(fetcher, &mut attempts, error)?,
             }
         };
         // As the reference: 1970 when the server does not say.
@@ -78,12 +82,12 @@ impl Address {
         let files = Files::of_folder(Root::open(workspace.path())?);
         let mut source = files.at(Path::new(CONTENT))?;
         source.name = self.name.clone().into();
-        Ok(Fetched { files, source, time: None, has_modes: true, _workspace: workspace })
+        Ok(Fetched { files, source, workspace })
     }
 
     /// One try; gives what the server says about the time of the file.
-    fn once(&self, executor: &Executor<'_>, path: &Path) -> Result<Option<String>, Error> {
-        let web = executor.services.web;
+    fn once(&self, fetcher: Fetcher<'_>, path: &Path) -> Result<Option<String>, Error> {
+        let web = fetcher.services.web;
         let trust = web.trust(&self.url);
         let request = Request { trust, ..Request::new(Method::Get, self.url.clone()) };
         let response = web.client.send(&request)?;
@@ -94,7 +98,7 @@ impl Address {
         }
         let modified = response.header("last-modified").map(str::to_owned);
         let title = format!("fetching {shown}");
-        let running = report::start(executor.reporter, title, response.length());
+        let running = report::start(fetcher.reporter, title, response.length());
         let actual = self.save(response, path, &running)?;
         if let Some(expected) = self.checksum.as_ref().filter(|expected| **expected != actual) {
             let (expected, actual) = (expected.to_string(), actual.to_string());
@@ -133,7 +137,7 @@ impl Address {
 }
 
 /// Waits if another try may end better; else returns the error.
-fn wait(executor: &Executor<'_>, attempts: &mut Attempts, error: Error) -> Result<(), Error> {
+fn wait(fetcher: Fetcher<'_>, attempts: &mut Attempts, error: Error) -> Result<(), Error> {
     let pause = match &error {
         error if !error.is_passing() => None,
         Error::Http(error) if error.is_unreachable() => attempts.next_call(),
@@ -142,7 +146,7 @@ fn wait(executor: &Executor<'_>, attempts: &mut Attempts, error: Error) -> Resul
     };
     let Some(pause) = pause else { return Err(error) };
     let seconds = pause.as_secs_f32();
-    executor.reporter.note(format!("{error}; next try in {seconds:.1} s"));
+    fetcher.reporter.note(format!("{error}; next try in {seconds:.1} s"));
     std::thread::sleep(pause);
     Ok(())
 }

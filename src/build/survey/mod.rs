@@ -147,7 +147,7 @@ impl Walk {
             }
         };
         let contexts = Contexts::new(options);
-        let context = options.context.as_ref().and_then(|_| contexts.main().ok());
+        let context = options.context.as_ref().and_then(|_| contexts.main(store).ok());
         let is_ignored = |path: &str| {
             context.is_some_and(|files| files.is_ignored(&crate::rootfs::clean(path.as_ref())))
         };

@@ -1,16 +1,18 @@
 //! `bryo build`.
 
+use std::cell::OnceCell;
 use std::fs;
-use std::io::{self, Read as _};
+use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::build::{self, Built, NamedContext, Options, Services, Survey};
+use crate::build::{self, Arrival, Built, Fetcher, NamedContext, Options, Services, Survey};
 use crate::cli::args::{self, Network, Reach};
 use crate::cli::call::{self, Call, Format, Method};
+use crate::cli::context::{Dockerfile, Given, Wish};
 use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::excerpt::Source;
@@ -38,19 +40,25 @@ const PROXIES: [&str; 8] = [
     "no_proxy",
 ];
 
+/// Build argument of the reference: `.git` stays in a context that is a repository.
+const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
 /// Build an image from a Dockerfile
 ///
-/// CONTEXT is the directory that COPY and ADD take files from. Prints the digest of the image.
-/// A step whose inputs did not change since an earlier build is taken from the cache.
+/// CONTEXT is what COPY and ADD take files from: a directory, an archive of one on stdin or behind
+/// a URL, or a git repository. Prints the digest of the image. A step whose inputs did not change since an earlier build is taken from the cache.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo build -t app .
   bryo build -f Dockerfile.dev --target test --build-arg VERSION=2 -t app:dev .
   bryo build -t hello --build-context base=host:sh,cat,id,uname examples/hello
   bryo build -o type=oci,dest=app.tar .
-  bryo build - < Dockerfile")]
+  bryo build - < Dockerfile
+  bryo build -f app/Dockerfile - < context.tar.gz
+  bryo build https://git.example/team/app.git#v1:docker")]
 pub(crate) struct Build {
-    /// Read the Dockerfile from FILE, `-` for stdin [default: CONTEXT/Dockerfile]
+    /// Read the Dockerfile from FILE, a URL, or `-` for stdin [default: CONTEXT/Dockerfile]; in an
+    /// archive or a repository it is a path inside
     #[arg(short, long, value_name = "FILE")]
     file: Option<PathBuf>,
     /// Name the image; may be repeated
@@ -62,8 +70,9 @@ pub(crate) struct Build {
     /// Set an ARG; without a value: to what the environment says
     #[arg(long, value_name = "NAME[=VALUE]", value_parser = args::pair)]
     build_arg: Vec<(String, Option<String>)>,
-    /// Let NAME in FROM and COPY --from mean this: a directory, `docker-image://REF`,
-    /// `oci-layout://DIR[:TAG]`, or `host:PROGRAM,…` (programs of this machine, with libraries)
+    /// Let NAME in FROM and COPY --from mean this: a directory, the URL of an archive or of a git
+    /// repository, `docker-image://REF`, `oci-layout://DIR[:TAG|@DIGEST]`, or `host:PROGRAM,…`
+    /// (programs of this machine, with libraries)
     #[arg(long, value_name = "NAME=SOURCE", value_parser = context)]
     build_context: Vec<(String, NamedContext)>,
     /// Label the image
@@ -112,23 +121,9 @@ pub(crate) struct Build {
     emulation: Emulation,
     #[command(flatten)]
     network: Network,
-    /// A directory, or `-` for a Dockerfile on stdin and no directory
+    /// A directory; the URL of an archive, of a Dockerfile or of a git repository
+    /// (`URL[#REF[:DIR]]`); or `-` for an archive or a Dockerfile on stdin
     context: PathBuf,
-}
-
-/// A Dockerfile as it was read.
-#[derive(Clone)]
-struct Dockerfile {
-    /// For people.
-    name: String,
-    text: String,
-    ignore_file: Option<PathBuf>,
-}
-
-impl Dockerfile {
-    fn failed(self, error: build::Error) -> Error {
-        Error::Build { error: Box::new(error), name: self.name, text: self.text }
-    }
 }
 
 /// Shows warnings that were not `told` before, each with its lines.
@@ -159,11 +154,25 @@ impl Build {
     }
 
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
-        let dockerfile = self.dockerfile(invocation)?;
+        let (wish, remote) = (self.wish(invocation), self.network.remote(invocation)?);
+        let services =
+            Services { images: &remote, web: remote.web(), path: &invocation.config.path };
+        let reporter = &*invocation.reporter;
+        // Who only looks at a Dockerfile leaves no trace.
+        let opened = OnceCell::new();
+        let open = || -> Result<&Store, Error> {
+            match opened.get() {
+                Some(store) => Ok(store),
+                None => invocation.store().map(|store| opened.get_or_init(|| store)),
+            }
+        };
+        let fetcher = || Ok(Fetcher { store: open()?, services, reporter });
+        let given = wish.read(fetcher, invocation)?;
+        let dockerfile = &given.dockerfile;
         if self.call.parse_only {
-            return self.parse_only(dockerfile, invocation);
+            return self.parse_only(dockerfile.clone(), invocation);
         }
-        let options = self.options(invocation, &dockerfile)?;
+        let options = self.options(invocation, &given)?;
         if options.has_several_platforms() {
             self.refuse_single_images()?;
         }
@@ -184,34 +193,30 @@ impl Build {
             invocation.print(&answer)?;
             return Ok(ExitCode::SUCCESS);
         }
-        let store = invocation.store()?;
-        let mut survey = build::survey(&store, &options);
+        let store = open()?;
+        let mut survey = build::survey(store, &options);
         if self.call.method() == Method::Check {
-            return self.check(survey, &dockerfile, invocation);
+            return self.check(survey, dockerfile, invocation);
         }
-        warn(&survey, &[], &dockerfile, invocation);
+        warn(&survey, &[], dockerfile, invocation);
         if let Some(error) = survey.error.take() {
-            return Err(dockerfile.failed(error));
+            return Err(dockerfile.clone().failed(error));
         }
         refuse(&survey)?;
-        let remote = self.network.remote(invocation)?;
-        let path = &invocation.config.path;
-        let services = Services { images: &remote, web: remote.web(), path };
-        let reporter = &*invocation.reporter;
-        let built = build::build(&store, services, &options, reporter);
+        let built = build::build(store, services, &options, reporter);
         if !survey.is_complete {
             // By now there are bases of which nothing was known before.
-            let again = build::survey(&store, &options);
-            warn(&again, &survey.warnings, &dockerfile, invocation);
+            let again = build::survey(store, &options);
+            warn(&again, &survey.warnings, dockerfile, invocation);
             refuse(&again)?;
         }
-        let built = built.map_err(|error| dockerfile.failed(error))?;
+        let built = built.map_err(|error| dockerfile.clone().failed(error))?;
         for output in &self.output {
-            self.write(output, &store, &built, invocation)?;
+            self.write(output, store, &built, invocation)?;
         }
         if self.push {
             for name in &self.tag {
-                remote.push(invocation, &store, &name.to_string(), name)?;
+                remote.push(invocation, store, &name.to_string(), name)?;
             }
         }
         if let Some(file) = &self.iidfile {
@@ -285,50 +290,17 @@ impl Build {
         }
     }
 
-    fn dockerfile(&self, invocation: &Invocation) -> Result<Dockerfile, Error> {
-        let dash = Path::new("-");
-        let path = match &self.file {
-            Some(file) => file.clone(),
-            None if self.context == dash => dash.to_owned(),
-            None => {
-                let (usual, other) =
-                    (self.context.join("Dockerfile"), self.context.join("Containerfile"));
-                match !usual.exists() && other.is_file() {
-                    true => {
-                        let shown = other.display();
-                        let note = format!("there is no Dockerfile: building from {shown}");
-                        invocation.reporter.note(note);
-                        other
-                    }
-                    false => usual,
-                }
-            }
-        };
-        if path == dash {
-            if self.context == dash && self.file.is_some() {
-                let text = "stdin cannot be both the Dockerfile and the context".to_owned();
-                return Err(Error::Usage { text, hint: None });
-            }
-            let mut bytes = Vec::new();
-            io::stdin().read_to_end(&mut bytes).map_err(Error::Stdin)?;
-            let text = String::from_utf8(bytes).map_err(|_| Error::Usage {
-                text: "what stdin holds is no Dockerfile".to_owned(),
-                hint: Some("unpack a context's archive, and name its directory".to_owned()),
-            })?;
-            return Ok(Dockerfile { name: "Dockerfile".to_owned(), text, ignore_file: None });
-        }
-        let text = fs::read(&path).map_err(Error::reading(&path))?;
-        let text = String::from_utf8(text).map_err(|_| Error::Usage {
-            text: format!("{} is not UTF-8", path.display()),
-            hint: None,
-        })?;
-        let mut ignore_file = path.clone().into_os_string();
-        ignore_file.push(".dockerignore");
-        let ignore_file = Some(PathBuf::from(ignore_file)).filter(|file| file.exists());
-        Ok(Dockerfile { name: path.display().to_string(), text, ignore_file })
+    /// Where context and Dockerfile are.
+    fn wish(&self, invocation: &Invocation) -> Wish<'_> {
+        let argument = self.build_arg.iter().rfind(|(name, _)| name == KEEP_GIT_DIR);
+        let value = argument
+            .and_then(|(name, value)| value.clone().or_else(|| invocation.config.variable(name)));
+        let keeps_git =
+            matches!(value.as_deref(), Some("1" | "t" | "T" | "true" | "TRUE" | "True"));
+        Wish { context: &self.context, file: self.file.as_deref(), keeps_git }
     }
 
-    fn options(&self, invocation: &Invocation, dockerfile: &Dockerfile) -> Result<Options, Error> {
+    fn options(&self, invocation: &Invocation, given: &Given) -> Result<Options, Error> {
         let config = &invocation.config;
         let mut build_args: Vec<(String, String)> = PROXIES
             .iter()
@@ -338,9 +310,13 @@ impl Build {
             let value = value.clone().or_else(|| config.variable(name))?;
             Some((name.clone(), value))
         }));
-        let context = (self.context != Path::new("-")).then(|| self.context.clone());
-        if let Some(context) = &context {
-            fs::read_dir(context).map_err(Error::reading(context))?;
+        for (name, context) in &self.build_context {
+            if let NamedContext::Directory(path) = context {
+                fs::read_dir(path).map_err(|error| Error::NoContext {
+                    text: format!("named context {name:?}: path {path:?}: {error}"),
+                    hint: None,
+                })?;
+            }
         }
         let mut secrets = Vec::new();
         for secret in &self.secret {
@@ -348,9 +324,9 @@ impl Build {
         }
         let agents = self.ssh.iter().map(|agent| agent.find(config)).collect::<Result<_, _>>()?;
         Ok(Options {
-            dockerfile: dockerfile.text.clone(),
-            context,
-            ignore_file: dockerfile.ignore_file.clone(),
+            dockerfile: given.dockerfile.text.clone(),
+            context: given.directory().map(Path::to_owned),
+            ignore_file: given.ignore_file.clone(),
             tags: self.tag.clone(),
             target: self.target.clone(),
             build_args,
@@ -419,13 +395,30 @@ fn context(text: &str) -> Result<(String, NamedContext), String> {
     } else if let Some(image) = source.strip_prefix("docker-image://") {
         NamedContext::Image(reference(image)?)
     } else if let Some(layout) = source.strip_prefix("oci-layout://") {
-        let (directory, tag) = match layout.rsplit_once(':') {
-            Some((directory, tag)) if !tag.contains('/') => (directory, Some(tag.to_owned())),
-            _ => (layout, None),
+        let digest = layout.rsplit_once('@').filter(|(_, digest)| digest.contains(':'));
+        let tag = layout.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
+        let (directory, tag) = match (digest, tag) {
+            (Some((before, digest)), _) => {
+                // Of a tag and a digest the digest counts.
+                let tag = before.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
+                (tag.map_or(before, |(directory, _)| directory), Some(digest.to_owned()))
+            }
+            (None, Some((directory, tag))) => (directory, Some(tag.to_owned())),
+            (None, None) => (layout, None),
         };
         NamedContext::Layout { directory: directory.into(), tag }
+    } else if let Some(target) = source.strip_prefix("target:") {
+        return Err(format!(
+            "target:{target} names a target of a bake file, and there is none here: to build on \
+             another Dockerfile's image, build that one first and say docker-image://NAME"
+        ));
+    } else if Arrival::is_elsewhere(&source) && !Path::new(&source).exists() {
+        NamedContext::Remote(source)
     } else if let Some((scheme, _)) = source.split_once("://") {
-        return Err(format!("{scheme}:// is not supported by this version of bryo"));
+        return Err(format!(
+            "{scheme}:// is not known: a directory, a URL of http or https, a git repository, \
+             docker-image://, oci-layout:// and host: are"
+        ));
     } else {
         NamedContext::Directory(source.into())
     };
@@ -452,7 +445,17 @@ mod tests {
                 Some(NamedContext::Image("debian".parse().expect("valid"))),
             ),
             ("a=docker-image://A", None),
-            ("a=https://example/x.git", None),
+            ("a=oci-layout:///x@sha256:00", Some(layout("/x", Some("sha256:00")))),
+            ("a=oci-layout://x:t@sha256:00", Some(layout("x", Some("sha256:00")))),
+            ("a=oci-layout://x@y/z", Some(layout("x@y/z", None))),
+            (
+                "a=https://example/x.git#v1:d",
+                Some(NamedContext::Remote("https://example/x.git#v1:d".into())),
+            ),
+            ("a=http://example/x", Some(NamedContext::Remote("http://example/x".into()))),
+            ("a=git@example:x", Some(NamedContext::Remote("git@example:x".into()))),
+            ("a=ftp://example/x", None),
+            ("a=target:x", None),
             ("a", None),
             ("=x", None),
         ] {

@@ -1,11 +1,13 @@
 //! Places to test in, programs to run there, and what they said.
 
 mod base;
+mod git;
 mod judge;
 mod registry;
 mod web;
 
 pub(crate) use base::{busybox, busybox_root, debian};
+pub(crate) use git::repository;
 pub(crate) use judge::Judge;
 pub(crate) use registry::{Registry, free_port};
 pub(crate) use web::Web;
