@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::Device;
+
 /// Text in which variables, quotes and escapes count: read it through
 /// [`Expander`](super::Expander).
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -138,7 +140,7 @@ pub struct Run {
     pub mounts: Vec<String>,
     pub network: Network,
     pub security: Security,
-    pub devices: Vec<String>,
+    pub devices: Vec<Device>,
 }
 
 /// `RUN --network`.

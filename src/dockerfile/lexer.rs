@@ -126,7 +126,7 @@ impl<'a> Lexer<'a> {
             end_line: first.number,
         };
         let mut line = Line { text: String::new(), span, comments, pieces: Vec::new() };
-        let mut empty = None;
+        let mut has_empty = false;
         let mut next = Some((first, indent));
         while let Some((physical, skip)) = next.take() {
             let (piece, continues) = self.without_continuation(&physical.text[skip..]);
@@ -140,19 +140,24 @@ impl<'a> Lexer<'a> {
             line.span.end_line = physical.number;
             while continues && next.is_none() {
                 let Some(physical) = self.physical() else { break };
+                // What is skipped belongs to the instruction too.
+                line.span.end_line = physical.number;
                 if physical.is_comment() {
                     continue;
                 }
                 if physical.text.trim().is_empty() {
-                    empty = Some(physical);
+                    has_empty = true;
                 } else {
                     next = Some((physical, 0));
                 }
             }
         }
-        if let Some(empty) = empty {
-            let warning =
-                lint::warning(empty.span(), "NoEmptyContinuation", "Empty continuation line");
+        if has_empty {
+            // As in the reference, the instruction's last line is to blame.
+            let (end, end_line) = (line.span.end, line.span.end_line);
+            let start = self.text[..end].rfind('\n').map_or(0, |at| at + 1).max(line.span.start);
+            let last = Span { start, end, line: end_line, end_line };
+            let warning = lint::warning(last, "NoEmptyContinuation", "Empty continuation line");
             self.diagnostics.push(warning);
         }
         line
@@ -377,7 +382,8 @@ mod tests {
         let span = lines[0].locate(0, 3);
         assert_eq!((&text[span.bytes()], span.line), ("RUN", 6));
         let [warning] = &lexer.diagnostics[..] else { panic!("{:?}", lexer.diagnostics) };
-        assert_eq!((warning.rule, warning.span.line), (Some("NoEmptyContinuation"), 8));
+        assert_eq!((warning.rule, warning.span.line), (Some("NoEmptyContinuation"), 9));
+        assert_eq!(&text[warning.span.bytes()], " two");
     }
 
     proptest! {

@@ -9,6 +9,8 @@
 //! variables stays a [`Word`] until an [`Expander`] reads it; values that can only be judged then
 //! (ports, signals, modes, mounts) are parsed by [`value`] and [`Mount`].
 
+mod csv;
+mod device;
 mod expand;
 mod flags;
 mod git_ref;
@@ -30,6 +32,7 @@ mod tests;
 pub mod value;
 mod words;
 
+pub use device::Device;
 pub use expand::{Expander, Use};
 pub use git_ref::{GitRef, decoded};
 pub use glob::Glob;
@@ -109,8 +112,10 @@ pub enum Error {
     GitRef { reference: String, why: String },
     #[error("invalid ulimit {0:?}: it is NAME=SOFT[:HARD]")]
     Limit(String),
-    #[error("invalid mount {mount:?}: {why}")]
-    Mount { mount: String, why: String },
+    #[error("{0}")]
+    Mount(String),
+    #[error("{0}")]
+    Device(String),
 }
 
 impl Error {

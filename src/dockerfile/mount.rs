@@ -1,5 +1,6 @@
 //! `RUN --mount`.
 
+use super::csv::fields;
 use super::{Error, Expander, suggest, value};
 
 /// One mount of a RUN, as it is to be made. A relative or empty target is below WORKDIR.
@@ -90,9 +91,9 @@ const KEYS: [&str; 20] = [
 impl Mount {
     /// Reads a `--mount`'s text; its values are expanded, except `from`.
     pub fn parse(text: &str, expander: &Expander<'_>) -> Result<Self, Error> {
-        let wrong = |why| Error::Mount { mount: text.to_owned(), why };
+        let wrong = Error::Mount;
         let mut options = Options::default();
-        for field in fields(text).map_err(wrong)? {
+        for field in read(text)? {
             let (key, value) = match field.split_once('=') {
                 Some((key, value)) if key.eq_ignore_ascii_case("from") => (key, value.to_owned()),
                 Some((key, value)) => (key, expander.text(value)?),
@@ -108,7 +109,7 @@ impl Mount {
 
     /// The `from` of a `--mount`'s text, which is known before variables are.
     pub fn from(text: &str) -> Option<String> {
-        let fields = fields(text).ok()?.into_iter();
+        let fields = read(text).ok()?.into_iter();
         let mut values = fields.filter_map(|field| {
             let (key, value) = field.split_once('=')?;
             key.eq_ignore_ascii_case("from").then(|| value.to_owned())
@@ -119,15 +120,14 @@ impl Mount {
 
     /// What can be said before variables are known.
     pub(super) fn check(text: &str) -> Result<(), Error> {
-        let wrong = |why| Error::Mount { mount: text.to_owned(), why };
-        let from = fields(text).map_err(wrong)?.into_iter().find_map(|field| {
+        let from = read(text)?.into_iter().find_map(|field| {
             let (key, value) = field.split_once('=')?;
             key.eq_ignore_ascii_case("from").then(|| value.to_owned())
         });
         match from {
             Some(from) if from.trim_end_matches('$').contains('$') => {
                 let why = "'from' doesn't support variable expansion, define alias stage instead";
-                Err(wrong(why.to_owned()))
+                Err(Error::Mount(why.to_owned()))
             }
             _ => Ok(()),
         }
@@ -301,6 +301,10 @@ impl Options {
     }
 }
 
+fn read(text: &str) -> Result<Vec<String>, Error> {
+    fields(text).map_err(|why| Error::Mount(format!("failed to parse csv mounts: {why}")))
+}
+
 fn meant(word: &str, candidates: &[&'static str]) -> String {
     suggest(word, candidates.iter().copied())
         .map_or_else(String::new, |word| format!(" (did you mean {word}?)"))
@@ -321,39 +325,6 @@ fn is_root(path: &str) -> bool {
         }
     }
     path.starts_with('/') && depth == 0
-}
-
-/// The fields of one CSV record.
-fn fields(text: &str) -> Result<Vec<String>, String> {
-    let wrong = |why: &str| format!("failed to parse csv mounts: {why}");
-    let mut fields = Vec::new();
-    let mut chars = text.chars().peekable();
-    loop {
-        let mut field = String::new();
-        if chars.next_if_eq(&'"').is_some() {
-            loop {
-                match chars.next().ok_or_else(|| wrong("missing closing quote"))? {
-                    '"' if chars.next_if_eq(&'"').is_some() => field.push('"'),
-                    '"' => break,
-                    char => field.push(char),
-                }
-            }
-            if chars.peek().is_some_and(|char| *char != ',') {
-                return Err(wrong("text after a closing quote"));
-            }
-        } else {
-            while let Some(char) = chars.next_if(|char| *char != ',') {
-                if char == '"' {
-                    return Err(wrong("bare quote in a field"));
-                }
-                field.push(char);
-            }
-        }
-        fields.push(field);
-        if chars.next().is_none() {
-            return Ok(fields);
-        }
-    }
 }
 
 #[cfg(test)]

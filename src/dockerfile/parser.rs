@@ -3,10 +3,10 @@
 use super::flags::Flags;
 use super::syntax::{Form, Node, read};
 use super::{
-    Add, Arg, Argument, Check, Cmd, Command, Copy, Diagnostic, Dockerfile, Entrypoint, Env, Expose,
-    From, Healthcheck, Instruction, Label, Located, Maintainer, Mount, Network, Onbuild, Pair, Run,
-    Security, Severity, Shell, Source, Span, Stage, StopSignal, User, Volume, Word, Workdir,
-    heredoc, suggest, value,
+    Add, Arg, Argument, Check, Cmd, Command, Copy, Device, Diagnostic, Dockerfile, Entrypoint, Env,
+    Expose, From, Healthcheck, Instruction, Label, Located, Maintainer, Mount, Network, Onbuild,
+    Pair, Run, Security, Severity, Shell, Source, Span, Stage, StopSignal, User, Volume, Word,
+    Workdir, heredoc, suggest, value,
 };
 
 const NAMES: [&str; 18] = [
@@ -90,7 +90,7 @@ pub fn parse_trigger(text: &str) -> Result<Located<Instruction>, Diagnostic> {
 }
 
 fn located<T>(value: T, node: Node) -> Located<T> {
-    Located { value, span: node.span, original: node.original }
+    Located { value, span: node.span, original: node.original.trim().to_owned() }
 }
 
 enum Statement {
@@ -107,7 +107,7 @@ fn statement(node: &Node, warnings: &mut Vec<Diagnostic>) -> Result<Statement, D
     Ok(Statement::Step(match node.keyword.to_ascii_uppercase().as_str() {
         "FROM" => return from(node).map(Statement::From),
         "ADD" => Instruction::Add(add(node)?),
-        "ARG" => Instruction::Arg(arg(node)?),
+        "ARG" => Instruction::Arg(arg(node, warnings)?),
         "CMD" => Instruction::Cmd(Cmd { command: only_command(node)? }),
         "COPY" => Instruction::Copy(copy(node)?),
         "ENTRYPOINT" => Instruction::Entrypoint(Entrypoint { command: only_command(node)? }),
@@ -122,7 +122,8 @@ fn statement(node: &Node, warnings: &mut Vec<Diagnostic>) -> Result<Statement, D
         "RUN" => Instruction::Run(run(node)?),
         "SHELL" => Instruction::Shell(shell(node)?),
         "STOPSIGNAL" => {
-            Instruction::StopSignal(StopSignal { signal: Word::new(single(node, "STOPSIGNAL")?) })
+            without_flags(node, warnings);
+            Instruction::StopSignal(StopSignal { signal: Word::new(only(node, "STOPSIGNAL")?) })
         }
         "USER" => Instruction::User(User { user: Word::new(single(node, "USER")?) }),
         "VOLUME" => Instruction::Volume(volume(node)?),
@@ -162,8 +163,8 @@ fn is_stage_name(name: &str) -> bool {
         })
 }
 
-fn arg(node: &Node) -> Result<Arg, Diagnostic> {
-    Flags::parse(node)?;
+fn arg(node: &Node, warnings: &mut Vec<Diagnostic>) -> Result<Arg, Diagnostic> {
+    without_flags(node, warnings);
     at_least_one(node, "ARG")?;
     let arguments = node.arguments.iter().map(|word| match word.split_once('=') {
         Some(("", _)) => Err(wrong(node, "ARG names can not be blank")),
@@ -202,11 +203,27 @@ fn at_least_one(node: &Node, name: &str) -> Result<(), Diagnostic> {
 }
 
 fn single<'a>(node: &'a Node, name: &str) -> Result<&'a str, Diagnostic> {
-    let [argument] = &node.arguments[..] else {
-        return Err(wrong(node, format!("{name} requires exactly one argument")));
-    };
+    let argument = only(node, name)?;
     Flags::parse(node)?;
     Ok(argument)
+}
+
+fn only<'a>(node: &'a Node, name: &str) -> Result<&'a str, Diagnostic> {
+    match &node.arguments[..] {
+        [argument] => Ok(argument),
+        _ => Err(wrong(node, format!("{name} requires exactly one argument"))),
+    }
+}
+
+/// The reference never looks at the flags of these, so what has some builds.
+fn without_flags(node: &Node, warnings: &mut Vec<Diagnostic>) {
+    warnings.extend(node.flags.iter().map(|(flag, span)| Diagnostic {
+        severity: Severity::Warning,
+        rule: None,
+        message: format!("{} takes no flags: {flag} means nothing", node.keyword),
+        span: *span,
+        hint: None,
+    }));
 }
 
 /// A command line with no flags before it.
@@ -243,7 +260,8 @@ fn run(node: &Node) -> Result<Run, Diagnostic> {
         Some("insecure") => Security::Insecure,
         Some(other) => return Err(wrong(node, format!("security {other:?} is not valid"))),
     };
-    let devices = flags.texts("device");
+    let device = |text: &String| Device::parse(text).map_err(|e| wrong(node, e.to_string()));
+    let devices = flags.texts("device").iter().map(device).collect::<Result<_, _>>()?;
     Ok(Run { command, heredocs: node.heredocs.clone(), mounts, network, security, devices })
 }
 

@@ -26,7 +26,7 @@ pub struct Node {
     pub heredocs: Vec<Heredoc>,
     /// ONBUILD's trigger.
     pub trigger: Option<Box<Self>>,
-    /// The logical line, without the here-documents' bodies.
+    /// The logical line as it is, blanks at its end included, without the here-documents' bodies.
     pub original: String,
     pub span: Span,
     /// The comments right above.
@@ -49,7 +49,7 @@ pub fn read(text: &str) -> (Syntax, Vec<Diagnostic>) {
     let mut diagnostics = Vec::new();
     while let Some(line) = lexer.line() {
         let escape = lexer.directives.escape;
-        match node(&line, 0, escape).and_then(|node| with_heredocs(node, &line, &mut lexer)) {
+        match node(&line, 0, 0, escape).and_then(|node| with_heredocs(node, &line, &mut lexer)) {
             Ok(node) => nodes.push(node),
             Err(diagnostic) => diagnostics.push(diagnostic),
         }
@@ -59,8 +59,13 @@ pub fn read(text: &str) -> (Syntax, Vec<Diagnostic>) {
     (Syntax { directives: lexer.directives, nodes }, diagnostics)
 }
 
+/// How deep `ONBUILD ONBUILD …` is read as triggers of triggers, which all are errors in the end:
+/// each level is a stack frame, here and for whoever looks at the nodes.
+const DEPTH: usize = 16;
+
 /// The instruction that begins at a byte of a line: 0, or where a trigger stands.
-fn node(line: &Line, at: usize, escape: char) -> Result<Node, Diagnostic> {
+fn node(line: &Line, at: usize, depth: usize, escape: char) -> Result<Node, Diagnostic> {
+    let original = if depth == 0 { &line.text } else { line.text[at..].trim() }.to_owned();
     let text = line.text[at..].trim_end();
     let at = at + (text.len() - text.trim_start().len());
     let text = text.trim_start();
@@ -84,7 +89,7 @@ fn node(line: &Line, at: usize, escape: char) -> Result<Node, Diagnostic> {
         form: Form::Shell,
         heredocs: Vec::new(),
         trigger: None,
-        original: text.to_owned(),
+        original,
         span: line.span,
         comments: line.comments.clone(),
     };
@@ -110,10 +115,9 @@ fn node(line: &Line, at: usize, escape: char) -> Result<Node, Diagnostic> {
                 node.arguments.insert(0, kind.to_owned());
             }
         }
-        "ONBUILD" if at == 0 && !arguments.is_empty() => {
-            node.trigger = Some(Box::new(self::node(line, arguments_at, escape)?));
+        "ONBUILD" if depth < DEPTH && !arguments.is_empty() => {
+            node.trigger = Some(Box::new(self::node(line, arguments_at, depth + 1, escape)?));
         }
-        // A trigger cannot have one itself.
         "ONBUILD" => node.single(arguments),
         _ => {}
     }

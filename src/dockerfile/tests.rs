@@ -131,11 +131,12 @@ fn commands_have_two_forms() {
 #[test]
 fn run_flags_are_typed() {
     let text = "RUN --mount=type=cache,target=/c --mount=target=$X --network=none \
-                --security=insecure --device=a --device=b x";
+                --security=insecure --device=a --device=b,required x";
     let Instruction::Run(run) = step(text) else { panic!("not a RUN") };
     assert_eq!(run.mounts, ["type=cache,target=/c", "target=$X"]);
     assert_eq!((run.network, run.security), (Network::None, Security::Insecure));
-    assert_eq!(run.devices, ["a", "b"]);
+    let device = |name: &str, required| Device { name: name.to_owned(), required };
+    assert_eq!(run.devices, [device("a", false), device("b", true)]);
     assert_eq!(run.command, Command::Shell("x".to_owned()));
 }
 
