@@ -187,6 +187,11 @@ impl Files {
         Ok(Self { is_nothing: true, _held: Some(Held::Workspace(workspace)), ..files })
     }
 
+    /// What is left out.
+    pub(super) fn ignore(&self) -> &Ignore {
+        &self.ignore
+    }
+
     /// Whether `path` is there for COPY and ADD.
     pub(super) fn is_ignored(&self, path: &Path) -> bool {
         !self.ignore.is_empty() && self.ignore.is_ignored(&path.to_string_lossy())

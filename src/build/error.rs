@@ -22,6 +22,8 @@ pub enum Error {
     },
     /// `SOURCE_DATE_EPOCH` is no number of seconds.
     Epoch(String),
+    /// `# check=…`, or the build argument that says the same.
+    Check(String),
     /// An instruction that could not be done.
     At {
         span: Span,
@@ -37,9 +39,11 @@ impl fmt::Display for Error {
         match self {
             Self::Dockerfile(_) => f.write_str("the Dockerfile is not valid"),
             Self::NoStage => f.write_str("dockerfile contains no stages to build"),
-            Self::Target { wanted, .. } => {
-                write!(f, "target stage {wanted:?} could not be found")
+            Self::Target { wanted, nearest } => {
+                let meant = meant(nearest.as_deref());
+                write!(f, "target stage {wanted:?} could not be found{meant}")
             }
+            Self::Check(why) => write!(f, "failed to parse check options: {why}"),
             Self::Epoch(text) => write!(f, "invalid SOURCE_DATE_EPOCH: {text}"),
             Self::At { fault, .. } | Self::Result(fault) => fault.fmt(f),
         }
@@ -76,9 +80,6 @@ impl Error {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Target { nearest, .. } => {
-                nearest.as_ref().map(|name| format!("did you mean {name}?"))
-            }
             Self::Epoch(_) => Some("it is a number of seconds since 1970".to_owned()),
             _ => self.fault().and_then(Fault::hint),
         }
@@ -111,13 +112,21 @@ impl Misnamed {
     }
 }
 
+fn meant(nearest: Option<&str>) -> String {
+    nearest.map_or_else(String::new, |name| format!(" (did you mean {name}?)"))
+}
+
 /// What went wrong with one instruction. Where the reference builder has words for it, those.
 #[derive(Debug, thiserror::Error)]
 pub enum Fault {
     #[error("base name ({0}) should not be blank")]
     BlankBase(String),
-    #[error("empty platform value from expression {0}")]
-    EmptyPlatform(String),
+    #[error("empty platform value from expression {word}{}", meant(nearest.as_deref()))]
+    EmptyPlatform { word: String, nearest: Option<String> },
+    #[error("failed to parse platform {word}{}", meant(nearest.as_deref()))]
+    Platform { word: String, nearest: Option<String>, source: image::Error },
+    #[error("failed to parse stage name {name:?}: invalid reference format")]
+    StageName { name: String, source: image::Error },
     #[error(transparent)]
     Image(image::Error),
     #[error("invalid stage index {0}")]
@@ -243,7 +252,7 @@ impl Fault {
                  give an archive of one"
                     .into(),
             ),
-            Self::BlankBase(_) | Self::EmptyPlatform(_) => Some(
+            Self::BlankBase(_) | Self::EmptyPlatform { .. } => Some(
                 "FROM sees only the ARGs from before the first FROM: give them a default there, or \
                  a value with --build-arg"
                     .into(),
@@ -272,7 +281,9 @@ impl Fault {
             )),
             Self::Unsupported { remedy, .. } => Some((*remedy).to_owned()),
             Self::Remote(error) => error.hint(),
-            Self::Image(error) => error.hint(),
+            Self::Image(error)
+            | Self::Platform { source: error, .. }
+            | Self::StageName { source: error, .. } => error.hint(),
             Self::Language(error) | Self::Ignore { source: error, .. } => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Transfer(error) => error.hint(),

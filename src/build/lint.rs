@@ -5,8 +5,8 @@ use super::scope::{Given, Globals, Scope};
 use super::state::State;
 use crate::dockerfile::lint::{is_secret, warning};
 use crate::dockerfile::{
-    self, Command, Diagnostic, Dockerfile, Expander, Instruction, Located, Source, Span, Word,
-    suggest,
+    self, Command, Diagnostic, Dockerfile, Expander, Ignore, Instruction, Located, Source, Span,
+    Word, suggest,
 };
 use crate::image::{Config, Platform, Reference};
 
@@ -26,13 +26,12 @@ pub(super) fn bases(
         let expander = Expander::new(escape, &get);
         for word in [Some(&from.image), from.platform.as_ref()].into_iter().flatten() {
             for used in expander.uses(word.raw()) {
-                let known = globals.get(&used.name).is_some() || declared.contains(&used.name);
-                if known || used.is_guarded {
+                if globals.get(&used).is_some() || declared.contains(&used) {
                     continue;
                 }
                 let names = globals.names().chain(declared.iter().map(String::as_str));
-                let meant = meant(&used.name, names, "");
-                let message = format!("FROM argument '{}' is not declared{meant}", used.name);
+                let meant = meant(&used, names, "");
+                let message = format!("FROM argument '{used}' is not declared{meant}");
                 found.push(warning(span, "UndefinedArgInFrom", message));
             }
         }
@@ -52,20 +51,18 @@ pub(super) fn bases(
         if let Some(word) = &from.platform {
             let uses = expander.uses(word.raw());
             let name = from.name.as_deref().unwrap_or_default();
-            found.extend(constant_platform(word, &uses, name, span));
+            let platform = expander.word(word).unwrap_or_default();
+            let is_target = globals.get("TARGETPLATFORM") == Some(&platform);
+            found.extend(constant_platform(word, &uses, is_target, name, span));
         }
-    }
-    for located in &file.arguments {
-        secrets(&located.value.arguments.iter().map(|a| &a.name).collect::<Vec<_>>(), |name| {
-            found.push(secret("ARG", name, located.span));
-        });
     }
     found
 }
 
 fn constant_platform(
     word: &Word,
-    uses: &[dockerfile::Use],
+    uses: &[String],
+    is_target: bool,
     name: &str,
     span: Span,
 ) -> Option<Diagnostic> {
@@ -78,7 +75,7 @@ fn constant_platform(
             let message = format!("FROM --platform flag should not use constant value {raw:?}");
             (!says).then(|| warning(span, "FromPlatformFlagConstDisallowed", message))
         }
-        [only] if matches!(raw, "$TARGETPLATFORM" | "${TARGETPLATFORM}") && !only.is_guarded => {
+        [only] if only == "TARGETPLATFORM" && is_target => {
             let message = format!(
                 "Setting platform to predefined {raw} in FROM is redundant as this is the default \
                  behavior"
@@ -119,8 +116,8 @@ pub(super) struct View<'a> {
     pub(super) is_base_known: bool,
     /// A WORKDIR stood in this stage or one below.
     pub(super) has_workdir: bool,
-    /// Whether the context leaves a path out.
-    pub(super) is_ignored: &'a dyn Fn(&str) -> bool,
+    /// What the context leaves out.
+    pub(super) ignore: Option<&'a Ignore>,
 }
 
 /// What is said about an instruction of a stage.
@@ -134,12 +131,12 @@ pub(super) fn step(located: &Located<Instruction>, view: &View<'_>) -> Vec<Diagn
     match &located.value {
         Instruction::Cmd(dockerfile::Cmd { command })
         | Instruction::Entrypoint(dockerfile::Entrypoint { command }) => {
-            let is_text = matches!(command, Command::Shell(text) if !text.is_empty());
+            let is_text = matches!(command, Command::Shell(_));
             if is_text && view.state.config.runtime.shell.is_none() {
                 let message = format!(
                     "JSON arguments recommended for {} to prevent unintended behavior related to \
                      OS signals",
-                    located.value.name()
+                    located.keyword()
                 );
                 warn("JSONArgsRecommended", message);
             }
@@ -169,10 +166,10 @@ pub(super) fn step(located: &Located<Instruction>, view: &View<'_>) -> Vec<Diagn
             words.for_each(|word| self::expose(&word, &mut warn));
         }
         Instruction::Copy(copy) if copy.from.is_none() => {
-            ignored("Copy", &copy.sources, &expander, view.is_ignored, &mut warn);
+            ignored("Copy", &copy.sources, &expander, view.ignore, &mut warn);
         }
         Instruction::Add(add) => {
-            ignored("Add", &add.sources, &expander, view.is_ignored, &mut warn);
+            ignored("Add", &add.sources, &expander, view.ignore, &mut warn);
         }
         _ => {}
     }
@@ -195,18 +192,39 @@ fn undefined(
     scope: &Scope,
     warn: &mut impl FnMut(&'static str, String),
 ) {
-    let mut told: Vec<String> = Vec::new();
-    for used in words(instruction).into_iter().flat_map(|word| expander.uses(word)) {
-        let is_name = used.name.starts_with(|first: char| first.is_alphabetic() || first == '_');
-        let known = scope.get(&used.name).is_some() || scope.is_declared(&used.name);
-        if known || !is_name || used.is_guarded || told.contains(&used.name) {
-            continue;
+    let words = match instruction {
+        // The reference looks at its variables only when it looks at its ports.
+        Instruction::Expose(_) => Vec::new(),
+        other => words(other),
+    };
+    let bodies = bodies(instruction);
+    let in_words = words.into_iter().map(|word| expander.uses(word));
+    for mut uses in in_words.chain(bodies.into_iter().map(|body| expander.uses_of_body(body))) {
+        uses.sort_unstable();
+        uses.dedup();
+        for used in uses {
+            if scope.get(&used).is_some() || scope.is_declared(&used) {
+                continue;
+            }
+            let names = scope.environment().iter().map(|(name, _)| name.as_str());
+            let meant = meant(&used, names, "$");
+            warn("UndefinedVar", format!("Usage of undefined variable '${used}'{meant}"));
         }
-        let names = scope.environment().iter().map(|(name, _)| name.as_str());
-        let meant = meant(&used.name, names, "$");
-        warn("UndefinedVar", format!("Usage of undefined variable '${}'{meant}", used.name));
-        told.push(used.name);
     }
+}
+
+/// The here-documents of an instruction in which variables count.
+fn bodies(instruction: &Instruction) -> Vec<&str> {
+    let (Instruction::Add(dockerfile::Add { sources, .. })
+    | Instruction::Copy(dockerfile::Copy { sources, .. })) = instruction
+    else {
+        return Vec::new();
+    };
+    let bodies = sources.iter().filter_map(|source| match source {
+        Source::Heredoc(heredoc) if heredoc.expand => Some(heredoc.content.as_str()),
+        _ => None,
+    });
+    bodies.collect()
 }
 
 /// The texts of an instruction in which variables count.
@@ -269,7 +287,8 @@ fn expose(word: &str, warn: &mut impl FnMut(&'static str, String)) {
             format!("Defined protocol '{word}' in EXPOSE instruction should be lowercase");
         warn("ExposeProtoCasing", message);
     }
-    if address.contains(':') {
+    let before = address.rsplit_once(':').map_or("", |(before, _)| before);
+    if before.contains(|char| char != ':') {
         let message = format!(
             "EXPOSE instruction should not define an IP address or host-port mapping, found \
              '{word}'"
@@ -278,18 +297,28 @@ fn expose(word: &str, warn: &mut impl FnMut(&'static str, String)) {
     }
 }
 
+/// Exceptions make it hard to say what of a directory is left, so nothing is said with any.
 fn ignored(
     verb: &str,
     sources: &[Source],
     expander: &Expander<'_>,
-    is_ignored: &dyn Fn(&str) -> bool,
+    ignore: Option<&Ignore>,
     warn: &mut impl FnMut(&'static str, String),
 ) {
+    let Some(ignore) = ignore.filter(|ignore| !ignore.has_exceptions()) else { return };
     for source in sources {
         let Source::Path(word) = source else { continue };
         let Ok(path) = expander.word(word) else { continue };
-        let is_remote = path.contains("://") || path.starts_with("git@");
-        if !is_remote && is_ignored(&path) {
+        if path.contains("://") || path.starts_with("git@") {
+            continue;
+        }
+        let path = crate::rootfs::clean(path.as_ref()).to_string_lossy().into_owned();
+        let is_ignored = match path.as_str() {
+            "" | "." => ignore.patterns().any(|p| matches!(p.as_str(), "*" | "**" | "**/*")),
+            path => ignore.is_ignored(path),
+        };
+        if is_ignored {
+            let path = if path.is_empty() { "." } else { &path };
             let message =
                 format!("Attempting to {verb} file {path:?} that is excluded by .dockerignore");
             warn("CopyIgnoredFile", message);

@@ -6,7 +6,7 @@ use super::Options;
 use super::error::{Error, Fault, Misnamed};
 use super::scope::{Given, Globals, SOURCE_DATE_EPOCH};
 use crate::dockerfile::{self, Arg, Dockerfile, Expander, Instruction, Located, parse_trigger};
-use crate::image::{self, Platform, Reference};
+use crate::image::{Platform, Reference};
 
 /// A Dockerfile's stages with everything resolved that needs neither disk nor network.
 #[derive(Debug)]
@@ -114,10 +114,14 @@ impl Plan {
             None => platform.clone(),
             Some(word) => {
                 let text = expander.word(word).map_err(|error| Error::at(from.span, error))?;
+                let word = word.raw().to_owned();
+                let nearest = || self.nearest_global(&expander.uses(&word));
                 if text.is_empty() {
-                    return Err(at(Fault::EmptyPlatform(word.raw().to_owned())));
+                    return Err(at(Fault::EmptyPlatform { nearest: nearest(), word }));
                 }
-                text.parse().map_err(|error| at(Fault::Image(error)))?
+                text.parse().map_err(|source| {
+                    at(Fault::Platform { nearest: nearest(), word: word.clone(), source })
+                })?
             }
         };
         let base = if self.contexts.contains(&image) {
@@ -127,9 +131,17 @@ impl Plan {
         } else if image == "scratch" {
             Origin::Scratch
         } else {
-            Origin::Image(image.parse().map_err(|error| at(self.no_reference(&image, error)))?)
+            Origin::Image(
+                image_named(&image).map_err(|fault| at(self.no_reference(&image, fault)))?,
+            )
         };
         Ok(Stage { name: from.value.name.clone(), base, platform, from, steps })
+    }
+
+    /// The argument that one of these names, which nothing is known of, may have meant.
+    fn nearest_global(&self, names: &[String]) -> Option<String> {
+        let mut unknown = names.iter().filter(|name| self.globals.get(name).is_none());
+        unknown.find_map(|name| dockerfile::suggest(name, self.globals.names()).map(str::to_owned))
     }
 
     /// `SOURCE_DATE_EPOCH`: of --build-arg, or else the default of an `ARG` before the first `FROM`.
@@ -142,8 +154,7 @@ impl Plan {
     }
 
     /// What is no name of an image may be a stage's but for its case.
-    fn no_reference(&self, text: &str, error: image::Error) -> Fault {
-        let fault = Fault::Image(error);
+    fn no_reference(&self, text: &str, fault: Fault) -> Fault {
         match self.stage_named(&text.to_lowercase()) {
             Some(_) => {
                 let hint = format!("the stage is called {}", text.to_lowercase());
@@ -182,14 +193,14 @@ impl Plan {
         if from == "scratch" {
             return Ok(Origin::Scratch);
         }
-        from.parse().map(Origin::Image).map_err(Fault::Image)
+        image_named(from).map(Origin::Image)
     }
 
     /// What `from` of a mount in stage `current` means: as [`Self::origin`], but a number is the name
     /// of an image, as in the reference.
     pub(super) fn mount_origin(&self, current: usize, from: &str) -> Result<Origin, Fault> {
         match from.parse::<i64>() {
-            Ok(_) => from.parse().map(Origin::Image).map_err(Fault::Image),
+            Ok(_) => image_named(from).map(Origin::Image),
             Err(_) => self.origin(current, from),
         }
     }
@@ -282,6 +293,10 @@ impl Plan {
     }
 }
 
+fn image_named(name: &str) -> Result<Reference, Fault> {
+    name.parse().map_err(|source| Fault::StageName { name: name.to_owned(), source })
+}
+
 /// The names that an `ARG` declares.
 pub(super) fn names(arg: &Arg) -> Vec<String> {
     arg.arguments.iter().map(|argument| argument.name.raw().to_owned()).collect()
@@ -331,8 +346,8 @@ mod tests {
             (None, "[0, 3]"),
             (Some("a"), "[0]"),
             (Some("C"), "[0, 1, 2]"),
-            (Some("cc"), "target stage \"cc\" could not be found"),
-            (Some("1"), "target stage \"1\" could not be found"),
+            (Some("cc"), "target stage \"cc\" could not be found (did you mean c?)"),
+            (Some("1"), "target stage \"1\" could not be found (did you mean a?)"),
         ] {
             assert_eq!(order(text, target, &[]), expected, "{target:?}");
         }
@@ -341,10 +356,7 @@ mod tests {
     #[test]
     fn bases_and_sources_are_resolved() {
         for (text, expected) in [
-            (
-                "FROM a AS x\nFROM X\n",
-                "invalid image reference \"X\": a repository's name must be in lower case",
-            ),
+            ("FROM a AS x\nFROM X\n", "failed to parse stage name \"X\": invalid reference format"),
             ("FROM a AS x\nFROM x\n", "[0, 1]"),
             ("FROM a AS x\nFROM b AS x\nFROM x\n", "[1, 2]"),
             ("FROM a AS named\nFROM named\n", "[1]"),
@@ -353,6 +365,14 @@ mod tests {
             ("ARG B=a\nFROM x AS a\nFROM ${B}\n", "[0, 1]"),
             ("FROM x\nARG B=a\nFROM $B\n", "base name ($B) should not be blank"),
             ("FROM --platform=$NONE x\n", "empty platform value from expression $NONE"),
+            (
+                "FROM --platform=$BULIDPLATFORM x\n",
+                "empty platform value from expression $BULIDPLATFORM (did you mean BUILDPLATFORM?)",
+            ),
+            (
+                "ARG MY_ARCH=a\nFROM --platform=linux/${MYARCH} x\n",
+                "failed to parse platform linux/${MYARCH} (did you mean MY_ARCH?)",
+            ),
             ("FROM --platform=$TARGETPLATFORM x\n", "[0]"),
             ("FROM x\nCOPY --from=0 . /\n", "invalid stage index 0"),
             ("FROM x\nCOPY --from=-1 . /\n", "invalid stage index -1"),

@@ -87,7 +87,8 @@ fn method(text: &str) -> Result<(Method, Option<Format>), String> {
 /// What the linter found, as the reference's tools print it.
 pub(crate) fn check_text(survey: &Survey, source: Source<'_>) -> String {
     let mut text = String::new();
-    for found in &survey.warnings {
+    let warnings = survey.distinct();
+    for found in &warnings {
         match found.rule.and_then(Rule::named) {
             Some(rule) => {
                 writeln!(text, "WARNING: {} - {}", rule.name, rule.url()).expect("a String");
@@ -101,7 +102,7 @@ pub(crate) fn check_text(survey: &Survey, source: Source<'_>) -> String {
         text += &lines(source, found.span);
         text += "\n";
     }
-    text + &match survey.warnings.len() {
+    text + &match warnings.len() {
         0 => "Check complete, no warnings found.\n".to_owned(),
         1 => "Check complete, 1 warning has been found!\n".to_owned(),
         count => format!("Check complete, {count} warnings have been found!\n"),
@@ -181,7 +182,8 @@ fn columns<const N: usize>(titles: &[&str; N], rows: impl Iterator<Item = [Strin
 
 /// The same for programs: the keys of the reference's tools, and shorter ones.
 pub(crate) fn check_json(survey: &Survey, error: Option<&str>, source: Source<'_>) -> Value {
-    let warnings: Vec<Value> = survey.warnings.iter().map(warning).collect();
+    let of_rules = survey.warnings.iter().filter(|found| found.rule.is_some());
+    let warnings: Vec<Value> = of_rules.map(warning).collect();
     let mut value = json!({ "warnings": warnings, "sources": [{ "fileName": source.name }] });
     if let Some(error) = error {
         value["buildError"] = json!({ "message": error });

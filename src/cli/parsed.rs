@@ -8,6 +8,7 @@ use crate::dockerfile::{Diagnostic, Directives, Form, Node, Syntax};
 pub(crate) fn json(syntax: &Syntax, warnings: &[Diagnostic]) -> Value {
     let warnings: Vec<Value> = warnings
         .iter()
+        .filter(|found| found.rule.is_some())
         .map(
             |found| json!({ "rule": found.rule, "line": found.span.line, "detail": found.message }),
         )

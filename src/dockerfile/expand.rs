@@ -47,8 +47,16 @@ impl<'a> Expander<'a> {
     }
 
     /// The variables that a text uses, whether set or not, as far as it can be read.
-    pub fn uses(&self, text: &str) -> Vec<Use> {
-        let rules = Rules { escape: self.escape, ..Rules::default() };
+    pub fn uses(&self, text: &str) -> Vec<String> {
+        self.used(text, Rules { escape: self.escape, ..Rules::default() })
+    }
+
+    /// [`Self::uses`] for what [`Self::body`] reads.
+    pub fn uses_of_body(&self, text: &str) -> Vec<String> {
+        self.used(text, Rules { quotes_are_literal: true, ..Rules::default() })
+    }
+
+    fn used(&self, text: &str, rules: Rules) -> Vec<String> {
         let mut reader = Reader::new(text, rules, self.lookup);
         drop(reader.until(None, false));
         reader.uses
@@ -60,14 +68,6 @@ impl<'a> Expander<'a> {
         let rules = Rules { quotes_are_literal: true, ..Rules::default() };
         Ok(expand(text, rules, self.lookup)?.0)
     }
-}
-
-/// A variable's use.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Use {
-    pub name: String,
-    /// It says what to do when the variable is unset (`${v:-w}`, `${v+w}`, `${v?w}`).
-    pub is_guarded: bool,
 }
 
 /// How a text is read.
@@ -150,7 +150,7 @@ struct Reader<'a> {
     rules: Rules,
     lookup: &'a dyn Fn(&str) -> Option<String>,
     depth: usize,
-    uses: Vec<Use>,
+    uses: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -295,7 +295,7 @@ impl<'a> Reader<'a> {
         self.chars.next();
         if self.chars.next_if_eq(&'{').is_none() {
             let name = self.name();
-            return Ok(match (name.as_str(), self.value(&name, false)) {
+            return Ok(match (name.as_str(), self.value(&name)) {
                 ("", _) => "$".to_owned(),
                 (_, None) if self.rules.keep_unset => format!("${name}"),
                 (_, value) => value.unwrap_or_default(),
@@ -309,7 +309,7 @@ impl<'a> Reader<'a> {
         let name = self.name();
         match self.chars.next() {
             None => Err(missing("'}'")),
-            Some('}') => Ok(match self.value(&name, false) {
+            Some('}') => Ok(match self.value(&name) {
                 None if self.rules.keep_unset => format!("${{{name}}}"),
                 value => value.unwrap_or_default(),
             }),
@@ -327,7 +327,7 @@ impl<'a> Reader<'a> {
     fn modified(&mut self, name: &str, modifier: char, colon: bool) -> Result<String, String> {
         let shown = if colon { format!(":{modifier}") } else { modifier.to_string() };
         let word = self.part('}', matches!(modifier, '#' | '%'), "'}'")?;
-        let value = self.value(name, matches!(modifier, '-' | '+' | '?'));
+        let value = self.value(name);
         if value.is_none() && self.rules.keep_unset {
             return Ok(format!("${{{name}{shown}{word}}}"));
         }
@@ -361,7 +361,7 @@ impl<'a> Reader<'a> {
         let all = self.chars.next_if_eq(&'/').is_some();
         let pattern = self.part('/', true, "'/' in ${}")?;
         let replacement = self.part('}', true, "'}'")?;
-        let value = self.value(name, false);
+        let value = self.value(name);
         if value.is_none() && self.rules.keep_unset {
             return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
         }
@@ -401,11 +401,11 @@ impl<'a> Reader<'a> {
         name
     }
 
-    fn value(&mut self, name: &str, is_guarded: bool) -> Option<String> {
+    fn value(&mut self, name: &str) -> Option<String> {
         if name.is_empty() {
             return None;
         }
-        self.uses.push(Use { name: name.to_owned(), is_guarded });
+        self.uses.push(name.to_owned());
         (self.lookup)(name)
     }
 }
@@ -501,15 +501,13 @@ mod tests {
         let expander = Expander::new('\\', &environment);
         for (text, expected) in [
             ("$a ${b}/\"$c\" '$d' \\$e", "a b c"),
-            ("${a:-$b} ${c+d} ${e?}", "b a? c? e?"),
+            ("${a:-$b} ${c+d} ${e?}", "b a c e"),
             ("${a#b} ${c/d/$e}", "a e c"),
             ("${a", ""),
         ] {
-            let uses = expander.uses(text).into_iter();
-            let shown: Vec<String> =
-                uses.map(|used| used.name + if used.is_guarded { "?" } else { "" }).collect();
-            assert_eq!(shown.join(" "), expected, "{text}");
+            assert_eq!(expander.uses(text).join(" "), expected, "{text}");
         }
+        assert_eq!(expander.uses_of_body("it's $a \\$b \"'$c'"), ["a", "c"]);
     }
 
     #[test]

@@ -21,13 +21,30 @@ struct Pattern {
 }
 
 impl Ignore {
-    /// Reads an ignore file: a pattern a line; `#` in the first column begins a comment.
+    /// Reads an ignore file.
     pub fn parse(text: &str) -> Result<Self, Error> {
-        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
-        Self::new(text.lines().filter(|line| !line.starts_with('#')))
+        Self::new(Self::lines(text))
     }
 
-    /// From patterns alone.
+    /// The patterns of an ignore file, a line each, cleaned but not yet judged; `#` in the first
+    /// column begins a comment, a leading `/` is the context itself.
+    pub fn lines(text: &str) -> Vec<String> {
+        let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+        let lines = text.lines().filter(|line| !line.starts_with('#')).map(str::trim);
+        let pattern = |line: &str| {
+            let (mark, path) = match line.strip_prefix('!') {
+                Some(path) => ("!", path.trim()),
+                None => ("", line),
+            };
+            let path = if path.is_empty() { String::new() } else { clean(path) };
+            let path = path.strip_prefix('/').filter(|rest| !rest.is_empty()).unwrap_or(&path);
+            format!("{mark}{path}")
+        };
+        lines.filter(|line| !line.is_empty()).map(pattern).collect()
+    }
+
+    /// From patterns alone, which are taken as they are but for blanks around them: unlike in an
+    /// ignore file, `/a` never matches.
     pub fn new(patterns: impl IntoIterator<Item = impl AsRef<str>>) -> Result<Self, Error> {
         let mut read = Vec::new();
         for pattern in patterns {
@@ -46,6 +63,11 @@ impl Ignore {
             let mark = if pattern.exception { "!" } else { "" };
             format!("{mark}{}", pattern.text)
         })
+    }
+
+    /// Whether some pattern begins with `!`.
+    pub fn has_exceptions(&self) -> bool {
+        self.patterns.iter().any(|pattern| pattern.exception)
     }
 
     /// Whether a path is left out. The context itself (`.`) never is.
@@ -75,17 +97,15 @@ impl Pattern {
     /// `None` for a blank one.
     fn new(text: &str) -> Result<Option<Self>, Error> {
         let text = text.trim();
-        let (exception, text) = match text.strip_prefix('!') {
-            Some(rest) => (true, rest.trim()),
-            None => (false, text),
-        };
         if text.is_empty() {
-            return if exception { Err(Error::Exclusion) } else { Ok(None) };
+            return Ok(None);
         }
         let text = clean(text);
-        if exception && text == "/" {
-            return Err(Error::Exclusion);
-        }
+        let (exception, text) = match text.strip_prefix('!') {
+            Some("") => return Err(Error::Exclusion),
+            Some(rest) => (true, rest.to_owned()),
+            None => (false, text),
+        };
         // Go checks the syntax this way, so what it calls wrong is wrong here.
         Glob::new(&text)?;
         Ok(Some(Self { tokens: tokens(&text), text, exception }))
@@ -144,7 +164,7 @@ fn tokens(pattern: &str) -> Vec<Token> {
     tokens
 }
 
-/// Go's `filepath.Clean`, then no leading `/`, unless that is all there is.
+/// Go's `filepath.Clean`.
 fn clean(path: &str) -> String {
     let mut names: Vec<&str> = Vec::new();
     for name in path.split('/') {
@@ -158,9 +178,9 @@ fn clean(path: &str) -> String {
         }
     }
     match (names.is_empty(), path.starts_with('/')) {
-        (true, true) => "/".to_owned(),
         (true, false) => ".".to_owned(),
-        (false, _) => names.join("/"),
+        (_, true) => format!("/{}", names.join("/")),
+        (false, false) => names.join("/"),
     }
 }
 
@@ -210,7 +230,7 @@ mod tests {
             ("abc.def", "abc.def/below", true),
             ("*", "a/b/c", true),
             ("*/c", "a/c/d", true),
-            ("/a/", "a", true),
+            ("/a/", "a", false),
             ("a/./b/../c", "a/c", true),
             ("../a", "a", false),
             (".", "a", false),
@@ -235,7 +255,7 @@ mod tests {
             (&["a", "!a/b/c"], "a/b", true),
             (&["*.md", "!README*.md", "README-secret.md"], "README.md", false),
             (&["*.md", "!README*.md", "README-secret.md"], "README-secret.md", true),
-            (&["a", "! b", "c"], "b", false),
+            (&["*", "! b", "c"], "b", true),
         ] {
             let ignore = Ignore::new(patterns).expect("patterns");
             assert_eq!(ignore.is_ignored(path), expected, "{patterns:?} {path}");
@@ -266,7 +286,9 @@ mod tests {
         let text = "\u{feff}# comment\n #no comment\r\n\n  /a/../b/  \n! /c\n//d\n";
         let ignore = Ignore::parse(text).expect("patterns");
         assert_eq!(ignore.patterns().collect::<Vec<_>>(), ["#no comment", "b", "!c", "d"]);
-        for alone in ["a\n!\n", "!/", "! /a/.."] {
+        assert!(ignore.has_exceptions() && !ignore.is_ignored("c") && ignore.is_ignored("b/x"));
+        assert_eq!(Ignore::lines("!\n/\n!/ \n..\n./!a\n"), ["!", "/", "!/", "..", "!a"]);
+        for alone in ["a\n!\n", "! \n", "./!"] {
             assert_eq!(Ignore::parse(alone), Err(Error::Exclusion), "{alone}");
         }
         assert_eq!(Ignore::parse("a[\n"), Err(Error::Pattern("a[".to_owned())));

@@ -33,7 +33,7 @@ pub mod value;
 mod words;
 
 pub use device::Device;
-pub use expand::{Expander, Use};
+pub use expand::Expander;
 pub use git_ref::{GitRef, decoded};
 pub use glob::Glob;
 pub use ignore::Ignore;
@@ -68,6 +68,13 @@ pub struct Located<T> {
     pub span: Span,
     /// The logical line: continuations joined, comments gone, here-documents' bodies left out.
     pub original: String,
+}
+
+impl<T> Located<T> {
+    /// As it is written.
+    pub fn keyword(&self) -> &str {
+        self.original.split_whitespace().next().unwrap_or_default()
+    }
 }
 
 /// The special comments on a file's first lines.

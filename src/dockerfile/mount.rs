@@ -445,7 +445,8 @@ mod tests {
             ("target=/a/..", "invalid mount target \"/\""),
             ("type=cache,target=/a,mode=9", "invalid value 9 for mode"),
             ("target=/a,ro=x", "invalid value for ro: x"),
-            ("target=\"a", "bare quote"),
+            ("target=\"a", "failed to parse csv mounts: parse error on line 1, column 8: bare"),
+            ("", "failed to parse csv mounts: EOF"),
             ("target=${", "missing '}'"),
         ] {
             let error = mount(given).expect_err(given);

@@ -1,12 +1,13 @@
 //! [`Node`]s to instructions: what the syntax leaves open is judged here.
 
 use super::flags::Flags;
+use super::suggest::suggest_keyword;
 use super::syntax::{Form, Node, read};
 use super::{
     Add, Arg, Argument, Check, Cmd, Command, Copy, Device, Diagnostic, Dockerfile, Entrypoint, Env,
     Expose, From, Healthcheck, Instruction, Label, Located, Maintainer, Mount, Network, Onbuild,
     Pair, Run, Security, Severity, Shell, Source, Span, Stage, StopSignal, User, Volume, Word,
-    Workdir, heredoc, suggest, value,
+    Workdir, heredoc, value,
 };
 
 const NAMES: [&str; 18] = [
@@ -39,12 +40,12 @@ pub fn parse(text: &str) -> (Dockerfile, Vec<Diagnostic>) {
     for node in syntax.nodes {
         match statement(&node, &mut diagnostics) {
             Ok(Statement::From(from)) => {
-                let from = located(from, node);
+                let from = located(from, &node);
                 file.stages.push(Stage { from, steps: Vec::new() });
             }
             Ok(Statement::Step(step)) => match (file.stages.last_mut(), step) {
-                (Some(stage), step) => stage.steps.push(located(step, node)),
-                (None, Instruction::Arg(arg)) => file.arguments.push(located(arg, node)),
+                (Some(stage), step) => stage.steps.push(located(step, &node)),
+                (None, Instruction::Arg(arg)) => file.arguments.push(located(arg, &node)),
                 (None, _) => diagnostics.push(
                     Diagnostic::error(node.span, "no build stage in current context")
                         .with_hint(Some("only ARG may stand before the first FROM".to_owned())),
@@ -84,12 +85,12 @@ pub fn parse_trigger(text: &str) -> Result<Located<Instruction>, Diagnostic> {
     };
     allowed_as_trigger(&node)?;
     match statement(&node, &mut Vec::new())? {
-        Statement::Step(step) => Ok(located(step, node)),
+        Statement::Step(step) => Ok(located(step, &node)),
         Statement::From(_) => Err(wrong(&node, "FROM isn't allowed as an ONBUILD trigger")),
     }
 }
 
-fn located<T>(value: T, node: Node) -> Located<T> {
+fn located<T>(value: T, node: &Node) -> Located<T> {
     Located { value, span: node.span, original: node.original.trim().to_owned() }
 }
 
@@ -129,7 +130,7 @@ fn statement(node: &Node, warnings: &mut Vec<Diagnostic>) -> Result<Statement, D
         "VOLUME" => Instruction::Volume(volume(node)?),
         "WORKDIR" => Instruction::Workdir(Workdir { path: Word::new(single(node, "WORKDIR")?) }),
         _ => {
-            let meant = suggest(&node.keyword, NAMES)
+            let meant = suggest_keyword(&node.keyword, &NAMES)
                 .map_or_else(String::new, |name| format!(" (did you mean {name}?)"));
             let message = format!("unknown instruction: {}{meant}", node.keyword);
             return Err(Diagnostic::error(node.keyword_span, message));

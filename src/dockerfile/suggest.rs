@@ -1,20 +1,25 @@
 //! What somebody who misspelt a word may have meant.
 
-/// The candidate nearest to `word`, if fewer than three changes lead from one to the other
-/// (case does not count). Of several as near, one with the same letters in another order, else the
-/// first.
+/// The candidate nearest to `word`, if fewer than three changes lead from one to the other. Of
+/// several as near, one with the same letters in another order, else the first. `None` for a word
+/// that is a candidate itself.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
-    let word = word.to_lowercase();
-    let rank = |candidate: &str| {
-        let candidate = candidate.to_lowercase();
-        (distance(&word, &candidate), letters(&word) != letters(&candidate))
-    };
+    let own_letters = letters(word);
+    let rank = |candidate: &str| (distance(word, candidate), own_letters != letters(candidate));
     candidates
         .into_iter()
         .map(|candidate| (rank(candidate), candidate))
         .filter(|((distance, _), _)| *distance < 3)
         .min_by_key(|(rank, _)| *rank)
+        .filter(|((distance, _), _)| *distance > 0)
         .map(|(_, candidate)| candidate)
+}
+
+/// [`suggest`] for keywords, which are in capitals here and in whatever case there: the answer is
+/// in that of the word.
+pub(super) fn suggest_keyword(word: &str, candidates: &[&str]) -> Option<String> {
+    let found = suggest(&word.to_uppercase(), candidates.iter().copied())?;
+    Some(if word == word.to_uppercase() { found.to_owned() } else { found.to_lowercase() })
 }
 
 fn letters(word: &str) -> Vec<char> {
@@ -48,7 +53,8 @@ mod tests {
         let words = ["RUN", "COPY", "FROM", "ENTRYPOINT"];
         for (word, expected) in [
             ("RUNN", Some("RUN")),
-            ("run", Some("RUN")),
+            ("RUN", None),
+            ("run", None),
             ("CPOY", Some("COPY")),
             ("FORM", Some("FROM")),
             ("ENTRYPIONT", Some("ENTRYPOINT")),
@@ -58,5 +64,10 @@ mod tests {
             assert_eq!(suggest(word, words), expected, "{word}");
         }
         assert_eq!(suggest("chwon", ["chmod", "chown"]), Some("chown"));
+        for (word, expected) in
+            [("RNU", Some("RUN")), ("frmo", Some("from")), ("Cpy", Some("copy"))]
+        {
+            assert_eq!(suggest_keyword(word, &words).as_deref(), expected, "{word}");
+        }
     }
 }

@@ -22,7 +22,7 @@ const CHECK: &str = "BUILDKIT_DOCKERFILE_CHECK";
 /// What a Dockerfile says of itself.
 #[derive(Debug, Default)]
 pub struct Survey {
-    /// In the order of the file, each once.
+    /// In the order of the file; as the reference has it, one for each word at fault.
     pub warnings: Vec<Diagnostic>,
     /// Why there can be no image of it.
     pub error: Option<Error>,
@@ -40,13 +40,27 @@ impl Survey {
         rules.dedup();
         rules
     }
+
+    /// The warnings, each once.
+    pub fn distinct(&self) -> Vec<&Diagnostic> {
+        let mut distinct: Vec<&Diagnostic> = Vec::new();
+        for found in &self.warnings {
+            if !distinct.contains(&found) {
+                distinct.push(found);
+            }
+        }
+        distinct
+    }
 }
 
 /// Looks at a Dockerfile, its context and the bases that the store has; asks nobody else.
 pub fn survey(store: &Store, options: &Options) -> Survey {
     let (syntax, _) = dockerfile::read(&options.dockerfile);
     let (file, diagnostics) = dockerfile::parse(&options.dockerfile);
-    let (settings, mut found) = settings(&file.directives, options);
+    let (settings, mut found) = match settings(&file.directives, options) {
+        Ok(settings) => settings,
+        Err(error) => return Survey { error: Some(error), ..Survey::default() },
+    };
     let given = given(options, &options.first_target());
     let mut survey = Survey { is_strict: settings.error, is_complete: true, ..Survey::default() };
     found.extend(dockerfile::lint::syntax(&syntax));
@@ -74,30 +88,27 @@ pub(super) fn given(options: &Options, platform: &Platform) -> Given {
     given
 }
 
-/// Which rules speak; and what is wrong with the wish itself.
-fn settings(directives: &Directives, options: &Options) -> (Settings, Vec<Diagnostic>) {
+/// Which rules speak; and what of the wish means nothing.
+fn settings(
+    directives: &Directives,
+    options: &Options,
+) -> Result<(Settings, Vec<Diagnostic>), Error> {
     let argument = options.build_args.iter().rfind(|(name, _)| name == CHECK);
-    let Some(text) = argument.map(|(_, value)| value).or(directives.check.as_ref()) else {
-        return (Settings::default(), Vec::new());
+    let settings = match (argument, &directives.check) {
+        (Some((_, text)), _) => Settings::parse(text),
+        (None, Some(text)) => Settings::of_comment(text),
+        (None, None) => Ok(Settings::default()),
     };
-    let warn = |message: String, hint| Diagnostic {
+    let settings = settings.map_err(Error::Check)?;
+    let unknown = settings.unknown.iter().map(|(name, meant)| Diagnostic {
         severity: Severity::Warning,
         rule: None,
-        message,
+        message: format!("there is no lint rule {name:?}"),
         span: Span { start: 0, end: 0, line: 1, end_line: 1 },
-        hint,
-    };
-    match Settings::parse(text) {
-        Ok(settings) => {
-            let told = settings.unknown.iter().map(|(name, meant)| {
-                let meant = meant.map(|meant| format!("did you mean {meant}?"));
-                warn(format!("there is no lint rule {name:?}"), meant)
-            });
-            let told = told.collect();
-            (settings, told)
-        }
-        Err(why) => (Settings::default(), vec![warn(why, None)]),
-    }
+        hint: meant.map(|meant| format!("did you mean {meant}?")),
+    });
+    let unknown = unknown.collect();
+    Ok((settings, unknown))
 }
 
 /// Goes through the stages as a build does, without doing anything.
@@ -148,9 +159,7 @@ impl Walk {
         };
         let contexts = Contexts::new(options);
         let context = options.context.as_ref().and_then(|_| contexts.main(store).ok());
-        let is_ignored = |path: &str| {
-            context.is_some_and(|files| files.is_ignored(&crate::rootfs::clean(path.as_ref())))
-        };
+        let ignore = context.map(|files| files.ignore());
         let mut stages: Vec<Seen> = Vec::new();
         for (number, stage) in plan.stages.iter().enumerate() {
             let mut seen = match stage.base {
@@ -171,7 +180,7 @@ impl Walk {
                     escape,
                     is_base_known: seen.is_base_known,
                     has_workdir: seen.has_workdir,
-                    is_ignored: &is_ignored,
+                    ignore,
                 };
                 self.found.extend(lint::step(located, &view));
                 self.apply(located, &mut seen, &plan, given, needed.contains(&number));
@@ -216,7 +225,7 @@ impl Walk {
         let get = |name: &str| state.scope.get(name).map(str::to_owned);
         let expander = Expander::new(plan.escape, &get);
         let mut uses = lint::words(&located.value).into_iter().flat_map(|word| expander.uses(word));
-        let is_certain = seen.is_base_known || uses.all(|used| get(&used.name).is_some());
+        let is_certain = seen.is_base_known || uses.all(|used| get(&used).is_some());
         if is_needed && is_certain {
             self.error.get_or_insert(Error::at(located.span, fault));
         }

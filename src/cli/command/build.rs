@@ -133,7 +133,7 @@ fn warn(survey: &Survey, told: &[Diagnostic], dockerfile: &Dockerfile, invocatio
     let is_told = |found: &Diagnostic| {
         told.iter().any(|old| (old.span, &old.message) == (found.span, &found.message))
     };
-    for found in survey.warnings.iter().filter(|found| !is_told(found)) {
+    for found in survey.distinct().into_iter().filter(|found| !is_told(found)) {
         invocation.reporter.warn(source.warning(found, invocation.ui));
     }
 }
@@ -272,6 +272,7 @@ impl Build {
         invocation: &Invocation,
     ) -> Result<ExitCode, Error> {
         let error = survey.error.take().map(|error| dockerfile.clone().failed(error));
+        let error = error.or_else(|| refuse(&survey).err());
         let source = Source { name: &dockerfile.name, text: &dockerfile.text };
         let message = error.as_ref().map(Error::message);
         match self.call.format() {

@@ -94,8 +94,7 @@ impl Verb {
             }
             Self::IgnoreParse { file } => {
                 let bytes = fs::read(file).map_err(Error::reading(file))?;
-                let ignore = Ignore::parse(&String::from_utf8_lossy(&bytes)).map_err(wrong)?;
-                json!(ignore.patterns().collect::<Vec<_>>())
+                json!(Ignore::lines(&String::from_utf8_lossy(&bytes)))
             }
             Self::Reference { name } => {
                 reference(name).map_err(|error| Error::Invalid(error.to_string()))?

@@ -44,9 +44,8 @@ pub fn syntax(syntax: &Syntax) -> Vec<Diagnostic> {
                 "MaintainerDeprecated",
                 "Maintainer instruction is deprecated in favor of using label".to_owned(),
             ),
-            name @ ("ENV" | "LABEL")
-                if node.arguments.len() == 3 && node.arguments[2].is_empty() =>
-            {
+            "ENV" | "LABEL" if node.arguments.len() == 3 && node.arguments[2].is_empty() => {
+                let name = &node.keyword;
                 warn(
                     "LegacyKeyValueFormat",
                     format!(
@@ -62,8 +61,9 @@ pub fn syntax(syntax: &Syntax) -> Vec<Diagnostic> {
             && let Some(earlier) = last.insert(name, node.span)
         {
             let message = format!(
-                "Multiple {name} instructions should not be used in the same stage because only \
-                 the last one will be used"
+                "Multiple {} instructions should not be used in the same stage because only the \
+                 last one will be used",
+                node.keyword
             );
             found.push(warning(earlier, "MultipleInstructionsDisallowed", message));
         }
@@ -72,34 +72,33 @@ pub fn syntax(syntax: &Syntax) -> Vec<Diagnostic> {
     found
 }
 
-/// Leaves the warnings of which neither the settings nor a comment above their instruction says
-/// that they be skipped, each once; whatever comes of no rule stays.
-pub fn filter(found: Vec<Diagnostic>, syntax: &Syntax, settings: &Settings) -> Vec<Diagnostic> {
-    let mut kept: Vec<Diagnostic> = Vec::new();
-    for diagnostic in found {
-        let allowed = diagnostic.rule.is_none_or(|rule| {
-            settings.allow(rule) && !skipped_above(diagnostic.span, rule, syntax)
-        });
-        if allowed && !kept.contains(&diagnostic) {
-            kept.push(diagnostic);
-        }
-    }
-    kept.sort_by_key(|diagnostic| diagnostic.span.start);
-    kept
+/// Leaves the warnings that the settings, and a comment above their instruction, let through;
+/// whatever comes of no rule stays.
+pub fn filter(mut found: Vec<Diagnostic>, syntax: &Syntax, settings: &Settings) -> Vec<Diagnostic> {
+    found.retain(|diagnostic| {
+        let Some(rule) = diagnostic.rule else { return true };
+        let above = settings_above(diagnostic.span, syntax);
+        settings.and(above.as_ref()).allow(rule)
+    });
+    found.sort_by_key(|diagnostic| diagnostic.span.start);
+    found
 }
 
-/// Whether a comment `# check=skip=…` stands right above the instruction.
-fn skipped_above(span: Span, rule: &str, syntax: &Syntax) -> bool {
+/// What the first comment `# check=…` right above the instruction says.
+fn settings_above(span: Span, syntax: &Syntax) -> Option<Settings> {
     let inside = |node: &&Node| (node.span.line..=node.span.end_line).contains(&span.line);
-    syntax.nodes.iter().find(inside).is_some_and(|node| {
-        node.comments.iter().any(|comment| {
-            let settings = comment.split_once('=').filter(|(name, _)| name.trim() == "check");
-            settings.is_some_and(|(_, text)| Settings::parse(text).is_ok_and(|s| s.skips(rule)))
-        })
-    })
+    let mut comments = syntax.nodes.iter().find(inside)?.comments.iter();
+    let text = comments.find_map(|comment| {
+        let (name, text) = comment.split_once('=')?;
+        name.trim().eq_ignore_ascii_case("check").then(|| text.trim())
+    })?;
+    Settings::of_comment(text).ok()
 }
 
+/// Arguments from before the first stage do not count.
 fn instruction_casing(nodes: &[Node], found: &mut Vec<Diagnostic>) {
+    let first = nodes.iter().position(|node| node.is("FROM")).unwrap_or(nodes.len());
+    let nodes = &nodes[first..];
     let is_lower = |node: &&Node| node.keyword == node.keyword.to_lowercase();
     let is_upper = |node: &&Node| node.keyword == node.keyword.to_uppercase();
     let lower = nodes.iter().filter(is_lower).count() > nodes.iter().filter(is_upper).count();
@@ -150,16 +149,17 @@ fn stage_name(
 
 /// The comment above a stage or an argument describes it: `# NAME what it is`.
 fn description(node: &Node, warn: &mut impl FnMut(&'static str, String)) {
-    let names: Vec<&str> = match &node.arguments[..] {
-        [_, _, name] if node.is("FROM") => vec![name],
+    let names: Vec<String> = match &node.arguments[..] {
+        [_, _, name] if node.is("FROM") => vec![name.to_lowercase()],
         arguments if node.is("ARG") => {
-            arguments.iter().map(|word| word.split('=').next().unwrap_or(word)).collect()
+            let name = |word: &String| word.split('=').next().unwrap_or(word).to_owned();
+            arguments.iter().map(name).collect()
         }
         _ => return,
     };
     let comment = node.comments.iter().rfind(|comment| !comment.starts_with("check="));
     let (Some(first), Some(comment)) = (names.first(), comment) else { return };
-    if comment.split(' ').next().is_some_and(|word| names.contains(&word)) {
+    if comment.split(' ').next().is_some_and(|word| names.iter().any(|name| name == word)) {
         return;
     }
     let shown = if names.len() > 1 { "<arg_key>" } else { first };
@@ -177,7 +177,8 @@ pub fn described(node: &Node, name: &str) -> Option<String> {
         .map(str::to_owned)
 }
 
-/// Whether a name says that its value is a secret: one of its words does, and none says `public`.
+/// Whether a name says that its value is a secret: one of its words does, and none says that it is
+/// something else.
 pub fn is_secret(name: &str) -> bool {
     const SECRET: [&str; 10] = [
         "apikey",
@@ -191,7 +192,8 @@ pub fn is_secret(name: &str) -> bool {
         "secret",
         "token",
     ];
+    const HARMLESS: [&str; 3] = ["public", "file", "version"];
     let name = name.to_ascii_lowercase();
     let mut words = name.split('_');
-    words.clone().any(|word| SECRET.contains(&word)) && !words.any(|word| word == "public")
+    words.clone().any(|word| SECRET.contains(&word)) && !words.any(|word| HARMLESS.contains(&word))
 }

@@ -29,6 +29,11 @@ impl Names {
         }
     }
 
+    fn add(&mut self, more: &Self) {
+        self.all |= more.all;
+        self.names.extend(more.names.iter().cloned());
+    }
+
     fn contain(&self, name: &str) -> bool {
         self.all || self.names.iter().any(|known| known == name)
     }
@@ -40,7 +45,8 @@ impl Settings {
     /// The reason, in the reference's words.
     pub fn parse(text: &str) -> Result<Self, String> {
         let mut settings = Self::default();
-        for part in text.split(';').map(str::trim).filter(|part| !part.is_empty()) {
+        let text = text.trim();
+        for part in text.splitn(3, ';').filter(|_| !text.is_empty()) {
             let (key, value) = part
                 .split_once('=')
                 .ok_or_else(|| format!("invalid check option {part:?}{}", known(part)))?;
@@ -69,15 +75,32 @@ impl Settings {
         Ok(settings)
     }
 
-    /// Whether the rule of this name speaks.
-    pub fn allow(&self, rule: &str) -> bool {
-        let experimental = RULES.iter().any(|known| known.name == rule && known.experimental);
-        !self.skipped.contain(rule) && (!experimental || self.experimental.contain(rule))
+    /// [`Self::parse`] for a comment, where everything after the first blank is a remark.
+    ///
+    /// # Errors
+    ///
+    /// As there.
+    pub fn of_comment(text: &str) -> Result<Self, String> {
+        Self::parse(text.split(' ').next().unwrap_or_default())
     }
 
-    /// Whether this switches the rule off, as a comment above an instruction does.
-    pub(super) fn skips(&self, rule: &str) -> bool {
-        self.skipped.contain(rule)
+    /// Whether the rule of this name speaks: an experimental one when it is asked for, any other
+    /// unless it is skipped.
+    pub fn allow(&self, rule: &str) -> bool {
+        match RULES.iter().any(|known| known.name == rule && known.experimental) {
+            true => self.experimental.contain(rule),
+            false => !self.skipped.contain(rule),
+        }
+    }
+
+    /// These with what a comment above an instruction adds for it alone.
+    pub(super) fn and(&self, above: Option<&Self>) -> Self {
+        let mut both = self.clone();
+        if let Some(above) = above {
+            both.skipped.add(&above.skipped);
+            both.experimental.add(&above.experimental);
+        }
+        both
     }
 }
 
@@ -102,8 +125,8 @@ mod tests {
             (" skip = JSONArgsRecommended , StageNameCasing ; error = true", false, false, true),
             ("skip=all", false, false, false),
             ("error=1;experimental=all", true, true, true),
-            ("experimental=InvalidDefinitionDescription;", true, true, false),
-            ("skip=all;experimental=all", false, false, false),
+            ("experimental=InvalidDefinitionDescription", true, true, false),
+            ("skip=all;experimental=all", false, true, false),
         ] {
             let settings = Settings::parse(text).expect(text);
             let allowed = |rule| settings.allow(rule);
@@ -117,6 +140,8 @@ mod tests {
                 "{text}"
             );
         }
+        let commented = Settings::of_comment("skip=StageNameCasing // a;remark");
+        assert!(commented.is_ok_and(|settings| !settings.allow("StageNameCasing")));
         let unknown = Settings::parse("skip=StageNameCasin,Other").expect("settings").unknown;
         assert_eq!(
             unknown,
@@ -130,6 +155,7 @@ mod tests {
             ("skipp=all", "invalid check option \"skipp\" (did you mean skip?)"),
             ("x=1", "there are skip, error and experimental"),
             ("error", "invalid check option \"error\""),
+            ("skip=all;", "invalid check option \"\""),
             ("error=maybe", "failed to parse check option \"error=maybe\""),
         ] {
             let error = Settings::parse(text).expect_err(text);
