@@ -13,7 +13,7 @@ use std::time::Duration;
 use std::{env, fs, io, panic, thread};
 
 use bryo::concurrency::Cancel;
-use bryo::report::{Activity, Event, Recorder, Silent, Stream};
+use bryo::report::{Activity, Event, Recorder, Silent};
 use bryo::rootfs::{Root, SideTable, Walk, remove_tree};
 use bryo::sandbox::{self, Caller, Error, Exit, Mount, Network, Output, Points, Sandbox, What};
 use tempfile::TempDir;
@@ -27,6 +27,7 @@ const TESTS: &[(&str, fn())] = &[
     ("exits_are_passed_on", exits_are_passed_on),
     ("a_program_that_does_not_run_says_why", a_program_that_does_not_run_says_why),
     ("nothing_outlives_the_process", nothing_outlives_the_process),
+    ("both_streams_keep_their_order", both_streams_keep_their_order),
     ("a_process_ends_at_its_limit", a_process_ends_at_its_limit),
     ("processes_are_cancelled_together", processes_are_cancelled_together),
     (
@@ -126,23 +127,21 @@ fn sandbox(image: &Path, argv: &[&str]) -> Sandbox {
     sandbox
 }
 
-/// Runs to the end; gives what was written, both streams together per stream.
-fn run(sandbox: &Sandbox) -> (Result<Exit, Error>, String, String) {
+/// Runs to the end; gives what was written, to stdout and to stderr.
+fn run(sandbox: &Sandbox) -> (Result<Exit, Error>, String) {
     let recorder = Recorder::default();
     let exit = sandbox.spawn(Output::Report(Activity::new()), &recorder).map(|ended| ended.exit);
-    let (mut stdout, mut stderr) = (Vec::new(), Vec::new());
+    let mut written = Vec::new();
     for event in recorder.events() {
         match event {
-            Event::Output { stream: Stream::Stdout, bytes, .. } => stdout.extend(bytes),
-            Event::Output { stream: Stream::Stderr, bytes, .. } => stderr.extend(bytes),
+            Event::Output { bytes, .. } => written.extend(bytes),
             other => panic!("{other:?}"),
         }
     }
-    let text = |bytes| String::from_utf8(bytes).expect("text");
-    (exit, text(stdout), text(stderr))
+    (exit, String::from_utf8(written).expect("text"))
 }
 
-/// The standard output of a shell script that succeeds.
+/// What a shell script writes that succeeds.
 #[track_caller]
 fn shell(image: &Path, script: &str) -> String {
     succeed(&sandbox(image, &["sh", "-c", script]))
@@ -150,10 +149,9 @@ fn shell(image: &Path, script: &str) -> String {
 
 #[track_caller]
 fn succeed(sandbox: &Sandbox) -> String {
-    let (exit, stdout, stderr) = run(sandbox);
-    assert_eq!(exit.expect("a sandbox"), Exit::Code(0), "stdout: {stdout}, stderr: {stderr}");
-    assert_eq!(stderr, "");
-    stdout
+    let (exit, written) = run(sandbox);
+    assert_eq!(exit.expect("a sandbox"), Exit::Code(0), "{written}");
+    written
 }
 
 fn the_process_is_alone_and_root() {
@@ -250,6 +248,13 @@ fn nothing_outlives_the_process() {
     let image = image();
     // A daemon that holds stdout: `spawn` returns all the same, because it is killed.
     assert_eq!(shell(image.path(), "(sleep 1000 &) ; echo done"), "done\n");
+}
+
+fn both_streams_keep_their_order() {
+    let image = image();
+    let script = "for i in 1 2 3 4 5 6 7 8; do echo $i; echo $i >&2; done; echo x > /dev/stderr";
+    let expected: String = (1..=8).map(|i| format!("{i}\n{i}\n")).collect();
+    assert_eq!(shell(image.path(), script), expected + "x\n");
 }
 
 fn a_process_ends_at_its_limit() {

@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use super::log::Written;
 use super::remote;
 use crate::dockerfile::{self, Diagnostic, Span};
 use crate::rootfs::{self, Root};
@@ -156,11 +157,13 @@ pub enum Fault {
     Command {
         command: String,
         code: u8,
+        /// Of both streams; None when there was nothing.
+        written: Option<Written>,
         /// Another way of root emulation may help.
         advice: Option<String>,
     },
     #[error("process {command:?} did not end within {limit:?}")]
-    Late { command: String, limit: Duration },
+    Late { command: String, limit: Duration, written: Option<Written> },
     #[error("secret {0}: not found")]
     NoSecret(String),
     #[error("no SSH key {0:?} forwarded from the client")]
@@ -239,6 +242,14 @@ impl Fault {
             rootfs::Error::NotADirectory { path } => Self::NotADirectory(inner(path)),
             rootfs::Error::IsADirectory { path } => Self::IsADirectory(inner(path)),
             other => other.into(),
+        }
+    }
+
+    /// What the command that failed has written.
+    pub fn written(&self) -> Option<&Written> {
+        match self {
+            Self::Command { written, .. } | Self::Late { written, .. } => written.as_ref(),
+            _ => None,
         }
     }
 

@@ -7,6 +7,7 @@ use super::config_step;
 use super::context::Contexts;
 use super::error::{Error, Fault};
 use super::key::{CacheKey, KeyMaker};
+use super::log::Log;
 use super::plan::{self, Origin, Plan};
 use super::remote::Fetcher;
 use super::result::BuiltImage;
@@ -28,6 +29,8 @@ pub(super) struct Executor<'a> {
     pub(super) options: &'a Options,
     pub(super) plan: &'a Plan,
     pub(super) given: &'a Given,
+    /// Keeps what RUN steps write; everybody reports through it.
+    pub(super) log: &'a Log<'a>,
     pub(super) reporter: &'a dyn Reporter,
     pub(super) contexts: Contexts<'a>,
     /// How RUN steps are root.
@@ -67,7 +70,7 @@ impl<'a> Executor<'a> {
         options: &'a Options,
         plan: &'a Plan,
         given: &'a Given,
-        reporter: &'a dyn Reporter,
+        log: &'a Log<'a>,
     ) -> Result<Self, Error> {
         let contexts = Contexts::new(options);
         let help = Help::new(options.emulation.clone());
@@ -79,7 +82,8 @@ impl<'a> Executor<'a> {
             options,
             plan,
             given,
-            reporter,
+            log,
+            reporter: log,
             contexts,
             help,
             epoch,

@@ -10,18 +10,20 @@ use crate::dockerfile::{
 };
 use crate::image::{Config, Platform, Reference};
 
-/// What is said about the `FROM` lines. `without` are the arguments of a build without any
-/// `--build-arg`.
-pub(super) fn bases(
-    file: &Dockerfile,
-    globals: &Globals,
-    without: Option<&Globals>,
-) -> Vec<Diagnostic> {
+/// What is said about the `FROM` lines.
+pub(super) fn bases(file: &Dockerfile, globals: &Globals, given: &Given) -> Vec<Diagnostic> {
     let escape = file.directives.escape;
+    let (globals_alone, given_nothing) = (globals, given.without_arguments());
+    let without = Plan::globals(&file.arguments, &given_nothing, escape).ok();
     let declared = Plan::declared_globals(file);
     let mut found = Vec::new();
     for stage in &file.stages {
         let (from, span) = (&stage.from.value, stage.from.span);
+        // What is wrong with its own arguments ends the build.
+        let own = |globals: &Globals, given| globals.seen_by(from, given, escape).ok();
+        let seen = own(globals_alone, given);
+        let globals = seen.as_ref().unwrap_or(globals_alone);
+        let without = without.as_ref().and_then(|without| own(without, &given_nothing));
         let get = |name: &str| globals.get(name).map(str::to_owned);
         let expander = Expander::new(escape, &get);
         for word in [Some(&from.image), from.platform.as_ref()].into_iter().flatten() {
@@ -35,7 +37,7 @@ pub(super) fn bases(
                 found.push(warning(span, "UndefinedArgInFrom", message));
             }
         }
-        if let Some(without) = without {
+        if let Some(without) = &without {
             let get = |name: &str| without.get(name).map(str::to_owned);
             let image = Expander::new(escape, &get).word(&from.image);
             if image.is_ok_and(|image| image.parse::<Reference>().is_err())
@@ -328,9 +330,4 @@ fn ignored(
 
 fn meant<'a>(name: &str, names: impl Iterator<Item = &'a str>, sign: &str) -> String {
     suggest(name, names).map_or_else(String::new, |name| format!(" (did you mean {sign}{name}?)"))
-}
-
-/// The arguments as they are when nobody gives any.
-pub(super) fn without_arguments(file: &Dockerfile, given: &Given) -> Option<Globals> {
-    Plan::globals(&file.arguments, &given.without_arguments(), file.directives.escape).ok()
 }

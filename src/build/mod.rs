@@ -17,6 +17,7 @@ mod execute;
 mod history;
 mod key;
 mod lint;
+mod log;
 mod mounts;
 mod outline;
 mod parents;
@@ -35,6 +36,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use error::{Error, Fault};
+pub use log::Written;
 pub use mounts::Secret;
 pub use outline::{Argument, Asked, Cache, Outline, Target, outline, targets};
 pub use remote::{Arrival, Error as RemoteError, Fetcher, Kind as RemoteKind, Web, fetch_text};
@@ -46,11 +48,12 @@ use crate::fakeroot::Wish;
 use crate::image::{Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::report::Reporter;
-use crate::run::Agent;
+use crate::run::{Agent, Volume};
 use crate::sandbox::Network;
 use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
 use execute::Executor;
+use log::Log;
 use plan::{Plan, Wishes};
 
 /// What to build, and how.
@@ -84,6 +87,8 @@ pub struct Options {
     pub emulation: Wish,
     /// What RUN steps reach that do not say it themselves.
     pub network: Network,
+    /// What RUN steps see of this machine (`--bind`); in no step's key.
+    pub binds: Vec<Volume>,
     /// How long each RUN step may take.
     pub run_timeout: Option<Duration>,
     pub secrets: Vec<Secret>,
@@ -184,12 +189,14 @@ pub fn build(
         return Err(Error::Dockerfile(diagnostics));
     }
     let declared = Plan::declared(&dockerfile);
-    let mut images = Vec::new();
+    let log = Log::new(store, reporter, &options.secrets);
+    let (mut images, mut steps) = (Vec::new(), 0);
     let (mut triggered, mut failed) = (Vec::new(), None);
     for platform in options.targets() {
         let given = survey::given(options, &platform);
         let plan = Plan::new(dockerfile.clone(), Wishes::new(options, &given, &platform))?;
-        let mut executor = Executor::new(store, services, options, &plan, &given, reporter)?;
+        let mut executor = Executor::new(store, services, options, &plan, &given, &log)?;
+        steps += plan.steps()?;
         let done = executor.build(&platform);
         triggered.append(&mut executor.triggered);
         match done {
@@ -214,6 +221,11 @@ pub fn build(
         [] => vec![Name::Anonymous(descriptor.digest.clone())],
         tags => tags.iter().cloned().map(Name::Tagged).collect(),
     };
+    let shown = match &names[0] {
+        Name::Tagged(name) => name.familiar(),
+        Name::Anonymous(digest) => digest.to_string(),
+    };
+    reporter.note(format!("grown in {steps} instructions: {shown}"));
     for name in names {
         let entry = RefEntry { name, descriptor: descriptor.clone(), index: None };
         store.set_ref(&entry).map_err(|error| failed(error.into()))?;

@@ -70,7 +70,7 @@ impl Plan {
         let globals = Self::globals(&arguments, given, escape)?;
         let mut plan = Self { stages: Vec::new(), target, globals, escape, contexts };
         for stage in stages {
-            let planned = plan.stage(stage, platform)?;
+            let planned = plan.stage(stage, given, platform)?;
             plan.stages.push(planned);
         }
         Ok(plan)
@@ -100,10 +100,25 @@ impl Plan {
         Ok(globals)
     }
 
-    fn stage(&self, stage: dockerfile::Stage, platform: &Platform) -> Result<Stage, Error> {
-        let dockerfile::Stage { from, steps } = stage;
+    fn stage(
+        &self,
+        stage: dockerfile::Stage,
+        given: &Given,
+        platform: &Platform,
+    ) -> Result<Stage, Error> {
+        let dockerfile::Stage { from, mut steps } = stage;
         let at = |fault: Fault| Error::at(from.span, fault);
-        let get = |name: &str| self.globals.get(name).map(str::to_owned);
+        let seen = self.globals.seen_by(&from.value, given, self.escape);
+        let seen = seen.map_err(|error| Error::at(from.span, error))?;
+        // Their values are those of this line: the stage itself sees no global arguments.
+        for step in steps.iter_mut().take(from.value.arguments.len()) {
+            let Instruction::Arg(arg) = &mut step.value else { continue };
+            for argument in &mut arg.arguments {
+                let value = seen.get(argument.name.raw()).unwrap_or_default();
+                argument.default = Some(dockerfile::Word::literal(value, self.escape));
+            }
+        }
+        let get = |name: &str| seen.get(name).map(str::to_owned);
         let expander = Expander::new(self.escape, &get);
         let image =
             expander.word(&from.value.image).map_err(|error| Error::at(from.span, error))?;
@@ -248,6 +263,11 @@ impl Plan {
         let mut order = Vec::new();
         self.visit(self.target, &mut order)?;
         Ok(order)
+    }
+
+    /// How many instructions the target takes, all its stages' together.
+    pub(super) fn steps(&self) -> Result<usize, Error> {
+        Ok(self.order()?.into_iter().map(|number| self.stages[number].steps.len() + 1).sum())
     }
 
     fn visit(&self, number: usize, order: &mut Vec<usize>) -> Result<(), Error> {

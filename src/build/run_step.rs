@@ -75,8 +75,9 @@ pub(super) fn plan<'d>(
         .map(|(path, content)| Mount::file(path, content, 0o755));
     let mounts = mounts.into_iter().collect();
     let limit = executor.options.run_timeout;
-    let mut options =
-        run::Options { env: environment, mounts, network, limit, ..run::Options::default() };
+    let volumes = executor.options.binds.clone();
+    let (env, rest) = (environment, run::Options::default());
+    let mut options = run::Options { env, volumes, mounts, network, limit, ..rest };
     let runtime = state.config.runtime.clone();
     let activity: Activity = step.activity;
     let act = move |snapshot: &mut Snapshot<'_>| {
@@ -100,11 +101,12 @@ pub(super) fn plan<'d>(
             }
             return Ok(());
         }
+        let (command, written) = (words.join(" "), executor.log.written(activity));
         if let (true, Some(limit)) = (ended.is_late, limit) {
-            return Err(Fault::Late { command: words.join(" "), limit });
+            return Err(Fault::Late { command, limit, written });
         }
-        let (command, code) = (words.join(" "), ended.exit.code());
-        Err(Fault::Command { command, code, advice: help.advice(prepared.mode) })
+        let (code, advice) = (ended.exit.code(), help.advice(prepared.mode));
+        Err(Fault::Command { command, code, written, advice })
     };
     Ok(Deed { key, said, act: Box::new(act) })
 }

@@ -136,6 +136,28 @@ impl Globals {
         Ok(())
     }
 
+    /// What a `FROM` line sees: these, and what its own `--arg` declares, each of which sees those
+    /// before it.
+    pub(super) fn seen_by(
+        &self,
+        from: &dockerfile::From,
+        given: &Given,
+        escape: char,
+    ) -> Result<Self, dockerfile::Error> {
+        let mut seen = self.clone();
+        for argument in &from.arguments {
+            let expand = |seen: &Self, word: &dockerfile::Word| {
+                let get = |name: &str| seen.get(name).map(str::to_owned);
+                Expander::new(escape, &get).word(word)
+            };
+            let name = expand(&seen, &argument.name)?;
+            let default =
+                argument.default.as_ref().map(|word| move |seen: &Self| expand(seen, word));
+            seen.declare(given, &name, default)?;
+        }
+        Ok(seen)
+    }
+
     pub(super) fn get(&self, name: &str) -> Option<&str> {
         self.0.get(name).map(String::as_str)
     }

@@ -19,7 +19,6 @@ use crate::{dockerfile, sandbox};
 #[command(
     name = "bryo",
     version,
-    disable_help_subcommand = true,
     infer_subcommands = false,
     max_term_width = 100,
     propagate_version = false,

@@ -45,6 +45,8 @@ pub(crate) struct Config {
     pub(crate) able_terminal: bool,
     /// The search path for programs of this machine.
     pub(crate) path: String,
+    /// `CH_IMAGE_CACHE`.
+    pub(crate) cache: Option<String>,
     /// `BRYO_ROOT_EMULATION`.
     pub(crate) root_emulation: Option<String>,
     /// Where the user's own fakeroot profiles are.
@@ -135,6 +137,7 @@ impl Config {
             no_color: environment.get("NO_COLOR").is_some(),
             able_terminal: environment.get("TERM").is_some_and(|term| term != "dumb"),
             path: environment.text("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned()),
+            cache: environment.text("CH_IMAGE_CACHE"),
             root_emulation: environment.text("BRYO_ROOT_EMULATION"),
             profiles: settings.map(|folder| folder.join("bryo/fakeroot-profiles")),
             agent: environment.path("SSH_AUTH_SOCK"),

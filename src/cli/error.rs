@@ -1,5 +1,6 @@
 //! [`Error`]: what went wrong in a command, as a message, hints and an exit status.
 
+use std::collections::VecDeque;
 use std::error::Error as StdError;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -7,7 +8,7 @@ use std::process::ExitCode;
 
 use super::excerpt::Source;
 use super::status::{Ends as _, Status, causes};
-use super::ui::{Progress, Ui, say};
+use super::ui::{Lines, Progress, Ui, say};
 use crate::{build, fakeroot, image, registry, run, sandbox, store, transfer};
 
 /// What went wrong in a command.
@@ -106,7 +107,15 @@ impl Error {
         match self {
             Self::Build { error, name, text } if ui.progress != Progress::Json => {
                 drawn(error, &chain(self.told()), Source { name, text }, ui);
+                if let Some(written) = error.fault().and_then(build::Fault::written) {
+                    ui.repeat(&written.log, &last_lines(&written.last));
+                }
                 ui.hint(&hints);
+            }
+            Self::Build { error, .. } => {
+                let written = error.fault().and_then(build::Fault::written);
+                let written = written.map(|written| (&*written.log, last_lines(&written.last)));
+                ui.fail_with(&self.message(), &hints, status.0, written);
             }
             _ => ui.fail(&self.message(), &hints, status.0),
         }
@@ -210,6 +219,23 @@ fn drawn(error: &build::Error, story: &str, source: Source<'_>, ui: Ui) {
         (_, Some(span)) => say(&source.error(story, span, ui)),
         (_, None) => ui.fail(story, &[], Status::FAILED.0),
     }
+}
+
+/// So many lines are repeated.
+const REPEATED: usize = 20;
+
+/// The last lines of what a command has written.
+fn last_lines(bytes: &[u8]) -> Vec<String> {
+    let (mut all, mut lines) = (VecDeque::new(), Lines::default());
+    let mut keep = |line: &str| {
+        all.push_back(line.to_owned());
+        if all.len() > REPEATED {
+            all.pop_front();
+        }
+    };
+    lines.push(bytes, &mut keep);
+    lines.finish(&mut keep);
+    all.into()
 }
 
 /// The error and its causes in one line, as `a: b: c`.

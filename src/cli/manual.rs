@@ -47,7 +47,10 @@ fn pages() -> Vec<(String, String)> {
     let mut program = Args::command();
     program.build();
     let mut pages = vec![("bryo.1".to_owned(), page(&program, "bryo", false) + MORE)];
-    for command in program.get_subcommands().filter(|command| !command.is_hide_set()) {
+    // clap's own command needs no page.
+    let has_page =
+        |command: &&clap::Command| !command.is_hide_set() && command.get_name() != "help";
+    for command in program.get_subcommands().filter(has_page) {
         let name = format!("bryo-{}", command.get_name());
         pages.push((format!("{name}.1"), page(command, &name, true)));
     }

@@ -14,11 +14,13 @@ mod excerpt;
 mod invocation;
 #[cfg(test)]
 mod manual;
+mod naming;
 mod network;
 mod output;
 mod parsed;
 mod secret;
 mod status;
+mod steps;
 mod table;
 mod ui;
 

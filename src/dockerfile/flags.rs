@@ -41,7 +41,7 @@ const TABLE: &[Row] = &[
             ("parents", Switch),
         ],
     ),
-    ("FROM", &[("platform", Text)]),
+    ("FROM", &[("arg", Texts), ("platform", Text)]),
     (
         "HEALTHCHECK",
         &[

@@ -18,6 +18,15 @@ impl Word {
         Self(text.into())
     }
 
+    /// One that means exactly this text.
+    pub fn literal(text: &str, escape: char) -> Self {
+        let escaped = text.chars().map(|c| match c.is_alphanumeric() {
+            true => c.to_string(),
+            false => format!("{escape}{c}"),
+        });
+        Self(escaped.collect())
+    }
+
     /// As it stands in the file.
     pub fn raw(&self) -> &str {
         &self.0
@@ -77,12 +86,16 @@ impl Instruction {
     }
 }
 
-/// `FROM [--platform=P] IMAGE [AS NAME]`. Sees only global arguments.
+/// `FROM [--platform=P] [--arg=NAME=VALUE]… IMAGE [AS NAME]`. Sees only global arguments, and its
+/// own.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct From {
     /// An image, an earlier stage's name (exactly as that stage's lower-cased name), or `scratch`.
     pub image: Word,
     pub platform: Option<Word>,
+    /// `--arg`, as ch-image has it: for this line alone what a global ARG is, and an `ARG` right
+    /// after it, which stands among the stage's steps already.
+    pub arguments: Vec<Argument>,
     /// In lower case.
     pub name: Option<String>,
 }

@@ -40,8 +40,8 @@ pub fn parse(text: &str) -> (Dockerfile, Vec<Diagnostic>) {
     for node in syntax.nodes {
         match statement(&node, &mut diagnostics) {
             Ok(Statement::From(from)) => {
-                let from = located(from, &node);
-                file.stages.push(Stage { from, steps: Vec::new() });
+                let steps = declarations(&from, node.span);
+                file.stages.push(Stage { from: located(from, &node), steps });
             }
             Ok(Statement::Step(step)) => match (file.stages.last_mut(), step) {
                 (Some(stage), step) => stage.steps.push(located(step, &node)),
@@ -153,8 +153,30 @@ fn from(node: &Node) -> Result<From, Diagnostic> {
             ),
         ));
     }
-    let platform = Flags::parse(node)?.text("platform").map(Word::new);
-    Ok(From { image: Word::new(image), platform, name: name.map(|name| name.to_ascii_lowercase()) })
+    let mut flags = Flags::parse(node)?;
+    let argument = |text: String| match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => {
+            Ok(Argument { name: Word::new(name), default: Some(Word::new(value)) })
+        }
+        _ => Err(wrong(node, format!("FROM --arg requires NAME=VALUE, not {text:?}"))),
+    };
+    Ok(From {
+        image: Word::new(image),
+        platform: flags.text("platform").map(Word::new),
+        arguments: flags.texts("arg").into_iter().map(argument).collect::<Result<_, _>>()?,
+        name: name.map(|name| name.to_ascii_lowercase()),
+    })
+}
+
+/// What `FROM --arg` means to its stage.
+fn declarations(from: &From, span: Span) -> Vec<Located<Instruction>> {
+    let arg = |argument: &Argument| {
+        let value = argument.default.as_ref().map_or("", Word::raw);
+        let original = format!("ARG {}={value}", argument.name);
+        let value = Instruction::Arg(Arg { arguments: vec![argument.clone()] });
+        Located { value, span, original }
+    };
+    from.arguments.iter().map(arg).collect()
 }
 
 fn is_stage_name(name: &str) -> bool {

@@ -39,14 +39,6 @@ pub enum Outcome {
     Cancelled,
 }
 
-/// Which stream of a command a line came from.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum Stream {
-    Stdout,
-    Stderr,
-}
-
 /// Something that happened.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 #[serde(tag = "event", rename_all = "kebab-case")]
@@ -55,10 +47,10 @@ pub enum Event {
     Started { activity: Activity, title: String, total: Option<u64> },
     /// It got as far as `done` bytes.
     Progress { activity: Activity, done: u64 },
-    /// A command that runs in it wrote this (any bytes, not necessarily a whole line).
+    /// A command that runs in it wrote this, to stdout or to stderr (any bytes, not necessarily a
+    /// whole line).
     Output {
         activity: Activity,
-        stream: Stream,
         #[serde(serialize_with = "lossy")]
         bytes: Vec<u8>,
     },

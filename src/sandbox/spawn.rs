@@ -16,7 +16,7 @@ use super::emulate::Supervisor;
 use super::failure::{Failure, Reply};
 use super::init::Order;
 use super::{Ended, Error, Exit, Output, SECOND_STAGE, Sandbox};
-use crate::report::{Activity, Event, Reporter, Stream};
+use crate::report::{Activity, Event, Reporter};
 use crate::sys::ns::Namespace;
 use crate::sys::process::{self, Foreground};
 use crate::sys::seccomp::Listener;
@@ -54,18 +54,15 @@ fn run(
     let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair()"))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("bryo").arg(SECOND_STAGE).stdin(OwnedFd::from(theirs));
-    let mut pipes = Vec::new();
+    let mut pipe = None;
     let (catcher, signals) = match output {
         Output::Inherit => signal::catch(&PASSED_ON.map(|(signal, _)| signal)).map(Some)?.unzip(),
         Output::Report(activity) => {
-            for stream in [Stream::Stdout, Stream::Stderr] {
-                let (reader, writer) = io::pipe().map_err(failed("pipe2(O_CLOEXEC)"))?;
-                match stream {
-                    Stream::Stdout => command.stdout(writer),
-                    Stream::Stderr => command.stderr(writer),
-                };
-                pipes.push((reader, stream, activity));
-            }
+            // One for both streams: of two, nobody could tell afterwards what was written first.
+            let (reader, writer) = io::pipe().map_err(failed("pipe2(O_CLOEXEC)"))?;
+            command.stdout(writer.try_clone().map_err(failed("fcntl(F_DUPFD_CLOEXEC)"))?);
+            command.stderr(writer);
+            pipe = Some((reader, activity));
             (None, None)
         }
     };
@@ -80,8 +77,8 @@ fn run(
         let (sender, started) = mpsc::channel();
         let (running, end) = mpsc::channel::<()>();
         let begun = (|| {
-            for (pipe, stream, activity) in pipes {
-                begin(scope, move || carry(pipe, stream, activity, reporter))?;
+            if let Some((pipe, activity)) = pipe {
+                begin(scope, move || carry(pipe, activity, reporter))?;
             }
             if let Some(signals) = signals {
                 begin(scope, || signals.for_each(|caught| process.tell(caught)))?;
@@ -99,7 +96,7 @@ fn run(
             }
             // Not this thread: whatever else it starts would be born in the new pid namespace, too;
             // and the second stage dies with the thread that starts it, so that one has to wait for
-            // it. The command goes with it, and its ends of the pipes.
+            // it. The command goes with it, and its ends of the pipe.
             begin(scope, || live(command, &process, sender))
         })();
         let life = match begun {
@@ -175,7 +172,7 @@ fn live(
 ) -> sys::Result<ExitStatus> {
     ns::unshare(&[Namespace::Pid])?;
     let mut child = command.spawn().map_err(failed("execve(\"/proc/self/exe\")"))?;
-    drop(command); // It holds the writing ends of the pipes.
+    drop(command); // It holds the writing ends of the pipe.
     let pid = i32::try_from(child.id()).expect("the kernel's pids are positive ints");
     process.begins(pid);
     // The receiver waits for this, or for the sender's end.
@@ -260,7 +257,7 @@ impl Answers<'_> {
 }
 
 /// Reports what comes out of a pipe, until nobody holds its other end.
-fn carry(mut pipe: PipeReader, stream: Stream, activity: Activity, reporter: &dyn Reporter) {
+fn carry(mut pipe: PipeReader, activity: Activity, reporter: &dyn Reporter) {
     let mut buffer = vec![0; 64 << 10];
     // A pipe has no other failure than being interrupted, which `read` of a pipe tells as such.
     loop {
@@ -268,7 +265,7 @@ fn carry(mut pipe: PipeReader, stream: Stream, activity: Activity, reporter: &dy
             Ok(0) => return,
             Ok(count) => {
                 let bytes = buffer[..count].to_vec();
-                reporter.report(Event::Output { activity, stream, bytes });
+                reporter.report(Event::Output { activity, bytes });
             }
             Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => return,

@@ -14,6 +14,7 @@
 //! caches/HEX/N/fs             a directory of RUN --mount=type=cache; N: those that met
 //!            N.lock           locked by who uses it
 //! leases/HEX                  locked by who makes the thing of this name
+//! logs/TIME-HEX/              what the steps of a build wrote; of the last builds
 //! tmp/HEX/ tmp/HEX.lock       a process's work in progress, locked as long as it lives
 //! ```
 //!
@@ -34,6 +35,7 @@ mod cache_mount;
 mod gc;
 mod lease;
 mod lock;
+mod log;
 mod marker;
 mod refs;
 mod snapshot;
@@ -52,6 +54,7 @@ pub use cache::{CacheEntry, CachedLayer};
 pub use cache_mount::CacheMount;
 pub use gc::Removed;
 pub use lease::Lease;
+pub use log::Logs;
 pub use refs::{Name, RefEntry};
 pub use snapshot::{BACKENDS, Backend, Layers, Shown, Snapshot};
 pub use tree::{NewTree, Tree, TreeKey};
@@ -64,7 +67,7 @@ use crate::{layer, rootfs, sys};
 const FORMAT: u32 = 1;
 
 /// What [`Store::open`] makes.
-const FOLDERS: [&str; 11] = [
+const FOLDERS: [&str; 12] = [
     "",
     "blobs",
     "blobs/sha256",
@@ -75,6 +78,7 @@ const FOLDERS: [&str; 11] = [
     "cache",
     "caches",
     "leases",
+    "logs",
     "tmp",
 ];
 

@@ -483,7 +483,7 @@ fn a_killed_build_leaves_a_storage_that_works() {
     // The second command runs as soon as it is announced.
     let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
     let announced =
-        lines.any(|line| line.expect("text").contains("[2/3] RUN echo first > /first: done"));
+        lines.any(|line| line.expect("text").contains("[2/3]. RUN echo first > /first: done"));
     assert!(announced, "the first step ends");
     child.kill().expect("it runs");
     child.wait().expect("it ends");

@@ -171,10 +171,7 @@ fn each_mode_has_its_own_results() {
     if !busybox(&place) {
         return;
     }
-    let is_hit = |said: &Said| {
-        let mut lines = said.errors().lines().filter(|line| line.starts_with("[3/3] RUN"));
-        lines.any(|line| line.ends_with(": cached"))
-    };
+    let is_hit = |said: &Said| said.errors().lines().any(|line| line.starts_with("[3/3]* RUN"));
     let dockerfile = "FROM base\nCOPY file /f\nRUN chown 33:33 /f && stat -c %u:%g /f > /seen || echo refused > /seen\n";
     for (mode, seen, owner) in [
         ("full", "33:33", "33/33"),

@@ -8,6 +8,7 @@ mod support;
 
 mod archives;
 mod build;
+mod ch_image;
 mod command_line;
 mod contexts;
 mod devices;

@@ -138,8 +138,7 @@ impl Walk {
         let escape = file.directives.escape;
         match Plan::globals(&file.arguments, given, escape) {
             Ok(globals) => {
-                let without = lint::without_arguments(&file, given);
-                self.found.extend(lint::bases(&file, &globals, without.as_ref()));
+                self.found.extend(lint::bases(&file, &globals, given));
             }
             Err(error) => self.error = Some(error),
         }

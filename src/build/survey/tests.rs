@@ -27,6 +27,7 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         labels: Vec::new(),
         pull: false,
         no_cache: false,
+        binds: Vec::new(),
         source_date_epoch: None,
         compression: Compression::default(),
         emulation: crate::fakeroot::Wish::default(),

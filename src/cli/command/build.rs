@@ -17,10 +17,12 @@ use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::excerpt::Source;
 use crate::cli::invocation::Invocation;
+use crate::cli::naming;
 use crate::cli::output::{Form, Output};
 use crate::cli::parsed;
 use crate::cli::secret::{self, Secret};
 use crate::cli::status::Status;
+use crate::cli::steps::Steps;
 use crate::dockerfile::{Diagnostic, parse, read};
 use crate::image::{Content, Descriptor, Platform, Reference};
 use crate::layer::compress::Compression;
@@ -89,6 +91,8 @@ pub(crate) struct Build {
     /// Execute every step
     #[arg(long)]
     no_cache: bool,
+    #[command(flatten)]
+    steps: Steps,
     /// Let RUN --mount=type=secret show a file or a variable of this machine, which no layer and no
     /// history contains; may be repeated
     #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = secret::secret)]
@@ -301,6 +305,25 @@ impl Build {
         Wish { context: &self.context, file: self.file.as_deref(), keeps_git }
     }
 
+    /// What the image is to be called: without --tag, what its files are called.
+    fn names(&self, invocation: &Invocation, dockerfile: &Dockerfile) -> Vec<Reference> {
+        if !self.tag.is_empty() || self.only_reads() {
+            return self.tag.clone();
+        }
+        let reporter = &invocation.reporter;
+        let Some(name) = naming::inferred(self.file.as_deref(), &self.context) else {
+            return Vec::new();
+        };
+        if naming::is_a_base(&name, &dockerfile.text) {
+            let name = name.familiar();
+            reporter.note(format!("not named {name}, as the image that it stands on: see --tag"));
+            return Vec::new();
+        }
+        let shown = name.familiar();
+        reporter.note(format!("inferred image name: {}", shown.trim_end_matches(":latest")));
+        vec![name]
+    }
+
     fn options(&self, invocation: &Invocation, given: &Given) -> Result<Options, Error> {
         let config = &invocation.config;
         let mut build_args: Vec<(String, String)> = PROXIES
@@ -328,14 +351,15 @@ impl Build {
             dockerfile: given.dockerfile.text.clone(),
             context: given.directory().map(Path::to_owned),
             ignore_file: given.ignore_file.clone(),
-            tags: self.tag.clone(),
+            tags: self.names(invocation, &given.dockerfile),
             target: self.target.clone(),
             build_args,
             contexts: self.build_context.clone(),
-            platforms: self.platform.clone(),
+            platforms: self.steps.platforms(&self.platform),
             labels: self.label.clone(),
             pull: self.pull,
-            no_cache: self.no_cache,
+            no_cache: self.steps.executes_all(self.no_cache, config)?,
+            binds: self.steps.binds()?,
             source_date_epoch: config.source_date_epoch()?,
             compression: self.compress,
             emulation: self.emulation.wish(config)?,

@@ -1,5 +1,7 @@
 //! [`Lines`]: what a command writes, cut into whole lines.
 
+use crate::report::Outcome;
+
 /// The beginning of a line whose end has not come yet.
 #[derive(Debug, Default)]
 pub(crate) struct Lines {
@@ -45,6 +47,22 @@ pub(crate) fn prefix(title: &str) -> &str {
         Some(end) if title.starts_with('[') => &title[..=end],
         _ => " |",
     }
+}
+
+/// A title with a mark behind its number that says how it ended, as of ch-image: `*` from the
+/// cache, `.` done; `!` failed.
+pub(crate) fn marked(title: &str, outcome: Outcome) -> String {
+    let number = prefix(title);
+    if !number.starts_with('[') {
+        return title.to_owned();
+    }
+    let mark = match outcome {
+        Outcome::Done => '.',
+        Outcome::Cached => '*',
+        Outcome::Failed => '!',
+        Outcome::Cancelled => ' ',
+    };
+    format!("{number}{mark}{}", &title[number.len()..])
 }
 
 /// A title in one line of bearable length: a RUN can be a whole script.
@@ -94,5 +112,13 @@ mod tests {
     fn steps_are_told_apart() {
         assert_eq!(prefix("[build 2/5] RUN x [y]"), "[build 2/5]");
         assert_eq!(prefix("layer [x]"), " |");
+        for (title, outcome, expected) in [
+            ("[2/5] RUN x [y]", Outcome::Cached, "[2/5]* RUN x [y]"),
+            ("[build 2/5] RUN x", Outcome::Done, "[build 2/5]. RUN x"),
+            ("[1/1]", Outcome::Failed, "[1/1]!"),
+            ("layer [x]", Outcome::Done, "layer [x]"),
+        ] {
+            assert_eq!(marked(title, outcome), expected);
+        }
     }
 }

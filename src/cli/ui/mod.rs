@@ -7,11 +7,14 @@ mod progress;
 mod quiet;
 
 use std::io::{self, IsTerminal as _, Write as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use clap::ValueEnum;
 use serde_json::json;
+
+pub(crate) use lines::Lines;
 
 use super::config::Config;
 use crate::report::{Outcome, Reporter};
@@ -91,12 +94,42 @@ impl Ui {
 
     /// Tells of the failure that ends the command.
     pub(crate) fn fail(self, text: &str, hints: &[String], status: u8) {
+        self.fail_with(text, hints, status, None);
+    }
+
+    /// The same, for programs with what the command has written that failed: all of it is in a file,
+    /// and its last lines.
+    pub(crate) fn fail_with(
+        self,
+        text: &str,
+        hints: &[String],
+        status: u8,
+        written: Option<(&Path, Vec<String>)>,
+    ) {
         if self.progress == Progress::Json {
-            let event = json!({ "event": "error", "text": text, "hints": hints, "status": status });
+            let mut event =
+                json!({ "event": "error", "text": text, "hints": hints, "status": status });
+            if let Some((log, last)) = written {
+                event["log"] = json!(log);
+                event["last"] = json!(last);
+            }
             return say(&event.to_string());
         }
         say(&format!("{}: {text}", self.paint(Style::Error, "error")));
         self.hint(hints);
+    }
+
+    /// Repeats the end of what the command has written that failed.
+    pub(crate) fn repeat(self, log: &Path, last: &[String]) {
+        let log = log.display();
+        // Without progress, the lines have been shown for the first time just now.
+        if self.progress == Progress::None {
+            return say(&format!("all that it wrote: {log}"));
+        }
+        say(&format!("the last lines of what it wrote (all of it: {log}):"));
+        for line in last {
+            say(&format!("  {} {line}", self.paint(Style::Dim, "|")));
+        }
     }
 
     /// Tells what can be done about it.

@@ -65,12 +65,7 @@ impl Plain {
             say(&format!("{} {line}", prefix(&open.title)));
         }
         let word = self.ui.outcome(outcome, open.since.elapsed());
-        // The number is enough where the title was told before.
-        let name = match prefix(&open.title) {
-            number if open.announced && number.starts_with('[') => number,
-            _ => &open.title,
-        };
-        say(&format!("{name}: {word}"));
+        say(&format!("{}: {word}", lines::marked(&open.title, outcome)));
     }
 }
 

@@ -62,7 +62,7 @@ impl Bars {
         open.bar.finish_and_clear();
         self.screen.remove(&open.bar);
         let word = self.ui.outcome(outcome, open.since.elapsed());
-        self.line(&format!("{}: {word}", open.title));
+        self.line(&format!("{}: {word}", lines::marked(&open.title, outcome)));
     }
 }
 
