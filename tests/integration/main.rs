@@ -14,6 +14,7 @@ mod contexts;
 mod devices;
 mod dockerfiles;
 mod emulation;
+mod failures;
 mod fakeroot;
 mod faults;
 mod identity;
