@@ -1,10 +1,10 @@
 //! The words of COPY and ADD, expanded.
 
 use super::error::Fault;
-use super::execute::{Executor, Step};
 use super::history;
-use super::plan::Origin;
+use super::plan::{Origin, Plan};
 use super::remote::{Elsewhere, Flags, Remote};
+use super::state::State;
 use crate::dockerfile::{self, Expander, Instruction, Word};
 
 /// A COPY or an ADD, expanded.
@@ -40,13 +40,15 @@ pub(super) enum Input {
 }
 
 impl Work {
+    /// Of an instruction in this stage; pure.
     pub(super) fn new(
-        executor: &Executor<'_>,
+        plan: &Plan,
+        stage: usize,
         instruction: &Instruction,
-        step: &Step<'_>,
+        state: &State,
     ) -> Result<Self, Fault> {
-        let get = |name: &str| step.state.scope.get(name).map(str::to_owned);
-        let expander = Expander::new(executor.plan.escape, &get);
+        let get = |name: &str| state.scope.get(name).map(str::to_owned);
+        let expander = Expander::new(plan.escape, &get);
         let optional = |word: &Option<Word>| -> Result<Option<String>, Fault> {
             let text = word.as_ref().map(|word| expander.word(word)).transpose()?;
             Ok(text.filter(|text| !text.is_empty()))
@@ -69,7 +71,7 @@ impl Work {
         let (sources, destination);
         match instruction {
             Instruction::Copy(copy) => {
-                let origin = |from| executor.plan.origin(step.stage, from);
+                let origin = |from| plan.origin(stage, from);
                 work.from = copy.from.as_deref().map(origin).transpose()?;
                 (work.parents, work.link) = (copy.parents, copy.link);
                 (work.chown, work.chmod) = (optional(&copy.chown)?, optional(&copy.chmod)?);
@@ -98,15 +100,17 @@ impl Work {
                 }
             });
         }
+        // In this order the reference copies them, and tells of them.
+        work.sources.sort_by_key(|source| matches!(source, Input::Text(..)));
         if flags.checksum.is_some() {
             match &work.sources[..] {
                 [Input::Remote(..)] => {}
-                [_] => return Err(Fault::LocalChecksum),
+                [Input::Path(_)] => return Err(Fault::LocalChecksum),
                 _ => return Err(Fault::SeveralChecksums),
             }
         }
         work.target = expander.word(destination)?;
-        work.destination = absolute(step.state.directory(), &work.target);
+        work.destination = absolute(state.directory(), &work.target);
         Ok(work)
     }
 

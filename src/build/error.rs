@@ -147,8 +147,6 @@ pub enum Fault {
     /// Of an ignore file.
     #[error("{}", path.display())]
     Ignore { path: PathBuf, source: dockerfile::Error },
-    #[error("WORKDIR cannot be empty")]
-    EmptyWorkdir,
     #[error("VOLUME specified can not be an empty string")]
     EmptyVolume,
     #[error("{0}")]

@@ -1,7 +1,7 @@
 //! The lint rules that need variables: what an instruction says in a stage's scope. Pure.
 
 use super::plan::Plan;
-use super::scope::{Given, Globals, Scope};
+use super::scope::{Given, Globals};
 use super::state::State;
 use crate::dockerfile::lint::{is_secret, warning};
 use crate::dockerfile::{
@@ -120,6 +120,7 @@ pub(super) struct View<'a> {
     pub(super) has_workdir: bool,
     /// What the context leaves out.
     pub(super) ignore: Option<&'a Ignore>,
+    pub(super) given: &'a Given,
 }
 
 /// What is said about an instruction of a stage.
@@ -129,7 +130,7 @@ pub(super) fn step(located: &Located<Instruction>, view: &View<'_>) -> Vec<Diagn
     let scope = &view.state.scope;
     let get = |name: &str| scope.get(name).map(str::to_owned);
     let expander = Expander::new(view.escape, &get);
-    undefined(&located.value, &expander, scope, &mut warn);
+    undefined(&located.value, &expander, view, &mut warn);
     match &located.value {
         Instruction::Cmd(dockerfile::Cmd { command })
         | Instruction::Entrypoint(dockerfile::Entrypoint { command }) => {
@@ -146,7 +147,6 @@ pub(super) fn step(located: &Located<Instruction>, view: &View<'_>) -> Vec<Diagn
         Instruction::Workdir(workdir) if !view.has_workdir => {
             if let Ok(path) = expander.word(&workdir.path)
                 && !path.starts_with('/')
-                && !path.is_empty()
             {
                 let message = format!(
                     "Relative workdir {path:?} can have unexpected results if the base image \
@@ -191,27 +191,45 @@ pub(super) const UNSURE: &str =
 fn undefined(
     instruction: &Instruction,
     expander: &Expander<'_>,
-    scope: &Scope,
+    view: &View<'_>,
     warn: &mut impl FnMut(&'static str, String),
 ) {
-    let words = match instruction {
-        // The reference looks at its variables only when it looks at its ports.
-        Instruction::Expose(_) => Vec::new(),
-        other => words(other),
-    };
-    let bodies = bodies(instruction);
-    let in_words = words.into_iter().map(|word| expander.uses(word));
-    for mut uses in in_words.chain(bodies.into_iter().map(|body| expander.uses_of_body(body))) {
+    let scope = &view.state.scope;
+    let mut check = |mut uses: Vec<String>, declared: &[&str]| {
         uses.sort_unstable();
         uses.dedup();
         for used in uses {
-            if scope.get(&used).is_some() || scope.is_declared(&used) {
+            let is_declared = scope.is_declared(&used) || declared.contains(&used.as_str());
+            if is_declared || scope.get(&used).is_some() {
                 continue;
             }
             let names = scope.environment().iter().map(|(name, _)| name.as_str());
             let meant = meant(&used, names, "$");
             warn("UndefinedVar", format!("Usage of undefined variable '${used}'{meant}"));
         }
+    };
+    match instruction {
+        // The reference looks at its variables only when it looks at its ports.
+        Instruction::Expose(_) => return,
+        // A default that does not count is not looked at; each sees those before it.
+        Instruction::Arg(arg) => {
+            let mut declared: Vec<&str> = Vec::new();
+            for argument in &arg.arguments {
+                let name = argument.name.raw();
+                if let (Some(default), None) = (&argument.default, view.given.argument(name)) {
+                    check(expander.uses(default.raw()), &declared);
+                }
+                declared.push(name);
+            }
+            return;
+        }
+        _ => {}
+    }
+    for word in words(instruction) {
+        check(expander.uses(word), &[]);
+    }
+    for body in bodies(instruction) {
+        check(expander.uses_of_body(body), &[]);
     }
 }
 

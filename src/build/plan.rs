@@ -91,10 +91,9 @@ impl Plan {
                         .word(word)
                         .map_err(|error| Error::at(located.span, error))
                 };
-                let name = expand(&globals, &argument.name)?;
                 let default =
                     argument.default.as_ref().map(|word| move |seen: &Globals| expand(seen, word));
-                globals.declare(given, &name, default)?;
+                globals.declare(given, argument.name.raw(), default)?;
             }
         }
         Ok(globals)

@@ -220,8 +220,8 @@ impl Scope {
         Ok(value)
     }
 
-    /// A whole `ARG`, whose words all see the variables from before it. Returns what the history
-    /// says.
+    /// A whole `ARG`, each of whose words sees those before it; names are taken as they are. Returns
+    /// what the history says.
     pub(super) fn declare_all(
         &mut self,
         arg: &Arg,
@@ -229,14 +229,14 @@ impl Scope {
         globals: &Globals,
         escape: char,
     ) -> Result<String, dockerfile::Error> {
-        let before = self.clone();
-        let get = |name: &str| before.get(name).map(str::to_owned);
-        let expander = Expander::new(escape, &get);
         let mut said = "ARG".to_owned();
         for argument in &arg.arguments {
-            let name = expander.word(&argument.name)?;
+            let name = argument.name.raw();
+            let before = self.clone();
+            let get = |name: &str| before.get(name).map(str::to_owned);
+            let expander = Expander::new(escape, &get);
             let default = argument.default.as_ref().map(|word| || expander.word(word));
-            let value = self.declare(given, globals, &name, default)?;
+            let value = self.declare(given, globals, name, default)?;
             let value = value.map(|value| format!("={value}")).unwrap_or_default();
             said += &format!(" {name}{value}");
         }

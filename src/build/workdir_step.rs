@@ -19,7 +19,7 @@ pub(super) fn plan<'d>(
 ) -> Result<Option<Deed<'d>>, Fault> {
     let get = |name: &str| state.scope.get(name).map(str::to_owned);
     let path = Expander::new(executor.plan.escape, &get).word(&workdir.path)?;
-    let path = joined(state.directory(), &path).ok_or(Fault::EmptyWorkdir)?;
+    let path = joined(state.directory(), &path);
     state.config.runtime.working_dir.clone_from(&path);
     if clean(Path::new(&path)).as_os_str().is_empty() {
         return Ok(None);
@@ -44,16 +44,14 @@ pub(super) fn plan<'d>(
     Ok(Some(Deed { key, said, act: Box::new(act) }))
 }
 
-/// An absolute path as it was written; another one joins the present directory, cleaned.
-fn joined(directory: &str, path: &str) -> Option<String> {
-    match path {
-        "" => None,
-        _ if path.starts_with('/') => Some(path.to_owned()),
-        _ => {
-            let inside = clean(&Path::new(directory).join(path));
-            Some(Path::new("/").join(inside).to_string_lossy().into_owned())
-        }
+/// An absolute path as it was written; another one, and be it empty, joins the present directory,
+/// cleaned.
+fn joined(directory: &str, path: &str) -> String {
+    if path.starts_with('/') {
+        return path.to_owned();
     }
+    let inside = clean(&Path::new(directory).join(path));
+    Path::new("/").join(inside).to_string_lossy().into_owned()
 }
 
 #[cfg(test)]
@@ -63,17 +61,17 @@ mod tests {
     #[test]
     fn relative_directories_join() {
         for (directory, path, expected) in [
-            ("/", "a", Some("/a")),
-            ("/a", "b/", Some("/a/b")),
-            ("/a", "../c", Some("/c")),
-            ("/a", "../..", Some("/")),
-            ("/a", ".", Some("/a")),
-            ("/a", "/b", Some("/b")),
-            ("/a", "/b/../c/", Some("/b/../c/")),
-            ("/a", "b c", Some("/a/b c")),
-            ("/a", "", None),
+            ("/", "a", "/a"),
+            ("/a", "b/", "/a/b"),
+            ("/a", "../c", "/c"),
+            ("/a", "../..", "/"),
+            ("/a", ".", "/a"),
+            ("/a", "/b", "/b"),
+            ("/a", "/b/../c/", "/b/../c/"),
+            ("/a", "b c", "/a/b c"),
+            ("/a", "", "/a"),
         ] {
-            assert_eq!(joined(directory, path).as_deref(), expected, "{directory} {path}");
+            assert_eq!(joined(directory, path), expected, "{directory} {path}");
         }
     }
 }

@@ -107,14 +107,22 @@ pub enum Error {
     Signal(String),
     #[error("invalid containerPort: {0}")]
     Port(String),
-    #[error("invalid proto: {0}")]
-    Protocol(String),
+    #[error("invalid hostPort: {0}")]
+    HostPort(String),
+    #[error("invalid IP address: {0}")]
+    Address(String),
+    #[error("invalid ranges specified for container and host Ports: {0} and {1}")]
+    PortRanges(String, String),
+    #[error("invalid port: {word:?}: {why}")]
+    PortOf { word: String, why: String },
     #[error("invalid chmod parameter: '{0}'. it should be octal string and between 0 and 07777")]
     Mode(String),
     #[error("time: invalid duration {0:?}")]
     Duration(String),
-    #[error("invalid size: {0:?}")]
+    #[error("invalid size: '{0}'")]
     Size(String),
+    #[error("invalid suffix: '{0}'")]
+    SizeSuffix(String),
     #[error("invalid git reference {reference:?}: {why}")]
     GitRef { reference: String, why: String },
     #[error("invalid ulimit {0:?}: it is NAME=SOFT[:HARD]")]

@@ -113,7 +113,7 @@ fn statement(node: &Node, warnings: &mut Vec<Diagnostic>) -> Result<Statement, D
         "COPY" => Instruction::Copy(copy(node)?),
         "ENTRYPOINT" => Instruction::Entrypoint(Entrypoint { command: only_command(node)? }),
         "ENV" => Instruction::Env(Env { pairs: pairs(node, "ENV")? }),
-        "EXPOSE" => Instruction::Expose(Expose { ports: words(node, "EXPOSE")? }),
+        "EXPOSE" => Instruction::Expose(expose(node)?),
         "HEALTHCHECK" => Instruction::Healthcheck(healthcheck(node)?),
         "LABEL" => Instruction::Label(Label { pairs: pairs(node, "LABEL")? }),
         "MAINTAINER" => {
@@ -211,11 +211,13 @@ fn pairs(node: &Node, name: &str) -> Result<Vec<Pair>, Diagnostic> {
     node.arguments.chunks_exact(3).map(pair).collect()
 }
 
-/// Words that are split and expanded later, at least one.
-fn words(node: &Node, name: &str) -> Result<Vec<Word>, Diagnostic> {
-    at_least_one(node, name)?;
+fn expose(node: &Node) -> Result<Expose, Diagnostic> {
+    at_least_one(node, "EXPOSE")?;
     Flags::parse(node)?;
-    Ok(node.arguments.iter().map(Word::new).collect())
+    let mut ports: Vec<Word> = node.arguments.iter().map(Word::new).collect();
+    // As written, before variables: the history shows them so.
+    ports.sort();
+    Ok(Expose { ports })
 }
 
 fn at_least_one(node: &Node, name: &str) -> Result<(), Diagnostic> {
@@ -428,7 +430,9 @@ fn onbuild(node: &Node, warnings: &mut Vec<Diagnostic>) -> Result<Onbuild, Diagn
         let message = format!("this trigger will fail: {}", error.message);
         warnings.push(Diagnostic { severity: Severity::Warning, message, ..error });
     }
-    Ok(Onbuild { trigger: heredoc::with_bodies(&trigger.original, &node.heredocs) })
+    // Blanks at its end stay, in the configuration too.
+    let line = node.original.trim_start()[node.keyword.len()..].trim_start();
+    Ok(Onbuild { trigger: heredoc::with_bodies(line, &node.heredocs) })
 }
 
 fn allowed_as_trigger(trigger: &Node) -> Result<(), Diagnostic> {

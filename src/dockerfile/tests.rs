@@ -204,7 +204,7 @@ fn the_other_instructions() {
     for (text, expected) in [
         ("WORKDIR a b", Instruction::Workdir(Workdir { path: word("a b") })),
         ("USER  a:b ", Instruction::User(User { user: word("a:b") })),
-        ("EXPOSE 80 $P/udp", Instruction::Expose(Expose { ports: words(&["80", "$P/udp"]) })),
+        ("EXPOSE 80 $P/udp", Instruction::Expose(Expose { ports: words(&["$P/udp", "80"]) })),
         ("VOLUME /a b", Instruction::Volume(Volume { paths: words(&["/a", "b"]) })),
         ("VOLUME [\"/a b\"]", Instruction::Volume(Volume { paths: words(&["/a b"]) })),
         ("VOLUME [\"/a\"", Instruction::Volume(Volume { paths: words(&["[\"/a\""]) })),

@@ -1,30 +1,49 @@
 //! Values that can only be judged once variables are expanded.
 
+use std::net::IpAddr;
+
 use super::Error;
 
 /// Ports of EXPOSE to `port/proto`, as often as they are named and in that order: `80`, `80/TCP`,
-/// `80-82`; of `[IP:][HOST:]CONTAINER` only the last part counts.
+/// `80-82`; `[IP:][HOST:]CONTAINER` must make sense as a whole, but only the last part counts.
 pub fn expose(words: &[String]) -> Result<Vec<String>, Error> {
     let mut ports = Vec::new();
     for word in words {
-        let (rest, protocol) = match word.split_once('/') {
-            Some((rest, "")) => (rest, "tcp".to_owned()),
-            Some((rest, protocol)) => (rest, protocol.to_lowercase()),
-            None => (word.as_str(), "tcp".to_owned()),
-        };
-        if !matches!(protocol.as_str(), "tcp" | "udp" | "sctp") {
-            return Err(Error::Protocol(protocol));
+        let (before, container) = word.rsplit_once(':').unwrap_or(("", word));
+        let (address, host) = before.rsplit_once(':').unwrap_or(("", before));
+        let (container, protocol) = container.split_once('/').unwrap_or((container, ""));
+        let wrong = |why| Error::PortOf { word: word.clone(), why };
+        if container.is_empty() {
+            return Err(wrong("no port specified".to_owned()));
         }
-        let container = rest.rsplit(':').next().unwrap_or(rest);
-        let (from, to) = container.split_once('-').unwrap_or((container, container));
-        let wrong = |_| Error::Port(container.to_owned());
-        let (from, to): (u16, u16) = (from.parse().map_err(wrong)?, to.parse().map_err(wrong)?);
-        if from > to {
-            return Err(Error::Port(container.to_owned()));
+        let protocol = match protocol.to_lowercase().as_str() {
+            "" | "tcp" => "tcp",
+            "udp" => "udp",
+            "sctp" => "sctp",
+            _ => return Err(wrong(format!("invalid proto: {protocol}"))),
+        };
+        let bare = address.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
+        if !address.is_empty() && bare.unwrap_or(address).parse::<IpAddr>().is_err() {
+            return Err(Error::Address(address.to_owned()));
+        }
+        let (from, to) = port_range(container).ok_or_else(|| Error::Port(container.to_owned()))?;
+        if !host.is_empty() {
+            let (first, last) = port_range(host).ok_or_else(|| Error::HostPort(host.to_owned()))?;
+            // Several of the host's may stand for one of the container's.
+            if to != from && to - from != last - first {
+                return Err(Error::PortRanges(container.to_owned(), host.to_owned()));
+            }
         }
         ports.extend((from..=to).map(|port| format!("{port}/{protocol}")));
     }
     Ok(ports)
+}
+
+/// `80` or `80-82`.
+fn port_range(text: &str) -> Option<(u16, u16)> {
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let (from, to) = (from.parse().ok()?, to.parse().ok()?);
+    (from <= to).then_some((from, to))
 }
 
 /// Linux's, in the order of their numbers.
@@ -120,22 +139,24 @@ pub fn ulimit(text: &str) -> Result<(String, i64, i64), Error> {
     if is_above { Err(wrong()) } else { Ok((name.to_owned(), soft, hard)) }
 }
 
+/// The number is what ends with the last digit, point or blank.
 fn size_in(text: &str, unit_step: f64) -> Result<u64, Error> {
     let wrong = || Error::Size(text.to_owned());
-    let end = text.find(|char: char| !char.is_ascii_digit() && char != '.').unwrap_or(text.len());
-    let (number, unit) = text.split_at(end);
-    let unit = unit.strip_prefix(' ').unwrap_or(unit).to_ascii_lowercase();
-    let unit = unit.strip_suffix('b').unwrap_or(&unit);
-    let power = match unit.strip_suffix('i').unwrap_or(unit) {
-        "" => 0,
-        "k" => 1,
-        "m" => 2,
-        "g" => 3,
-        "t" => 4,
-        "p" => 5,
-        _ => return Err(wrong()),
+    let digit = |char: char| char.is_ascii_digit() || matches!(char, '.' | ' ');
+    let end = text.rfind(digit).ok_or_else(wrong)?;
+    let number = if text[end..].starts_with(' ') { &text[..end] } else { &text[..=end] };
+    let size = number.parse::<f64>().ok().filter(|size| size.is_finite() && *size >= 0.0);
+    let suffix = text[end + 1..].to_lowercase();
+    let power = match suffix.as_str() {
+        "" | "b" => 0,
+        "k" | "kb" | "kib" => 1,
+        "m" | "mb" | "mib" => 2,
+        "g" | "gb" | "gib" => 3,
+        "t" | "tb" | "tib" => 4,
+        "p" | "pb" | "pib" => 5,
+        _ => return Err(Error::SizeSuffix(suffix)),
     };
-    let bytes = number.parse::<f64>().map_err(|_| wrong())? * unit_step.powi(power);
+    let bytes = size.ok_or_else(wrong)? * unit_step.powi(power);
     #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "it saturates")]
     Ok(bytes as u64)
 }
@@ -155,16 +176,28 @@ mod tests {
             (&["8080:80", "127.0.0.1:1:2/sctp"], &["80/tcp", "2/sctp"]),
             (&["80/"], &["80/tcp"]),
             (&["0"], &["0/tcp"]),
+            (
+                &["1-2:3", "[::1]:80:81/UDP", "::1:2:3", ":4", "::5"],
+                &["3/tcp", "81/udp", "3/tcp", "4/tcp", "5/tcp"],
+            ),
         ] {
             let words: Vec<String> = words.iter().map(ToString::to_string).collect();
             assert_eq!(expose(&words).expect("ports"), expected, "{words:?}");
         }
         for (word, error) in [
+            ("80:", "invalid port: \"80:\": no port specified"),
+            ("/tcp", "invalid port: \"/tcp\": no port specified"),
+            ("a:80", "invalid hostPort: a"),
+            ("1.2.3:1:80", "invalid IP address: 1.2.3"),
+            ("[::x]::80", "invalid IP address: [::x]"),
+            ("1-3:4-5", "invalid ranges specified for container and host Ports: 4-5 and 1-3"),
+            ("80/tcp/udp", "invalid port: \"80/tcp/udp\": invalid proto: tcp/udp"),
+            ("80-82-84", "invalid containerPort: 80-82-84"),
             ("foo", "invalid containerPort: foo"),
             ("65536", "invalid containerPort: 65536"),
             ("82-80", "invalid containerPort: 82-80"),
-            ("", "invalid containerPort: "),
-            ("80/xyz", "invalid proto: xyz"),
+            ("", "invalid port: \"\": no port specified"),
+            ("80/xyz", "invalid port: \"80/xyz\": invalid proto: xyz"),
         ] {
             let got = expose(&[word.to_owned()]).expect_err(word).to_string();
             assert_eq!(got, error);
@@ -214,10 +247,18 @@ mod tests {
             ("32KiB", 32 << 10),
             ("1.5G", 3 << 29),
             ("2TiB", 2 << 40),
+            ("1e3", 1000),
+            ("1.5e1k", 15 << 10),
+            (".5k", 512),
+            ("5.", 5),
+            ("-0b", 0),
+            ("+1", 1),
         ] {
             assert_eq!(size(text), Ok(expected), "{text}");
         }
-        for bad in ["", "k", "-1", "1x", "1  k", "1.2.3", "1ki b"] {
+        for bad in
+            ["", "k", "-1", "1x", "1  k", "1.2.3", "1ki b", "1mi", "1kbb", "inf ", "nan b", " 1"]
+        {
             assert!(size(bad).is_err(), "{bad} was accepted");
         }
     }

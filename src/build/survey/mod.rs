@@ -2,6 +2,7 @@
 
 use super::base::local_config;
 use super::context::Contexts;
+use super::copy_words::Work;
 use super::error::{Error, Fault};
 use super::lint::{self, View};
 use super::plan::{Origin, Plan, Stage, Wishes};
@@ -11,7 +12,7 @@ use super::{Options, config_step};
 use crate::dockerfile::lint::{Settings, filter};
 use crate::dockerfile::{
     self, Diagnostic, Directives, Expander, Instruction, Located, Mode, Mount, Severity, Span,
-    Word, parse_trigger,
+    parse_trigger,
 };
 use crate::image::{Config, Platform};
 use crate::store::Store;
@@ -53,8 +54,9 @@ impl Survey {
     }
 }
 
-/// Looks at a Dockerfile, its context and the bases that the store has; asks nobody else.
-pub fn survey(store: &Store, options: &Options) -> Survey {
+/// Looks at a Dockerfile, its context and the bases that the store has; asks nobody else. Only what
+/// the target needs can be wrong, unless it `is_for_all` stages and there is no target.
+pub fn survey(store: &Store, options: &Options, is_for_all: bool) -> Survey {
     let (syntax, _) = dockerfile::read(&options.dockerfile);
     let (file, diagnostics) = dockerfile::parse(&options.dockerfile);
     let (settings, mut found) = match settings(&file.directives, options) {
@@ -68,7 +70,7 @@ pub fn survey(store: &Store, options: &Options) -> Survey {
         survey.error = Some(Error::Dockerfile(diagnostics));
     } else {
         found.extend(diagnostics);
-        let mut walk = Walk { found: Vec::new(), error: None, is_complete: true };
+        let mut walk = Walk { is_for_all, found: Vec::new(), error: None, is_complete: true };
         walk.file(store, options, file, &given);
         found.extend(walk.found);
         survey.error = walk.error;
@@ -113,6 +115,8 @@ fn settings(
 
 /// Goes through the stages as a build does, without doing anything.
 struct Walk {
+    /// Without a target, what is wrong with any stage counts.
+    is_for_all: bool,
     found: Vec<Diagnostic>,
     /// The first thing that is wrong.
     error: Option<Error>,
@@ -161,6 +165,7 @@ impl Walk {
         let ignore = context.map(|files| files.ignore());
         let mut stages: Vec<Seen> = Vec::new();
         for (number, stage) in plan.stages.iter().enumerate() {
+            let is_needed = options.target.is_none() && self.is_for_all || needed.contains(&number);
             let mut seen = match stage.base {
                 Origin::Stage(base) => {
                     Seen { state: stages[base].state.inherit(), ..stages[base].clone() }
@@ -170,7 +175,7 @@ impl Walk {
             for trigger in std::mem::take(&mut seen.state.config.runtime.on_build) {
                 if let Ok(located) = parse_trigger(&trigger) {
                     let located = Located { span: stage.from.span, ..located };
-                    self.apply(&located, &mut seen, &plan, given, needed.contains(&number));
+                    self.apply(&located, &mut seen, &plan, given, (number, is_needed));
                 }
             }
             for located in &stage.steps {
@@ -180,9 +185,10 @@ impl Walk {
                     is_base_known: seen.is_base_known,
                     has_workdir: seen.has_workdir,
                     ignore,
+                    given,
                 };
                 self.found.extend(lint::step(located, &view));
-                self.apply(located, &mut seen, &plan, given, needed.contains(&number));
+                self.apply(located, &mut seen, &plan, given, (number, is_needed));
             }
             stages.push(seen);
         }
@@ -213,9 +219,9 @@ impl Walk {
         seen: &mut Seen,
         plan: &Plan,
         given: &Given,
-        is_needed: bool,
+        (stage, is_needed): (usize, bool),
     ) {
-        let Err(fault) = applied(&located.value, &mut seen.state, plan, given) else {
+        let Err(fault) = applied(&located.value, &mut seen.state, plan, stage, given) else {
             seen.has_workdir |= matches!(located.value, Instruction::Workdir(_));
             return;
         };
@@ -236,19 +242,12 @@ fn applied(
     instruction: &Instruction,
     state: &mut State,
     plan: &Plan,
+    stage: usize,
     given: &Given,
 ) -> Result<(), Fault> {
     let before = state.scope.clone();
     let get = |name: &str| before.get(name).map(str::to_owned);
     let expander = Expander::new(plan.escape, &get);
-    let mode = |word: &Option<Word>| -> Result<(), Fault> {
-        let Some(word) = word else { return Ok(()) };
-        let text = expander.word(word)?;
-        if !text.is_empty() {
-            Mode::parse(&text)?;
-        }
-        Ok(())
-    };
     match instruction {
         Instruction::Arg(arg) => {
             state.scope.declare_all(arg, given, &plan.globals, plan.escape)?;
@@ -256,13 +255,11 @@ fn applied(
         Instruction::Run(run) => {
             run.mounts.iter().try_for_each(|mount| Mount::parse(mount, &expander).map(drop))?;
         }
-        Instruction::Copy(copy) => mode(&copy.chmod)?,
-        Instruction::Add(add) => mode(&add.chmod)?,
-        Instruction::Workdir(workdir) => {
-            if expander.word(&workdir.path)?.is_empty() {
-                return Err(Fault::EmptyWorkdir);
-            }
+        Instruction::Copy(_) | Instruction::Add(_) => {
+            let work = Work::new(plan, stage, instruction, state)?;
+            work.chmod.as_deref().map(Mode::parse).transpose()?;
         }
+        Instruction::Workdir(workdir) => drop(expander.word(&workdir.path)?),
         other => {
             config_step::apply(other, state, plan.escape)?;
         }

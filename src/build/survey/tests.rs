@@ -37,7 +37,7 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         agents: Vec::new(),
         jobs: 1,
     };
-    survey(&store, &options)
+    survey(&store, &options, false)
 }
 
 /// `Rule line detail` of each warning.
@@ -134,7 +134,11 @@ fn wrong_values_are_found_before_anything_is_done() {
         ),
         ("ENV a=${b?needed}", "b: needed"),
         ("LABEL a=${b", "missing '}'"),
-        ("WORKDIR $none", "WORKDIR cannot be empty"),
+        ("WORKDIR ${none", "missing '}'"),
+        ("COPY http://h/x /", "source can't be a URL for COPY"),
+        ("COPY git@h:x /", "source can't be a git ref for COPY"),
+        ("ADD --checksum=sha256:0 a /", "checksum requires HTTP(S) or Git sources"),
+        ("ADD --checksum=sha256:0 a b /", "checksum can't be specified for multiple sources"),
         ("VOLUME $none", "VOLUME specified can not be an empty string"),
     ] {
         let text = format!("FROM scratch\nRUN long\n{steps}\n");

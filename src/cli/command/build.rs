@@ -198,8 +198,9 @@ impl Build {
             return Ok(ExitCode::SUCCESS);
         }
         let store = open()?;
-        let mut survey = build::survey(store, &options);
-        if self.call.method() == Method::Check {
+        let is_check = self.call.method() == Method::Check;
+        let mut survey = build::survey(store, &options, is_check);
+        if is_check {
             return self.check(survey, dockerfile, invocation);
         }
         warn(&survey, &[], dockerfile, invocation);
@@ -210,7 +211,7 @@ impl Build {
         let built = build::build(store, services, &options, reporter);
         if !survey.is_complete {
             // By now there are bases of which nothing was known before.
-            let again = build::survey(store, &options);
+            let again = build::survey(store, &options, false);
             warn(&again, &survey.warnings, dockerfile, invocation);
             refuse(&again)?;
         }
