@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use super::context::{Files, Source};
 use super::error::Fault;
+use super::files::{Files, Source};
 use crate::layer::{self, archive, compress};
 use crate::rootfs::FileType;
 use crate::store::Snapshot;

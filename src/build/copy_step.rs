@@ -2,10 +2,11 @@
 
 use std::path::Path;
 
-use super::context::{Files, Source};
+use super::content::Witness;
 use super::copy_words::{Input, Work};
 use super::error::Fault;
-use super::execute::{Deed, Executor, Step};
+use super::execute::{Deed, Executor, Step, Worth};
+use super::files::{Files, Source};
 use super::history;
 use super::key::{CacheKey, KeyMaker};
 use super::place::Destination;
@@ -14,7 +15,7 @@ use super::remote::Fetched;
 use super::state::State;
 use crate::dockerfile::{Ignore, Instruction, Mode};
 use crate::image::Digest;
-use crate::rootfs::{Accounts, Choice, Copier, CopyOptions, Meta};
+use crate::rootfs::{Accounts, Choice, Copier, CopyOptions, Found, Meta, Taken};
 use crate::store::{CacheEntry, Snapshot};
 
 /// Whose files are read.
@@ -39,14 +40,16 @@ pub(super) fn plan<'d>(
         Some(origin) => Some(executor.image(origin, step.stage)?),
     };
     let exclude = Ignore::new(&work.exclude)?;
-    let key = key(executor, &work, origins.as_ref(), &exclude, step.state)?;
+    let mut planned = Vec::new();
+    let key = key(executor, &work, origins.as_ref(), &exclude, step.state, &mut planned)?;
     let said = work.said();
     let seconds = executor.time_of_made();
     let act = move |snapshot: &mut Snapshot<'_>| {
         let source = origins.as_ref().map(|origins| executor.open(origins)).transpose()?;
         let files = source.as_ref().map(Opened::files);
         let items = items(executor, &work, files)?;
-        perform(&work, &items, &exclude, seconds, snapshot)
+        let copied = perform(&work, &items, &exclude, seconds, snapshot)?;
+        Ok(if copied == planned { Worth::Lasting } else { Worth::Once })
     };
     Ok(Deed { key, said, act: Box::new(act) })
 }
@@ -59,25 +62,22 @@ pub(super) fn all(files: &Files) -> Result<Deed<'_>, Fault> {
     let key = KeyMaker::new("base", None).field("digest", digest.to_string()).finish();
     let said = history::copy("COPY", &[], &[".".to_owned()], "/");
     let act = move |snapshot: &mut Snapshot<'_>| {
-        let choose =
-            |path: &Path, meta: &Meta| -> Choice { files.choose(&source, &exclude, path, meta) };
-        let options = CopyOptions {
-            owner: Some((0, 0)),
-            no_xattrs: true,
-            choose: Some(&choose),
-            ..CopyOptions::default()
-        };
-        copy(files, &source.path, Path::new(""), options, snapshot)
+        let owner = Some((0, 0));
+        let options = CopyOptions { owner, no_xattrs: true, sockets: true, ..Default::default() };
+        let copied = copy(files, &source, &exclude, Path::new(""), options, snapshot)?;
+        Ok(if copied.is_none_or(|copied| copied == digest) { Worth::Lasting } else { Worth::Once })
     };
     Ok(Deed { key, said, act: Box::new(act) })
 }
 
+/// Of a context, notes in `planned` what [`perform`] is to copy.
 fn key(
     executor: &Executor<'_>,
     work: &Work,
     origins: Option<&Origins<'_>>,
     exclude: &Ignore,
     state: &State,
+    planned: &mut Vec<Digest>,
 ) -> Result<CacheKey, Fault> {
     let below = state.chain_id();
     let mut key = KeyMaker::new(work.name, below.as_ref());
@@ -86,7 +86,12 @@ fn key(
             (Input::Text(name, content), _) => key.field("text", name).field("content", content),
             (Input::Remote(_, remote), _) => remote.describe(key, executor.fetcher())?,
             (Input::Path(word), Some(Origins::Context(files))) => {
-                key.field("digest", content(files, word, work, exclude)?.to_string())
+                let parts = content(files, word, work, exclude)?;
+                let digest = joined(&parts);
+                if files.may_change() {
+                    planned.extend(parts);
+                }
+                key.field("digest", digest.to_string())
             }
             (Input::Path(word), Some(Origins::Image(image))) => {
                 let digest = executor.image_content(image, word, work, exclude)?;
@@ -109,22 +114,28 @@ fn key(
         .finish())
 }
 
-/// The digest of everything that a word of COPY or ADD means, with the names it has at its
-/// destination.
-fn content(files: &Files, word: &str, work: &Work, exclude: &Ignore) -> Result<Digest, Fault> {
-    let mut key = KeyMaker::new("files", None);
-    for source in find(files, word, work)? {
-        let name = source.name.as_encoded_bytes();
-        key = key.field(if source.meta.is_dir() { "directory" } else { "file" }, name);
-        key = key.field("digest", files.digest(&source, exclude)?.to_string());
-    }
-    Ok(key.finish().digest().clone())
+/// The digests of everything that a word of COPY or ADD means.
+fn content(files: &Files, word: &str, work: &Work, exclude: &Ignore) -> Result<Vec<Digest>, Fault> {
+    let digest = |source: Source| Ok(named(&source, &files.digest(&source, exclude)?));
+    find(files, word, work)?.into_iter().map(digest).collect()
+}
+
+/// The digest of a source with the name that it has at its destination.
+fn named(source: &Source, digest: &Digest) -> Digest {
+    let kind = if source.meta.is_dir() { "directory" } else { "file" };
+    let key = KeyMaker::new("source", None).field(kind, source.name.as_encoded_bytes());
+    key.field("digest", digest.to_string()).finish().digest().clone()
+}
+
+fn joined(digests: &[Digest]) -> Digest {
+    let digests = digests.iter().map(ToString::to_string);
+    KeyMaker::new("files", None).list("source", digests).finish().digest().clone()
 }
 
 /// What a word means.
 fn find(files: &Files, word: &str, work: &Work) -> Result<Vec<Source>, Fault> {
     match work.parents {
-        true => Ok(vec![files.find_with_parents(word)?]),
+        true => files.find_with_parents(word),
         false => files.find(word),
     }
 }
@@ -183,28 +194,29 @@ fn items<'w>(
     Ok(items)
 }
 
-/// Does it.
+/// Does it. Gives what was copied of a context, as [`key`] notes it.
 fn perform(
     work: &Work,
     items: &[Item<'_>],
     exclude: &Ignore,
     seconds: i64,
     snapshot: &mut Snapshot<'_>,
-) -> Result<(), Fault> {
+) -> Result<Vec<Digest>, Fault> {
     let mode = work.chmod.as_deref().map(Mode::parse).transpose()?;
     let owner = match &work.chown {
         Some(text) => Some(Accounts::read(snapshot.root())?.file_owner(text)?),
         None => None,
     };
     let owner = owner.map(|owner| (owner.uid, owner.gid));
-    if items.is_empty() {
-        return Ok(()); // patterns that nothing matches
-    }
-    let several = items.len().max(work.sources.len()) > 1;
-    let into_directory = several && !items.iter().all(Item::is_tree);
+    let Some(first) = items.first() else {
+        return Ok(Vec::new()); // patterns that nothing matches
+    };
+    // A tree makes its destination a directory, for all that comes after it.
+    let into_directory = items.len().max(work.sources.len()) > 1 && !first.is_tree();
     let mut destination =
         Destination::new(&work.destination, into_directory, work.link, snapshot.root())?;
     destination.set_attributes(owner.unwrap_or((0, 0)), mode.as_ref(), seconds);
+    let mut copied = Vec::new();
     for item in items {
         let (files, source) = match item {
             Item::Text(name, content) => {
@@ -213,8 +225,11 @@ fn perform(
                 continue;
             }
             Item::Archive(files, source) => {
-                let folder = destination.folder(snapshot)?;
+                let folder = destination.archive_folder(snapshot)?;
                 files.unpack(source, &folder, owner, snapshot)?;
+                if files.may_change() {
+                    copied.push(named(source, &files.digest_if_same(source, exclude)?));
+                }
                 continue;
             }
             Item::Path(files, source) => (*files, source),
@@ -224,8 +239,6 @@ fn perform(
             true => destination.folder(snapshot)?,
             false => destination.file(&source.name, snapshot)?,
         };
-        let choose =
-            |path: &Path, meta: &Meta| -> Choice { files.choose(source, exclude, path, meta) };
         let changed = |meta: &Meta| {
             mode.as_ref().map_or(meta.mode, |mode| mode.apply(meta.mode, meta.is_dir()))
         };
@@ -234,29 +247,45 @@ fn perform(
             mode: mode.is_some().then_some(&changed),
             no_xattrs: true,
             replace: work.link,
-            choose: Some(&choose),
+            sockets: true,
             ..CopyOptions::default()
         };
-        copy(files, &source.path, &path, options, snapshot)?;
+        let digest = copy(files, source, exclude, &path, options, snapshot)?;
+        copied.extend(digest.map(|digest| named(source, &digest)));
     }
-    destination.finish(snapshot)
+    destination.finish(snapshot)?;
+    Ok(copied)
 }
 
-/// Copies one source to its place.
+/// Copies one source to its place; of a context, gives the digest of what was copied.
 fn copy(
     files: &Files,
-    source: &Path,
+    source: &Source,
+    exclude: &Ignore,
     target: &Path,
     options: CopyOptions<'_>,
     snapshot: &mut Snapshot<'_>,
-) -> Result<(), Fault> {
+) -> Result<Option<Digest>, Fault> {
+    let witness = files.may_change().then(|| Witness::new(files, source, exclude));
+    let choose = |path: &Path, meta: &Meta| -> Choice {
+        match &witness {
+            Some(witness) => witness.choose(path, meta),
+            None => files.choose(source, exclude, path, meta),
+        }
+    };
+    let look = |found: &Found, taken: &Taken<'_>| match &witness {
+        Some(witness) => witness.look(found, taken),
+        None => Ok(()),
+    };
+    let options = CopyOptions { choose: Some(&choose), watch: Some(&look), ..options };
     let mut records = std::mem::take(snapshot.new_records());
     let copied = Copier::new(&files.root, &files.records, snapshot.root(), &mut records, options)
-        .and_then(|mut copier| copier.copy(source, target));
+        .and_then(|mut copier| copier.copy(&source.path, target));
     *snapshot.new_records() = records;
-    match copied {
-        Ok(_) => Ok(()),
-        Err(error) => Err(Fault::in_image(error, snapshot.root())),
+    match copied.map_err(|error| files.fault(error)) {
+        Ok(_) => Ok(witness.map(Witness::finish)),
+        Err(Fault::Rootfs(error)) => Err(Fault::in_image(error, snapshot.root())),
+        Err(fault) => Err(fault),
     }
 }
 
@@ -320,7 +349,7 @@ impl Executor<'_> {
             return Ok(digest);
         }
         let opened = self.open(&Origins::Image(Box::new(image.clone())))?;
-        let digest = content(opened.files(), word, work, exclude)?;
+        let digest = joined(&content(opened.files(), word, work, exclude)?);
         let created = String::new();
         let entry = CacheEntry { layer: None, created, content: Some(digest.clone()) };
         self.store.cache_put(key.digest(), &entry)?;

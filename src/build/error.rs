@@ -210,6 +210,9 @@ pub enum Fault {
     Context(PathBuf, #[source] io::Error),
     #[error("reading {}", .0.display())]
     Read(PathBuf, #[source] io::Error),
+    /// A file of a context.
+    #[error("{} cannot be read", path.display())]
+    Unreadable { path: PathBuf, source: io::Error },
     /// What ADD was to unpack.
     #[error("unpacking {}", path.display())]
     Archive { path: PathBuf, source: layer::Error },
@@ -255,6 +258,11 @@ impl Fault {
         match self {
             Self::NotFound { ignored: true, .. } => {
                 Some("a pattern of .dockerignore leaves it out of the build context".into())
+            }
+            Self::Unreadable { source, .. }
+                if source.kind() == io::ErrorKind::PermissionDenied =>
+            {
+                Some("make it readable for you, or name it in .dockerignore".into())
             }
             Self::NoContext(_) => Some(
                 "there is no build context, as a Dockerfile alone was given: name a directory, or \

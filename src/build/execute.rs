@@ -52,7 +52,16 @@ pub(super) struct Step<'s> {
 }
 
 /// Changes files in a snapshot.
-type Act<'d> = Box<dyn FnOnce(&mut Snapshot<'_>) -> Result<(), Fault> + 'd>;
+type Act<'d> = Box<dyn FnOnce(&mut Snapshot<'_>) -> Result<Worth, Fault> + 'd>;
+
+/// What a step's result is good for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Worth {
+    /// Whoever comes with the same key gets the same.
+    Lasting,
+    /// What the step reads changed meanwhile: this build alone uses what came of it.
+    Once,
+}
 
 /// What a step that changes files has to say before it does anything.
 pub(super) struct Deed<'d> {
@@ -250,12 +259,17 @@ impl<'a> Executor<'a> {
         }
         let trees = self.trees(state)?;
         let mut snapshot = self.store.snapshot(&trees)?;
-        act(&mut snapshot)?;
+        let worth = act(&mut snapshot)?;
         let (descriptor, diff_id) = self.commit(snapshot)?;
         let created = self.now();
         let layer = CachedLayer { descriptor: descriptor.clone(), diff_id: diff_id.clone() };
         let entry = CacheEntry { layer: Some(layer), created: created.clone(), content: None };
-        self.store.cache_put(key.digest(), &entry)?;
+        match worth {
+            Worth::Lasting => self.store.cache_put(key.digest(), &entry)?,
+            Worth::Once => self.reporter.warn(format!(
+                "files changed while they were copied, so the next build does this again: {said}"
+            )),
+        }
         state.push_layer(descriptor, diff_id, said, &self.time(&created));
         Ok(Outcome::Done)
     }

@@ -37,10 +37,14 @@ impl KeyMaker {
 
     #[must_use]
     pub(super) fn field(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
+        self.add(name, value);
+        self
+    }
+
+    pub(super) fn add(&mut self, name: &str, value: impl AsRef<[u8]>) {
         let value = value.as_ref();
         self.0.update(format!("{name} {}\n", value.len()).as_bytes());
         self.0.update(value);
-        self
     }
 
     /// A list of values under one name; its length counts too.

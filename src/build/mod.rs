@@ -9,11 +9,14 @@
 mod archive;
 mod base;
 mod config_step;
+mod content;
 mod context;
 mod copy_step;
 mod copy_words;
 mod error;
 mod execute;
+mod files;
+mod hashing;
 mod history;
 mod key;
 mod lint;
@@ -198,6 +201,9 @@ pub fn build(
         let mut executor = Executor::new(store, services, options, &plan, &given, &log)?;
         steps += plan.steps()?;
         let done = executor.build(&platform);
+        if let Err(error) = executor.contexts.keep_hashes(store) {
+            reporter.warn(format!("the next build reads the whole context again: {error}"));
+        }
         triggered.append(&mut executor.triggered);
         match done {
             Ok(image) => images.push(image),

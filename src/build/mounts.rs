@@ -5,10 +5,10 @@
 
 use std::path::{Path, PathBuf};
 
-use super::context::Files;
 use super::copy_step::{Opened, Origins};
 use super::error::Fault;
 use super::execute::{Executor, Step};
+use super::files::Files;
 use super::key::KeyMaker;
 use super::plan::Origin;
 use super::state::State;

@@ -23,8 +23,8 @@ pub(super) struct Destination {
     owner: (u32, u32),
     mode: Option<Mode>,
     seconds: i64,
-    /// Directories that had to be made, outermost first.
-    made: Vec<PathBuf>,
+    /// Directories that had to be made, outermost first, and whether `mode` is for them.
+    made: Vec<(PathBuf, bool)>,
 }
 
 impl Destination {
@@ -58,7 +58,17 @@ impl Destination {
     /// Where a directory's contents go: the destination itself, made if it is not there.
     pub(super) fn folder(&mut self, snapshot: &mut Snapshot<'_>) -> Result<PathBuf, Fault> {
         let path = self.real_path(snapshot.root())?;
-        self.make(&path, snapshot)?;
+        self.make(&path, true, snapshot)?;
+        self.is_directory = true;
+        Ok(path)
+    }
+
+    /// As [`Self::folder`], for what is in an archive: that keeps its modes, and what has to be made
+    /// for it has the usual one.
+    pub(super) fn archive_folder(&mut self, snapshot: &mut Snapshot<'_>) -> Result<PathBuf, Fault> {
+        let path = self.real_path(snapshot.root())?;
+        self.make(&path, false, snapshot)?;
+        self.is_directory = true;
         Ok(path)
     }
 
@@ -79,7 +89,7 @@ impl Destination {
             path = clean(&path.join(name));
         }
         let folder = path.parent().unwrap_or(Path::new("")).to_owned();
-        self.make(&folder, snapshot)?;
+        self.make(&folder, true, snapshot)?;
         if snapshot.root().lstat(&path)?.is_some_and(|meta| meta.is_dir()) {
             if self.link && !path.as_os_str().is_empty() {
                 remove(&path, snapshot)?;
@@ -90,13 +100,19 @@ impl Destination {
         Ok(path)
     }
 
-    fn make(&mut self, path: &Path, snapshot: &mut Snapshot<'_>) -> Result<(), Fault> {
+    fn make(
+        &mut self,
+        path: &Path,
+        has_mode: bool,
+        snapshot: &mut Snapshot<'_>,
+    ) -> Result<(), Fault> {
         if self.link {
             clear_way(path, snapshot)?;
         }
         let root = snapshot.root();
         let made = root.create_dir_all(path, DIRECTORY);
-        self.made.extend(made.map_err(|error| Fault::in_image(error, root))?);
+        let made = made.map_err(|error| Fault::in_image(error, root))?;
+        self.made.extend(made.into_iter().map(|path| (path, has_mode)));
         Ok(())
     }
 
@@ -124,9 +140,9 @@ impl Destination {
     /// Gives the directories that were made what they are to have; their times last, from the
     /// inside out.
     pub(super) fn finish(self, snapshot: &mut Snapshot<'_>) -> Result<(), Fault> {
-        for path in self.made.iter().rev() {
+        for (path, has_mode) in self.made.iter().rev() {
             self.describe(path, snapshot)?;
-            if let Some(mode) = &self.mode {
+            if let Some(mode) = self.mode.as_ref().filter(|_| *has_mode) {
                 snapshot.root().set_mode(path, mode.apply(DIRECTORY, true))?;
             }
             snapshot.root().set_time(path, (self.seconds, 0))?;

@@ -2,7 +2,7 @@
 
 use super::config_step::argv;
 use super::error::Fault;
-use super::execute::{Deed, Executor, Step};
+use super::execute::{Deed, Executor, Step, Worth};
 use super::history;
 use super::key::KeyMaker;
 use super::mounts::Mounts;
@@ -99,7 +99,7 @@ pub(super) fn plan<'d>(
             if let Some(unwritten) = &ended.unwritten {
                 snapshot.note(unwritten)?;
             }
-            return Ok(());
+            return Ok(Worth::Lasting);
         }
         let (command, written) = (words.join(" "), executor.log.written(activity));
         if let (true, Some(limit)) = (ended.is_late, limit) {

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use super::error::Fault;
-use super::execute::{Deed, Executor};
+use super::execute::{Deed, Executor, Worth};
 use super::key::KeyMaker;
 use super::place::Destination;
 use super::state::State;
@@ -39,7 +39,8 @@ pub(super) fn plan<'d>(
         let mut destination = Destination::new(&format!("{path}/"), false, false, snapshot.root())?;
         destination.set_attributes(owner, None, seconds);
         destination.folder(snapshot)?;
-        destination.finish(snapshot)
+        destination.finish(snapshot)?;
+        Ok(Worth::Lasting)
     };
     Ok(Some(Deed { key, said, act: Box::new(act) }))
 }

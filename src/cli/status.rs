@@ -197,7 +197,10 @@ impl Ends for Fault {
                 RemoteKind::Local => Status::STORAGE,
             },
             Self::Context(..) | Self::Read(..) => Status::NOT_FOUND,
-            Self::Command { .. } | Self::NotADirectory(_) | Self::IsADirectory(_) => Status::FAILED,
+            Self::Command { .. }
+            | Self::NotADirectory(_)
+            | Self::IsADirectory(_)
+            | Self::Unreadable { .. } => Status::FAILED,
             Self::NotUnpacked => Status::STORAGE,
             _ => Status::USAGE,
         }

@@ -48,6 +48,24 @@ impl Digest {
         hasher.finish()
     }
 
+    /// The sha256 digest with these bytes.
+    pub fn from_sha256(bytes: [u8; 32]) -> Self {
+        Self { algorithm: Algorithm::Sha256, hex: hex(&bytes) }
+    }
+
+    /// The bytes of a sha256 digest.
+    pub fn sha256(&self) -> Option<[u8; 32]> {
+        if self.algorithm != Algorithm::Sha256 {
+            return None;
+        }
+        let nibble = |digit: u8| char::from(digit).to_digit(16).unwrap_or(0) as u8;
+        let mut bytes = [0; 32];
+        for (byte, digits) in bytes.iter_mut().zip(self.hex.as_bytes().chunks_exact(2)) {
+            *byte = nibble(digits[0]) << 4 | nibble(digits[1]);
+        }
+        Some(bytes)
+    }
+
     pub fn algorithm(&self) -> Algorithm {
         self.algorithm
     }
@@ -152,14 +170,18 @@ impl Hasher {
             State::Sha256(state) => (Algorithm::Sha256, state.finalize().to_vec()),
             State::Sha512(state) => (Algorithm::Sha512, state.finalize().to_vec()),
         };
-        let mut hex = String::with_capacity(bytes.len() * 2);
-        for byte in bytes {
-            for nibble in [byte >> 4, byte & 15] {
-                hex.push(char::from_digit(nibble.into(), 16).expect("a nibble is below 16"));
-            }
-        }
-        Digest { algorithm, hex: hex.into() }
+        Digest { algorithm, hex: hex(&bytes) }
     }
+}
+
+fn hex(bytes: &[u8]) -> Box<str> {
+    let mut hex = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        for nibble in [byte >> 4, byte & 15] {
+            hex.push(char::from_digit(nibble.into(), 16).expect("a nibble is below 16"));
+        }
+    }
+    hex.into()
 }
 
 impl io::Write for Hasher {
@@ -250,7 +272,9 @@ mod tests {
     #[test]
     fn digests_are_checked() {
         assert_eq!(Digest::of(b"").to_string(), EMPTY);
-        assert_eq!(EMPTY.parse::<Digest>().expect("valid"), Digest::of(b""));
+        let empty = EMPTY.parse::<Digest>().expect("valid");
+        assert_eq!(empty, Digest::of(b""));
+        assert_eq!(empty.sha256().map(Digest::from_sha256), Some(empty));
         let upper = EMPTY.to_uppercase().replace("SHA", "sha");
         for bad in ["", "sha256", "sha256:", "md5:00", "sha256:e3b0", &upper] {
             assert!(bad.parse::<Digest>().is_err(), "{bad} was accepted");

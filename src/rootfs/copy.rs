@@ -2,11 +2,12 @@
 
 use std::collections::HashMap;
 use std::fmt;
+use std::fs::File;
 use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::dirs::Dirs;
-use super::meta::{FileType, Meta, Time};
+use super::meta::{FileType, Meta, Time, Xattrs};
 use super::owner::{CAPABILITY, Device, DeviceKind, Record};
 use super::place::Place;
 use super::root::Root;
@@ -28,6 +29,22 @@ pub enum Choice {
 /// Decides about a file by its path in the source.
 pub type Chooser<'o> = dyn Fn(&Path, &Meta) -> Choice + 'o;
 
+/// A file that is copied, but for its mode and time.
+#[derive(Debug)]
+pub enum Taken<'a> {
+    /// A symbolic link, and where it leads.
+    Link(&'a Path),
+    File {
+        /// Those that come along.
+        xattrs: &'a Xattrs,
+        /// The file and its copy; `None` of an empty one.
+        opened: Option<(&'a File, &'a File)>,
+    },
+}
+
+/// Is told of files that are copied.
+pub type Watch<'o> = dyn Fn(&Found, &Taken<'_>) -> Result<()> + 'o;
+
 /// What a copy changes on the way. By default nothing: owners, modes, times, attributes and hard
 /// links among the copied files stay.
 #[derive(Clone, Copy, Default)]
@@ -43,8 +60,12 @@ pub struct CopyOptions<'o> {
     pub no_xattrs: bool,
     /// What is in the way is removed: files for a directory, a whole tree for a file.
     pub replace: bool,
+    /// A socket becomes an empty file; it is left out otherwise.
+    pub sockets: bool,
     /// Which files come along, by path in the source.
     pub choose: Option<&'o Chooser<'o>>,
+    /// Is told of all symbolic links and files with a content of their own, in the order of the walk.
+    pub watch: Option<&'o Watch<'o>>,
 }
 
 impl fmt::Debug for CopyOptions<'_> {
@@ -55,7 +76,9 @@ impl fmt::Debug for CopyOptions<'_> {
             .field("time", &self.time)
             .field("no_xattrs", &self.no_xattrs)
             .field("replace", &self.replace)
+            .field("sockets", &self.sockets)
             .field("choose", &self.choose.is_some())
+            .field("watch", &self.watch.is_some())
             .finish()
     }
 }
@@ -164,7 +187,8 @@ impl<'c> Copier<'c> {
         if found.meta.is_dir() {
             return self.take_dir(&found.path, &found.meta, &place);
         }
-        if found.meta.real_kind == FileType::Socket || found.meta.is_whiteout() {
+        let is_socket = found.meta.real_kind == FileType::Socket;
+        if found.meta.is_whiteout() || (is_socket && !self.options.sockets) {
             return Ok(()); // neither is anything once its tree is left
         }
         match place.stat()? {
@@ -241,7 +265,7 @@ impl<'c> Copier<'c> {
 
     /// Gives a directory all that the original has, mode and time when it is full.
     fn describe(&mut self, original: &Place, meta: &Meta, place: &Place) -> Result<()> {
-        let record = self.record(original, meta, place)?;
+        let record = given(self.record(original, meta)?, meta, place)?;
         place.set_record(FileType::Dir, record, self.to_records)?;
         self.unfinished.push((place.clone(), self.mode(meta), self.time(meta)));
         Ok(())
@@ -253,53 +277,65 @@ impl<'c> Copier<'c> {
         let time = self.time(&found.meta);
         match found.meta.real_kind {
             FileType::Symlink => {
-                place.make_symlink(&original.read_link()?)?.then_some(()).ok_or_else(taken)?;
-                let record = self.record(&original, &found.meta, place)?;
+                let target = original.read_link()?;
+                place.make_symlink(&target)?.then_some(()).ok_or_else(taken)?;
+                self.tell(found, &Taken::Link(&target))?;
+                let record = given(self.record(&original, &found.meta)?, &found.meta, place)?;
                 place.add_record(FileType::Symlink, record, self.to_records)?;
                 place.set_time(time)
             }
             FileType::Fifo => {
                 place.make_fifo()?.then_some(()).ok_or_else(taken)?;
-                let record = self.record(&original, &found.meta, place)?;
+                let record = given(self.record(&original, &found.meta)?, &found.meta, place)?;
                 place.add_record(FileType::Fifo, record, self.to_records)?;
                 place.set_mode(self.mode(&found.meta))?;
                 place.set_time(time)
             }
             _ => {
                 let file = place.create()?.ok_or_else(taken)?;
+                let mut content = None;
                 if found.meta.real_kind == FileType::File && found.meta.size > 0 {
-                    clone::copy(&original.open()?, &file, found.meta.size).map_err(|source| {
-                        Error::Copy { from: original.shown(), to: place.shown(), source }
+                    let from = original.open()?;
+                    clone::copy(&from, &file, found.meta.size).map_err(|source| Error::Copy {
+                        from: original.shown(),
+                        to: place.shown(),
+                        source,
                     })?;
                     self.copied.bytes += found.meta.size;
+                    content = Some(from);
                 }
-                let record = self.record(&original, &found.meta, place)?;
+                let record = self.record(&original, &found.meta)?;
+                if found.meta.real_kind == FileType::File {
+                    let opened = content.as_ref().map(|from| (from, &file));
+                    self.tell(found, &Taken::File { xattrs: &record.xattrs, opened })?;
+                }
+                let record = given(record, &found.meta, place)?;
                 place.add_record(FileType::File, record, self.to_records)?;
                 place.finish(&file, self.mode(&found.meta), time)
             }
         }
     }
 
-    /// What is to be recorded about the copy at `place`, whose attributes are set on the way.
-    fn record(&self, original: &Place, meta: &Meta, place: &Place) -> Result<Record> {
+    /// All that the copy is to have beside mode and time.
+    fn record(&self, original: &Place, meta: &Meta) -> Result<Record> {
         let mut record = original.record(self.from_records)?.unwrap_or_default();
-        let mut xattrs = std::mem::take(&mut record.xattrs);
-        xattrs.extend(original.xattrs(meta.real_kind)?);
-        xattrs.retain(|name, _| !self.options.no_xattrs || name == CAPABILITY);
-        let (copy, device) = match meta.real_kind {
-            FileType::Char => (FileType::File, Some(DeviceKind::Char)),
-            FileType::Block => (FileType::File, Some(DeviceKind::Block)),
-            kind => (kind, None),
-        };
-        record.xattrs = place.set_xattrs(copy, xattrs)?;
+        record.xattrs.extend(original.xattrs(meta.real_kind)?);
+        record.xattrs.retain(|name, _| !self.options.no_xattrs || name == CAPABILITY);
         if let Some((uid, gid)) = self.options.owner {
             (record.uid, record.gid) = (uid, gid);
         }
-        if let Some(kind) = device {
-            let (major, minor) = meta.rdev;
-            record.device = Some(Device { kind, major, minor });
-        }
+        let kind = match meta.real_kind {
+            FileType::Char => DeviceKind::Char,
+            FileType::Block => DeviceKind::Block,
+            _ => return Ok(record),
+        };
+        let (major, minor) = meta.rdev;
+        record.device = Some(Device { kind, major, minor });
         Ok(record)
+    }
+
+    fn tell(&self, found: &Found, taken: &Taken<'_>) -> Result<()> {
+        self.options.watch.map_or(Ok(()), |watch| watch(found, taken))
     }
 
     /// Links `place` to the first copy of the same file; false when the file system cannot.
@@ -329,6 +365,16 @@ impl<'c> Copier<'c> {
     fn time(&self, meta: &Meta) -> Time {
         self.options.time.unwrap_or(meta.mtime)
     }
+}
+
+/// Gives the copy the attributes that it can have; what is left is to be recorded.
+fn given(mut record: Record, meta: &Meta, place: &Place) -> Result<Record> {
+    let kind = match meta.real_kind {
+        FileType::Char | FileType::Block | FileType::Socket => FileType::File,
+        kind => kind,
+    };
+    record.xattrs = place.set_xattrs(kind, record.xattrs)?;
+    Ok(record)
 }
 
 #[cfg(test)]

@@ -28,11 +28,18 @@ pub struct Dir {
     fd: OwnedFd,
     base: Rc<Path>,
     path: PathBuf,
+    /// Of a root without records.
+    is_plain: bool,
 }
 
 impl Dir {
-    pub(super) fn new(fd: OwnedFd, base: Rc<Path>, path: PathBuf) -> Self {
-        Self { fd, base, path }
+    pub(super) fn new(fd: OwnedFd, base: Rc<Path>, path: PathBuf, is_plain: bool) -> Self {
+        Self { fd, base, path, is_plain }
+    }
+
+    /// Whether its files carry no records.
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
     }
 
     pub(super) fn fd(&self) -> BorrowedFd<'_> {
@@ -73,7 +80,8 @@ pub struct Dirs {
 impl Dirs {
     pub fn new(root: &Root) -> Result<Self> {
         let base: Rc<Path> = root.path().into();
-        let top = Rc::new(Dir { fd: root.reopen()?, base, path: PathBuf::new() });
+        let top = Dir::new(root.reopen()?, base, PathBuf::new(), root.is_plain());
+        let top = Rc::new(top);
         Ok(Self { top, known: HashMap::new() })
     }
 
@@ -207,7 +215,7 @@ fn open(place: &Place, path: &Path) -> Result<Option<Dir>> {
     match kernel::open_at(place.dir().fd(), place.name(), Want::Directory) {
         Ok(fd) => {
             let base = Rc::clone(&place.dir().base);
-            Ok(Some(Dir { fd, base, path: path.to_owned() }))
+            Ok(Some(Dir::new(fd, base, path.to_owned(), place.dir().is_plain)))
         }
         Err(e) => match e.source.kind() {
             io::ErrorKind::NotFound | io::ErrorKind::NotADirectory => Ok(None),

@@ -2,10 +2,11 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
+use std::fs::File;
 use std::os::unix::ffi::OsStrExt as _;
 
 pub use crate::sys::path::FileType;
-use crate::sys::path::Stat;
+use crate::sys::path::{self as kernel, Stat};
 
 use super::owner::{self, DeviceKind, Record};
 
@@ -14,6 +15,31 @@ pub type Xattrs = BTreeMap<OsString, Vec<u8>>;
 
 /// Seconds since 1970, and nanoseconds to add.
 pub type Time = (i64, u32);
+
+/// What the kernel says of a file that is another thing as soon as anybody has written to it: equal
+/// stamps, equal contents, but for changes within one tick of the clock.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Stamp {
+    pub dev: u64,
+    pub ino: u64,
+    pub size: u64,
+    pub mtime: Time,
+    pub ctime: Time,
+}
+
+impl Stamp {
+    /// Of a file that is open; `None` when the kernel does not say.
+    pub fn of(file: &File) -> Option<Self> {
+        kernel::stat(file).ok().map(|stat| Self::from(&stat))
+    }
+}
+
+impl From<&Stat> for Stamp {
+    fn from(stat: &Stat) -> Self {
+        let Stat { dev, ino, size, mtime, ctime, .. } = *stat;
+        Self { dev, ino, size, mtime, ctime }
+    }
+}
 
 /// What an image says about a file. Owner and device are the recorded ones; without a record the
 /// owner is 0:0.
@@ -37,6 +63,8 @@ pub struct Meta {
     pub ino: u64,
     /// Allocated units of 512 bytes; fewer than the size needs in a file with holes.
     pub blocks: u64,
+    /// When anything about the file changed last.
+    pub ctime: Time,
 }
 
 impl Meta {
@@ -54,6 +82,7 @@ impl Meta {
             dev: stat.dev,
             ino: stat.ino,
             blocks: stat.blocks,
+            ctime: stat.ctime,
         };
         if let Some(record) = record {
             meta.apply(record);
@@ -76,6 +105,12 @@ impl Meta {
 
     pub fn is_dir(&self) -> bool {
         self.kind == FileType::Dir
+    }
+
+    /// Of a file that carries no record.
+    pub fn stamp(&self) -> Stamp {
+        let Self { dev, ino, size, mtime, ctime, .. } = *self;
+        Stamp { dev, ino, size, mtime, ctime }
     }
 
     /// Two files with the same identity are one file with two names.

@@ -28,9 +28,9 @@ mod side_table;
 mod walk;
 
 pub use accounts::{Accounts, Group, Owner, User};
-pub use copy::{Choice, Chooser, Copied, Copier, CopyOptions};
+pub use copy::{Choice, Chooser, Copied, Copier, CopyOptions, Taken, Watch};
 pub use dirs::{Dir, Dirs, Obstacle};
-pub use meta::{FileType, Meta, Time, Xattrs, is_portable};
+pub use meta::{FileType, Meta, Stamp, Time, Xattrs, is_portable};
 pub use owner::{CAPABILITY, Device, DeviceKind, Record, is_hidden, is_record};
 pub use place::Place;
 pub use remove::remove_tree;

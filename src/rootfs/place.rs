@@ -77,8 +77,8 @@ impl Place {
 
     fn record_of(&self, kind: FileType, records: &SideTable) -> Result<Option<Record>> {
         let on_file = match Carrier::of(kind) {
-            Some(carrier) => self.recorded(carrier)?,
-            None => None,
+            Some(carrier) if !self.dir.is_plain() => self.recorded(carrier)?,
+            _ => None,
         };
         let in_table = if records.is_empty() { None } else { records.get(&self.path()) };
         Ok(Record::merge(on_file, in_table))
@@ -196,7 +196,11 @@ impl Place {
         let mut on_file = None;
         for name in xattr::list_at(self.dir.fd(), &self.name).map_err(fail)? {
             match carrier {
-                Some(carrier) if name == carrier.attribute() => on_file = self.recorded(carrier)?,
+                Some(carrier) if name == carrier.attribute() => {
+                    if !self.dir.is_plain() {
+                        on_file = self.recorded(carrier)?;
+                    }
+                }
                 _ if is_portable(&name) => {
                     let value = xattr::get_at(self.dir.fd(), &self.name, &name).map_err(fail)?;
                     xattrs.extend(value.map(|value| (name, value)));

@@ -22,6 +22,7 @@ pub struct Root {
     path: PathBuf,
     fd: OwnedFd,
     resolver: Resolver,
+    is_plain: bool,
 }
 
 /// The time of what is made with no other time to have: no clock may reach a layer.
@@ -39,7 +40,24 @@ impl Root {
     pub fn open_with(path: &Path, resolver: Resolver) -> Result<Self> {
         let fd = kernel::open_root(path)
             .map_err(|source| Error::Open { path: path.to_owned(), source })?;
-        Ok(Self { path: path.to_owned(), fd, resolver })
+        Ok(Self { path: path.to_owned(), fd, resolver, is_plain: false })
+    }
+
+    /// A directory of the host that is no image's: what looks like a record there is none.
+    pub fn open_plain(path: &Path) -> Result<Self> {
+        Ok(Self { is_plain: true, ..Self::open(path)? })
+    }
+
+    pub(super) fn is_plain(&self) -> bool {
+        self.is_plain
+    }
+
+    /// The device that the directory lies on, if there everything that happens to a file's content
+    /// shows in the file's [`Stamp`](super::Stamp).
+    pub fn telling_device(&self) -> Option<u64> {
+        let dir = self.open_as(Path::new(""), Want::List, true).ok()?;
+        let tells = crate::sys::storage::tells_changes(&dir);
+        kernel::stat(&dir).ok().filter(|_| tells).map(|stat| stat.dev)
     }
 
     /// The directory's path on the host.
@@ -74,7 +92,7 @@ impl Root {
         };
         let inspect = |source| Error::Inspect { path: self.shown(path), source };
         let stat = kernel::stat(&handle).map_err(inspect)?;
-        let Some(carrier) = Carrier::of(stat.kind) else {
+        let Some(carrier) = Carrier::of(stat.kind).filter(|_| !self.is_plain) else {
             return Ok(Some(Meta::new(&stat, None)));
         };
         let record = match xattr::get(&handle, carrier.attribute().as_ref()) {
@@ -184,7 +202,7 @@ impl Root {
     }
 
     fn dir_of(&self, fd: OwnedFd, path: PathBuf) -> Rc<super::dirs::Dir> {
-        Rc::new(super::dirs::Dir::new(fd, self.path().into(), path))
+        Rc::new(super::dirs::Dir::new(fd, self.path().into(), path, self.is_plain))
     }
 
     /// The place that `path` names, symbolic links followed up to, and without, its last name;

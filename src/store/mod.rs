@@ -13,6 +13,7 @@
 //! cache/HEX                   what a step with this key made
 //! caches/HEX/N/fs             a directory of RUN --mount=type=cache; N: those that met
 //!            N.lock           locked by who uses it
+//! hashes/HEX                  digests of a build context's files, by what stat(2) says of them
 //! leases/HEX                  locked by who makes the thing of this name
 //! logs/TIME-HEX/              what the steps of a build wrote; of the last builds
 //! tmp/HEX/ tmp/HEX.lock       a process's work in progress, locked as long as it lives
@@ -33,6 +34,7 @@ mod blob;
 mod cache;
 mod cache_mount;
 mod gc;
+mod hashes;
 mod lease;
 mod lock;
 mod log;
@@ -53,6 +55,7 @@ pub use blob::BlobWriter;
 pub use cache::{CacheEntry, CachedLayer};
 pub use cache_mount::CacheMount;
 pub use gc::Removed;
+pub use hashes::Hashes;
 pub use lease::Lease;
 pub use log::Logs;
 pub use refs::{Name, RefEntry};

@@ -69,6 +69,13 @@ pub fn user_namespace() -> Result<u64> {
     Ok(metadata.ino())
 }
 
+/// Whether root of the process's user namespace is somebody else outside of it.
+pub fn root_is_somebody_else() -> bool {
+    let map = std::fs::read_to_string("/proc/self/uid_map").unwrap_or_default();
+    let mut ids = map.lines().map(str::split_whitespace);
+    ids.any(|mut ids| ids.next() == Some("0") && ids.next() != Some("0"))
+}
+
 /// Names the machine, for those in the caller's uts namespace.
 pub fn set_host_name(name: &str) -> Result<()> {
     nix::unistd::sethostname(name).map_err(|e| Error::new(format!("sethostname({name:?})"), e))

@@ -65,6 +65,8 @@ pub struct Stat {
     pub blocks: u64,
     /// Seconds since 1970 and nanoseconds.
     pub mtime: (i64, u32),
+    /// When anything about the file changed last; nobody can set it.
+    pub ctime: (i64, u32),
     /// Major and minor number of the device that the file is.
     pub rdev: (u32, u32),
     pub nlink: u64,
@@ -85,6 +87,7 @@ impl From<fs::Stat> for Stat {
             size: u64::try_from(stat.st_size).unwrap_or(0),
             blocks: u64::try_from(stat.st_blocks).unwrap_or(0),
             mtime: (stat.st_mtime as i64, u32::try_from(stat.st_mtime_nsec).unwrap_or(0)),
+            ctime: (stat.st_ctime as i64, u32::try_from(stat.st_ctime_nsec).unwrap_or(0)),
             rdev: (fs::major(stat.st_rdev), fs::minor(stat.st_rdev)),
             nlink: stat.st_nlink as u64,
             dev: stat.st_dev as u64,

@@ -1,6 +1,7 @@
 //! What a file system says about itself: how much room is left, and what its errors mean.
 
 use std::io;
+use std::os::fd::AsFd;
 use std::path::Path;
 
 use rustix::io::Errno;
@@ -25,6 +26,23 @@ pub fn space(path: &Path) -> Result<Space> {
         free: stat.f_bavail.saturating_mul(stat.f_frsize),
         read_only: stat.f_flag.contains(rustix::fs::StatVfsMountFlags::RDONLY),
     })
+}
+
+/// Whether all that happens to a file's content on its file system shows in the time of its last
+/// change, by this machine's clock. Not so where other machines write (NFS), and in memory, where
+/// writes through a mapping leave no time (tmpfs).
+pub fn tells_changes(file: impl AsFd) -> bool {
+    // linux/magic.h; zfs, f2fs and bcachefs have theirs in their own headers.
+    const EXT: u32 = 0xef53;
+    const XFS: u32 = 0x5846_5342;
+    const BTRFS: u32 = 0x9123_683e;
+    const OVERLAY: u32 = 0x794c_7630;
+    const F2FS: u32 = 0xf2f5_2010;
+    const ZFS: u32 = 0x2fc1_2fc1;
+    const BCACHEFS: u32 = 0xca45_1a4e;
+    let known = [EXT, XFS, BTRFS, OVERLAY, F2FS, ZFS, BCACHEFS];
+    #[allow(clippy::cast_possible_truncation, reason = "the field's type differs")]
+    rustix::fs::fstatfs(file).is_ok_and(|stat| known.contains(&(stat.f_type as u32)))
 }
 
 /// Whether the file system or a quota has no room left.

@@ -11,6 +11,7 @@ mod build;
 mod ch_image;
 mod command_line;
 mod contexts;
+mod copies;
 mod devices;
 mod dockerfiles;
 mod emulation;

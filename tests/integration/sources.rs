@@ -7,7 +7,7 @@ use crate::support::{Place, Said, Web, has, repository};
 /// Builds `dockerfile` on nothing at all, and gives the lines of `tar -tv` of what comes of it:
 /// mode, owner, time as seconds, name.
 #[track_caller]
-fn built(place: &Place, dockerfile: &str, context: &Path) -> (Said, Vec<String>) {
+pub(crate) fn built(place: &Place, dockerfile: &str, context: &Path) -> (Said, Vec<String>) {
     place.file(context.join("Dockerfile"), dockerfile);
     let tar = place.path("work/out.tar");
     let output = format!("type=tar,dest={}", tar.display());

@@ -9,8 +9,8 @@ use std::path::Path;
 
 use super::program::Git;
 use super::{Error, Fetched, Fetcher, Flags};
-use crate::build::context::Files;
 use crate::build::error::Fault;
+use crate::build::files::Files;
 use crate::build::key::KeyMaker;
 use crate::dockerfile::GitRef;
 use crate::report;

@@ -20,8 +20,8 @@ pub use arrival::{Arrival, fetch_text};
 pub use error::{Error, Kind};
 
 use crate::build::Services;
-use crate::build::context::{Files, Source};
 use crate::build::error::Fault;
+use crate::build::files::{Files, Source};
 use crate::build::key::KeyMaker;
 use crate::dockerfile::GitRef;
 use crate::http::{Client, Patience, Proxies, Trust, Url};

@@ -7,8 +7,8 @@ use std::path::Path;
 use std::time::{Duration, SystemTime};
 
 use super::{Error, Fetched, Fetcher};
-use crate::build::context::Files;
 use crate::build::error::Fault;
+use crate::build::files::Files;
 use crate::dockerfile::decoded;
 use crate::http::{self, Attempts, Method, Request, Response, Url, retry_after};
 use crate::image::{Digest, Hasher};
