@@ -135,11 +135,12 @@ fn parents_from_a_pivot_behind_wildcards() {
 #[test]
 fn what_may_not_be_read_is_named() {
     let place = Place::new();
-    let context = context(&place, "mkdir d; echo > d/secret; mkdir -m 0 d/dir; ln -s loop loop");
+    let context = context(&place, "mkdir -p d/dir; echo > d/secret; ln -s loop loop");
     let mode = |path: &str, mode: u32| {
         fs::set_permissions(context.join(path), fs::Permissions::from_mode(mode)).expect("chmod");
     };
     mode("d/secret", 0);
+    mode("d/dir", 0);
     for (line, said) in [
         ("COPY d/secret /", "d/secret cannot be read"),
         ("ADD d/secret /", "d/secret cannot be read"),
@@ -218,7 +219,7 @@ fn ignored_directories_are_not_read() {
         (". /", "kept kept/a kept/a/b some some/in some/in/x some/out src src/deep"),
         ("src/deep src/*/f /", "src src/deep"),
         ("*/f* */*/f /", "kept kept/a some some/in some/out src src/deep"),
-        ("--parents ./**/deep /", "kept kept/a some some/in some/in/x some/out src src/deep"),
+        ("--parents src/./**/deep /", "src src/deep"),
         ("--parents src /", "src src/deep"),
         ("--exclude=deep src /", "src"),
     ] {
