@@ -38,6 +38,7 @@
 //! http      reqwest rustls rustls_native_certs webpki_roots tokio bytes http_body
 //! registry  base64
 //! fakeroot  regex toml
+//! run       saphyr_parser
 //! layer     bzip2 crc32fast flate2 lzma_rust2 tar zstd
 //! sys       caps libc nix rustix
 //! ```

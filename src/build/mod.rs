@@ -51,7 +51,7 @@ use crate::fakeroot::Wish;
 use crate::image::{Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::report::Reporter;
-use crate::run::{Agent, Volume};
+use crate::run::{Agent, Surroundings, Volume};
 use crate::sandbox::Network;
 use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
@@ -92,6 +92,8 @@ pub struct Options {
     pub network: Network,
     /// What RUN steps see of this machine (`--bind`); in no step's key.
     pub binds: Vec<Volume>,
+    /// What RUN steps find beside their images.
+    pub surroundings: Surroundings,
     /// How long each RUN step may take.
     pub run_timeout: Option<Duration>,
     pub secrets: Vec<Secret>,

@@ -1,5 +1,7 @@
 //! RUN.
 
+use std::os::unix::ffi::OsStrExt as _;
+
 use super::config_step::argv;
 use super::error::Fault;
 use super::execute::{Deed, Executor, Step, Worth};
@@ -7,12 +9,12 @@ use super::history;
 use super::key::KeyMaker;
 use super::mounts::Mounts;
 use super::state::State;
-use crate::dockerfile::{Network, Run, Script, Security};
+use crate::dockerfile::{self, Network, Run, Script, Security};
 use crate::fakeroot::{Command, Prepared};
 use crate::report::Activity;
 use crate::rootfs;
-use crate::run;
-use crate::sandbox::{self, Mount, Output};
+use crate::run::{self, Device, Surroundings};
+use crate::sandbox::{self, Host, Mount, Output, ResourceLimit};
 use crate::store::Snapshot;
 
 pub(super) fn plan<'d>(
@@ -21,11 +23,6 @@ pub(super) fn plan<'d>(
     step: &mut Step<'_>,
 ) -> Result<Deed<'d>, Fault> {
     let Run { command: _, heredocs: _, mounts, network, security, devices } = run;
-    let unsupported =
-        |what: &str, remedy| Err(Fault::Unsupported { what: what.to_owned(), remedy });
-    if !devices.is_empty() {
-        return unsupported("RUN --device", "leave it out");
-    }
     if *security == Security::Insecure {
         return Err(Fault::Insecure);
     }
@@ -61,7 +58,8 @@ pub(super) fn plan<'d>(
         .field("root emulation", mode.name())
         .optional("profile", injection.as_ref().map(|found| found.profile.digest.to_string()))
         .optional("set up", injection.as_ref().map(|found| found.set_up.to_string()));
-    let key = planned.add_to(key).finish();
+    let surroundings = surroundings(executor, devices);
+    let key = planned.add_to(add(&surroundings, key)).finish();
     let said = history::run(state.scope.arguments(), &words);
     let proxies = executor.given.proxies();
     let absent = proxies.iter().filter(|(name, _)| state.scope.get(name).is_none());
@@ -77,7 +75,7 @@ pub(super) fn plan<'d>(
     let limit = executor.options.run_timeout;
     let volumes = executor.options.binds.clone();
     let (env, rest) = (environment, run::Options::default());
-    let mut options = run::Options { env, volumes, mounts, network, limit, ..rest };
+    let mut options = run::Options { env, volumes, mounts, network, surroundings, limit, ..rest };
     let runtime = state.config.runtime.clone();
     let activity: Activity = step.activity;
     let act = move |snapshot: &mut Snapshot<'_>| {
@@ -109,6 +107,40 @@ pub(super) fn plan<'d>(
         Err(Fault::Command { command, code, written, advice })
     };
     Ok(Deed { key, said, act: Box::new(act) })
+}
+
+/// What the step finds beside its image.
+fn surroundings(executor: &Executor<'_>, devices: &[dockerfile::Device]) -> Surroundings {
+    let mut surroundings = executor.options.surroundings.clone();
+    let wanted = devices.iter().map(|dockerfile::Device { name, required }| Device::Cdi {
+        name: name.clone(),
+        required: *required,
+    });
+    surroundings.devices.extend(wanted);
+    surroundings
+}
+
+/// Adds them to a step's key: all that it could tell apart, by the words that were used.
+fn add(surroundings: &Surroundings, mut key: KeyMaker) -> KeyMaker {
+    let Surroundings { hosts, shared_memory, limits, devices, cdi_folders: _ } = surroundings;
+    for Host { name, address } in hosts {
+        key = key.field("host", format!("{name} {address}"));
+    }
+    if let Some(size) = shared_memory {
+        key = key.field("shared memory", size.to_string());
+    }
+    for ResourceLimit { name, soft, hard } in limits {
+        key = key.field("limit", format!("{name} {soft:?} {hard:?}"));
+    }
+    for device in devices {
+        key = match device {
+            Device::Node { source, target } => key
+                .field("device", source.as_os_str().as_bytes())
+                .field("at", target.as_os_str().as_bytes()),
+            Device::Cdi { name, required } => key.field("device", format!("{name} {required}")),
+        };
+    }
+    key
 }
 
 /// What is executed in place of a command. A stage's image is looked at, and set up, only once.

@@ -51,6 +51,8 @@ pub(crate) struct Config {
     pub(crate) root_emulation: Option<String>,
     /// Where the user's own fakeroot profiles are.
     pub(crate) profiles: Option<PathBuf>,
+    /// Where CDI specifications are.
+    pub(crate) cdi_folders: Vec<PathBuf>,
     /// The socket of an SSH agent (`SSH_AUTH_SOCK`).
     pub(crate) agent: Option<PathBuf>,
     environment: Environment,
@@ -139,6 +141,11 @@ impl Config {
             path: environment.text("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned()),
             cache: environment.text("CH_IMAGE_CACHE"),
             root_emulation: environment.text("BRYO_ROOT_EMULATION"),
+            cdi_folders: ["/etc/cdi", "/var/run/cdi"]
+                .map(PathBuf::from)
+                .into_iter()
+                .chain(settings.as_ref().map(|folder| folder.join("cdi")))
+                .collect(),
             profiles: settings.map(|folder| folder.join("bryo/fakeroot-profiles")),
             agent: environment.path("SSH_AUTH_SOCK"),
             environment,

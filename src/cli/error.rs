@@ -53,6 +53,9 @@ pub(crate) enum Error {
     /// `bryo run` ended before the command began: it has statuses of its own.
     #[error(transparent)]
     NotRun(Box<Self>),
+    /// What was asked for needs privilege.
+    #[error("{text}")]
+    Impossible { text: String, hint: String },
     /// The words were understood, but make no sense together.
     #[error("{text}")]
     Usage { text: String, hint: Option<String> },
@@ -161,6 +164,7 @@ impl Error {
             Self::Build { error, .. } => error.hint(),
             Self::NotRun(error) => error.hint(),
             Self::Fault(fault) => fault.hint(),
+            Self::Impossible { hint, .. } => Some(hint.clone()),
             Self::Usage { hint, .. } | Self::NoContext { hint, .. } => hint.clone(),
             Self::Lint(_) => Some("`# check=error=true` says that warnings are errors".to_owned()),
             Self::NotOurs(_) => Some("name a directory with --storage or $BRYO_STORAGE".to_owned()),
@@ -198,6 +202,7 @@ impl Error {
             Self::Run(error) => error.status(),
             Self::Build { error, .. } => error.status(),
             Self::Fault(fault) => fault.status(),
+            Self::Impossible { .. } => Status::SYSTEM,
             Self::Lint(_) | Self::Invalid(_) => Status::FAILED,
             Self::Usage { .. } | Self::NotAnImage(_) | Self::NoPlaceForCredentials => Status::USAGE,
             Self::NoContext { .. } | Self::NothingMatches(_) | Self::Read { .. } => {

@@ -18,9 +18,11 @@ mod naming;
 mod network;
 mod output;
 mod parsed;
+mod refused;
 mod secret;
 mod status;
 mod steps;
+mod surroundings;
 mod table;
 mod ui;
 
@@ -36,7 +38,7 @@ use config::Config;
 use error::Error;
 use invocation::Invocation;
 use status::Status;
-use ui::{Progress, Ui};
+use ui::{Color, Progress, Ui};
 
 use crate::sandbox::{self, Caller};
 
@@ -49,6 +51,9 @@ pub fn main() -> ExitCode {
     let Args { global, command } = match Args::try_parse_from(&words) {
         Ok(args) => args,
         Err(error) => {
+            if let Some(error) = refused::explained(&error, &words) {
+                return error.tell(Ui::new(Progress::Auto, Color::Auto, false, &Config::read()));
+            }
             let status = if error.use_stderr() { Status::USAGE.into() } else { ExitCode::SUCCESS };
             // Nobody is left to be told that stderr is closed.
             drop(error.print());

@@ -155,6 +155,10 @@ impl Ends for run::Error {
             Self::Image(error) => error.status(),
             Self::Fakeroot(error) => error.status(),
             error if error.is_unsupported() => Status::SYSTEM,
+            Self::Cdi(run::CdiError::Missing { .. }) | Self::Node { .. } | Self::NoDevice(_) => {
+                Status::NOT_FOUND
+            }
+            Self::Cdi(_) => Status::USAGE,
             _ => Status::FAILED,
         }
     }

@@ -2,11 +2,14 @@
 //! RUN is this; so is `bryo run`.
 
 mod agent;
+mod cdi;
+mod devices;
 mod env;
 mod volumes;
 
 use std::ffi::OsString;
 use std::io;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use crate::concurrency::Cancel;
@@ -16,11 +19,13 @@ use crate::report::{self, Activity, Outcome, Reporter, Silent};
 use crate::rootfs::live::Unwritten;
 use crate::rootfs::{self, Accounts, Root};
 use crate::sandbox::{
-    self, Ended, Exit, Identity, Mount, Network, Output, Points, Refusal, RootEmulation, Sandbox,
-    What,
+    self, Ended, Exit, HOST_NAME, Host, Identity, Mount, Network, Output, Points, Refusal,
+    ResourceLimit, RootEmulation, Sandbox, What,
 };
 
 pub use agent::{Agent, AgentError, Forward};
+pub use cdi::Error as CdiError;
+pub use devices::Device;
 pub use volumes::Volume;
 
 /// What a command finds.
@@ -47,10 +52,30 @@ pub struct Options {
     /// Made after all others.
     pub mounts: Vec<Mount>,
     pub network: Network,
+    pub surroundings: Surroundings,
+    /// The command's name for the machine, if not ours.
+    pub host_name: Option<String>,
+    /// Groups that the user is in beside the image's.
+    pub groups: Vec<u32>,
+    /// Nothing in the image can be changed, except where something is mounted.
+    pub read_only: bool,
     /// How long the command may run; see [`Ended::is_late`].
     pub limit: Option<Duration>,
     /// Kills the command.
     pub cancel: Cancel,
+}
+
+/// What a command finds beside its image.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Surroundings {
+    /// Names that are looked up before those of the network.
+    pub hosts: Vec<Host>,
+    /// The size of `/dev/shm` in bytes, if not the kernel's default.
+    pub shared_memory: Option<u64>,
+    pub limits: Vec<ResourceLimit>,
+    pub devices: Vec<Device>,
+    /// Where CDI specifications are; of two with one name, that of the later folder counts.
+    pub cdi_folders: Vec<PathBuf>,
 }
 
 /// Why a command could not be run.
@@ -68,6 +93,14 @@ pub enum Error {
     Directory(String),
     #[error("volume {text:?}: {reason}")]
     Volume { text: String, reason: &'static str },
+    #[error("device {text:?}: {reason}")]
+    Device { text: String, reason: &'static str },
+    #[error("{}, which a device needs", path.display())]
+    Node { path: PathBuf, source: io::Error },
+    #[error("{} is not a device", .0.display())]
+    NoDevice(PathBuf),
+    #[error(transparent)]
+    Cdi(#[from] CdiError),
     #[error(transparent)]
     Image(#[from] rootfs::Error),
     #[error(transparent)]
@@ -81,6 +114,7 @@ impl Error {
     pub fn is_unsupported(&self) -> bool {
         match self {
             Self::NotRoot { .. } => true,
+            Self::Cdi(error) => error.is_unsupported(),
             Self::Fakeroot(error) => error.is_unsupported(),
             Self::Sandbox(error) => error.is_unsupported(),
             _ => false,
@@ -100,6 +134,8 @@ impl Error {
         match self {
             Self::NoCommand => Some("say what to run after the name of the image".to_owned()),
             Self::NotRoot { advice, .. } => Some(advice.clone()),
+            Self::NoDevice(_) => Some("what is no device is shown with --volume".to_owned()),
+            Self::Cdi(error) => error.hint(),
             Self::SetUp { .. } => Some(
                 "--root-emulation full or fake needs nothing of the image; a profile of your own \
                  may know better how to install fakeroot(1): bryo-profile(5)"
@@ -141,6 +177,7 @@ pub fn run(
     output: Output,
     reporter: &dyn Reporter,
 ) -> Result<Ended, Error> {
+    let options = &with_devices(image, options, reporter)?;
     let sandbox = prepare(image, options, prepared, help)?;
     // For all processes at once: to remove them makes the mounted root unreliable.
     let points = Points::make(image.root, image.upper, &sandbox.mounts)?;
@@ -178,7 +215,9 @@ fn prepare(
         (RootEmulation::Full | RootEmulation::Ids, uid, gid) => {
             // A user's own group is among them, as in Docker: to drop it gains nobody anything.
             let own = (uid != 0 && !owner.groups.contains(&gid)).then_some(gid);
-            Identity { uid, gid, groups: own.into_iter().chain(owner.groups).collect() }
+            let mut groups: Vec<u32> = own.into_iter().chain(owner.groups).collect();
+            groups.extend(options.groups.iter().filter(|group| **group != gid));
+            Identity { uid, gid, groups }
         }
         // To be in other groups, too, makes no difference to root.
         (_, 0, 0) => Identity::default(),
@@ -189,10 +228,11 @@ fn prepare(
     };
     let profile = prepared.injection.as_ref().map(|injection| &*injection.profile);
     let argv = prepared.command.argv.iter().map(OsString::from);
-    let mut sandbox = Sandbox::new(root.path(), argv);
+    let mut sandbox = world(image, options, argv);
     sandbox.emulation = mode;
     sandbox.user = user;
-    sandbox.network = options.network;
+    sandbox.read_only = options.read_only;
+    sandbox.limits.clone_from(&options.surroundings.limits);
     sandbox.limit = options.limit;
     sandbox.cancel = options.cancel.clone();
     sandbox.unwritten = unwritten.clone();
@@ -204,6 +244,47 @@ fn prepare(
     }));
     sandbox.mounts.extend(options.mounts.iter().cloned());
     Ok(sandbox)
+}
+
+/// The options with what devices need.
+fn with_devices(
+    image: Image<'_>,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<Options, Error> {
+    let mut options = options.clone();
+    let Surroundings { devices, cdi_folders, .. } = &options.surroundings;
+    if devices.is_empty() {
+        return Ok(options);
+    }
+    let is_cdi = |device: &Device| matches!(device, Device::Cdi { .. });
+    let registry = match devices.iter().any(is_cdi) {
+        true => cdi::Registry::read(cdi_folders, reporter),
+        false => cdi::Registry::default(),
+    };
+    let edits = devices::edits(devices, &registry, reporter)?;
+    options.mounts.splice(..0, edits.mounts);
+    options.env.extend(edits.env);
+    options.groups.extend(edits.groups);
+    if !edits.libraries.is_empty() {
+        let set = |entry: &String| entry.strip_prefix("LD_LIBRARY_PATH=").map(str::to_owned);
+        let own = options.env.iter().rev().chain(image.config.env.iter().rev()).find_map(set);
+        let own = own.filter(|own| !own.is_empty());
+        let folders: Vec<String> = edits.libraries.into_iter().chain(own).collect();
+        options.env.push(format!("LD_LIBRARY_PATH={}", folders.join(":")));
+    }
+    Ok(options)
+}
+
+/// What commands of all kinds see.
+fn world(image: Image<'_>, options: &Options, argv: impl IntoIterator<Item = OsString>) -> Sandbox {
+    let mut sandbox = Sandbox::new(image.root.path(), argv);
+    let host_name = options.host_name.as_deref().unwrap_or(HOST_NAME);
+    host_name.clone_into(&mut sandbox.host_name);
+    let Surroundings { hosts, shared_memory, .. } = &options.surroundings;
+    sandbox.mounts = Mount::usual(host_name, hosts, *shared_memory);
+    sandbox.network = options.network;
+    sandbox
 }
 
 /// Does what a profile wants to be done before the first command that runs by it, as root.
@@ -218,7 +299,9 @@ fn set_up(
     // What they say is no data of the command's, even where that has our stdout.
     let run = |script: &str, activity, reporter: &dyn Reporter| -> Result<Exit, Error> {
         let argv = ["/bin/sh", "-c", script].map(OsString::from);
-        let mut sandbox = Sandbox::new(image.root.path(), argv);
+        // Packages may have to be fetched, whatever the command itself may reach.
+        let network = Network::Host;
+        let mut sandbox = world(image, &Options { network, ..options.clone() }, argv);
         sandbox.env = env::environment(image.config, options, Some(profile), home.as_deref());
         sandbox.cancel = options.cancel.clone();
         Ok(sandbox.spawn(Output::Report(activity), reporter)?.exit)

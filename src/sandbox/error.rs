@@ -32,6 +32,8 @@ pub enum Error {
     Image(#[from] rootfs::Error),
     #[error("working directory {}", path.display())]
     Directory { path: PathBuf, source: io::Error },
+    #[error("ulimit {name}: {} is more than this user may have, which is {highest}", shown(*wanted))]
+    Limit { name: String, wanted: Option<u64>, highest: u64 },
     #[error("{}: no such program in the image", program.display())]
     NotFound { program: PathBuf },
     #[error("{} cannot be executed", program.display())]
@@ -44,7 +46,11 @@ impl Error {
     pub fn is_unsupported(&self) -> bool {
         matches!(
             self,
-            Self::Enter { .. } | Self::World { .. } | Self::Mount { .. } | Self::Emulate { .. }
+            Self::Enter { .. }
+                | Self::World { .. }
+                | Self::Mount { .. }
+                | Self::Emulate { .. }
+                | Self::Limit { .. }
         )
     }
 
@@ -68,6 +74,10 @@ impl Error {
                  many of each kind a user may have"
                     .to_owned(),
             ),
+            Self::Limit { name, highest, .. } => Some(format!(
+                "--ulimit {name}={highest} is the most; an administrator can raise this user's limit \
+                 (limits.conf(5))"
+            )),
             Self::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
                 "the file is there, but the interpreter that it names (after `#!`, or the ELF \
                  loader) is not"
@@ -79,4 +89,8 @@ impl Error {
             _ => None,
         }
     }
+}
+
+fn shown(limit: Option<u64>) -> String {
+    limit.map_or_else(|| "no limit".to_owned(), |limit| limit.to_string())
 }

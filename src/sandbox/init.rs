@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{About, Failure, Reply};
 use super::filter::{self, Filter};
-use super::{Identity, Network, RootEmulation, Sandbox, mounts, probe};
+use super::{Identity, Network, RootEmulation, Sandbox, limits, mounts, probe};
 use crate::sys::errno::EBUSY;
 use crate::sys::ns::Namespace;
 use crate::sys::seccomp::{Instruction, Listener};
@@ -80,10 +80,15 @@ fn obey(socket: &mut UnixStream) -> Result<Infallible, Failure> {
 
     begin_in(&sandbox.directory)
         .map_err(|e| Failure::file(About::Directory(sandbox.directory.clone()), &e))?;
+    if sandbox.read_only {
+        mount::make_alone_read_only(Path::new("/"))?;
+    }
     process::write_no_core_files()?;
     signal::reset_all()?;
     emulate(&sandbox, socket)?;
     fd::become_stdin(stdin)?;
+    // Last: whoever may open few files, or start no process, gets no further.
+    limits::set(&sandbox.limits)?;
     execute(&sandbox)
 }
 

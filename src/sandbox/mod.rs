@@ -27,6 +27,7 @@ mod error;
 mod failure;
 mod filter;
 mod init;
+mod limits;
 mod mode;
 mod mounts;
 mod network;
@@ -49,9 +50,10 @@ pub use cause::{Cause, Evidence, Step, apparmor_profile};
 pub use emulate::Refusal;
 pub use enter::{Caller, MARKER, enter};
 pub use error::Error;
+pub use limits::ResourceLimit;
 pub use mode::{RootEmulation, UnknownRootEmulation};
 pub use mounts::{Content, Mount, What};
-pub use network::Network;
+pub use network::{Host, Network};
 pub use points::Points;
 pub use probe::{Chosen, Obstacle, choose, works};
 
@@ -84,6 +86,10 @@ pub struct Sandbox {
     /// Who the process is. All but root needs [`RootEmulation::Full`] or [`RootEmulation::Ids`].
     pub user: Identity,
     pub network: Network,
+    /// Nothing of the root can be changed; what is mounted in it may be.
+    pub read_only: bool,
+    /// Those of bryo, but for these.
+    pub limits: Vec<ResourceLimit>,
     /// How long the process may run; then it is killed, and all that it started.
     #[serde(skip)]
     pub limit: Option<Duration>,
@@ -161,7 +167,7 @@ impl Sandbox {
     pub fn new(root: impl Into<PathBuf>, argv: impl IntoIterator<Item = OsString>) -> Self {
         Self {
             root: root.into(),
-            mounts: Mount::usual(HOST_NAME),
+            mounts: Mount::usual(HOST_NAME, &[], None),
             argv: argv.into_iter().collect(),
             env: Vec::new(),
             directory: PathBuf::from("/"),
@@ -169,6 +175,8 @@ impl Sandbox {
             emulation: RootEmulation::None,
             user: Identity::default(),
             network: Network::Host,
+            read_only: false,
+            limits: Vec::new(),
             limit: None,
             cancel: Cancel::default(),
             unwritten: Unwritten::new(),
@@ -182,6 +190,7 @@ impl Sandbox {
     /// When the world cannot be made, or the program cannot be executed ([`Error::exit_code`] is
     /// 126 or 127 then, as of `docker run`). A program that fails is no error.
     pub fn spawn(&self, output: Output, reporter: &dyn Reporter) -> Result<Ended, Error> {
+        limits::check(&self.limits)?;
         spawn::spawn(self, output, reporter)
     }
 }

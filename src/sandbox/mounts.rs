@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::failure::{About, Failure, Notice};
-use super::network;
+use super::network::{self, Host};
 use crate::rootfs::{FileType, Record, live};
 use crate::sys::{self, mount};
 
@@ -33,8 +33,9 @@ pub enum What {
     Proc,
     /// The host's sysfs, read-only.
     Sys,
-    /// A small `/dev`.
-    Devices,
+    /// A small `/dev`. `shared_memory` is the size of `/dev/shm` in bytes, if not the kernel's
+    /// default.
+    Devices { shared_memory: Option<u64> },
     /// A file or directory of the host.
     Bind {
         #[serde(with = "super::any_path")]
@@ -91,21 +92,22 @@ impl Mount {
         Self { read_only: true, ..self }
     }
 
-    /// `/proc`, `/sys`, `/dev`, `/etc/resolv.conf` (a copy of the host's) and `/etc/hosts`.
-    pub fn usual(host_name: &str) -> Vec<Self> {
+    /// `/proc`, `/sys`, `/dev`, `/etc/resolv.conf` (a copy of the host's) and `/etc/hosts`, with
+    /// `hosts` in it.
+    pub fn usual(host_name: &str, hosts: &[Host], shared_memory: Option<u64>) -> Vec<Self> {
         vec![
             Self::new("/proc", What::Proc),
             Self::new("/sys", What::Sys),
-            Self::new("/dev", What::Devices),
+            Self::new("/dev", What::Devices { shared_memory }),
             Self::file("/etc/resolv.conf", network::resolver(), 0o644),
-            Self::file("/etc/hosts", network::hosts(host_name), 0o644),
+            Self::file("/etc/hosts", network::hosts(host_name, hosts), 0o644),
         ]
     }
 
     /// Whether the mount needs a directory to be mounted on, and not a file.
     pub(super) fn is_directory(&self) -> bool {
         match &self.what {
-            What::Proc | What::Sys | What::Devices | What::Tmpfs { .. } => true,
+            What::Proc | What::Sys | What::Devices { .. } | What::Tmpfs { .. } => true,
             What::Bind { source, .. } => source.is_dir(),
             What::File { .. } => false,
         }
@@ -133,7 +135,7 @@ impl Mount {
                 mount::bind(Path::new("sys"), target, true).map_err(refused)?;
                 mount::make_read_only(target).map_err(refused)?;
             }
-            What::Devices => make_devices(target, console)?,
+            What::Devices { shared_memory } => make_devices(target, console, *shared_memory)?,
             What::Bind { source, read_only } => {
                 mount::bind(source, target, source.is_dir()).map_err(refused)?;
                 if *read_only {
@@ -186,7 +188,11 @@ fn make_proc(target: &Path) -> sys::Result<Option<Notice>> {
     }
 }
 
-fn make_devices(target: &Path, console: Option<&Path>) -> Result<(), Failure> {
+fn make_devices(
+    target: &Path,
+    console: Option<&Path>,
+    shared_memory: Option<u64>,
+) -> Result<(), Failure> {
     let refused = |path: &Path, e| Failure::call(About::Mount(path.to_owned()), e);
     let failed = |path: &Path, e| Failure::file(About::Point(path.to_owned()), &e);
     mount::fresh("tmpfs", target, "mode=755,size=64m", false).map_err(|e| refused(target, e))?;
@@ -209,9 +215,10 @@ fn make_devices(target: &Path, console: Option<&Path>) -> Result<(), Failure> {
         let link = target.join(name);
         symlink(leads_to, &link).map_err(|e| failed(&link, e))?;
     }
+    let size = shared_memory.map(|size| format!(",size={size}")).unwrap_or_default();
     for (name, kind, options) in [
         ("pts", "devpts", "newinstance,ptmxmode=0666,mode=0620"),
-        ("shm", "tmpfs", "mode=1777"),
+        ("shm", "tmpfs", &format!("mode=1777{size}")),
         ("mqueue", "mqueue", ""),
     ] {
         let path = target.join(name);

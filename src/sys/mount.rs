@@ -50,6 +50,11 @@ pub fn make_all_private() -> Result<()> {
         .map_err(|e| Error::new(format!("mount(NULL, \"/\", NULL, {}, NULL)", shown(flags)), e))
 }
 
+/// Makes the mount at `target` read-only, and leaves those beneath it as they are.
+pub fn make_alone_read_only(target: &Path) -> Result<()> {
+    remount_read_only(target)
+}
+
 /// Makes the mount at `target` and those beneath it read-only.
 pub fn make_read_only(target: &Path) -> Result<()> {
     match set_read_only_recursively(target) {

@@ -106,6 +106,49 @@ pub fn write_no_core_files() -> Result<()> {
         .map_err(|e| Error::new("setrlimit(RLIMIT_CORE, 0)", e))
 }
 
+/// The names that `--ulimit` knows.
+const LIMITS: [(&str, Resource); 15] = [
+    ("core", Resource::Core),
+    ("cpu", Resource::Cpu),
+    ("data", Resource::Data),
+    ("fsize", Resource::Fsize),
+    ("locks", Resource::Locks),
+    ("memlock", Resource::Memlock),
+    ("msgqueue", Resource::Msgqueue),
+    ("nice", Resource::Nice),
+    ("nofile", Resource::Nofile),
+    ("nproc", Resource::Nproc),
+    ("rss", Resource::Rss),
+    ("rtprio", Resource::Rtprio),
+    ("rttime", Resource::Rttime),
+    ("sigpending", Resource::Sigpending),
+    ("stack", Resource::Stack),
+];
+
+fn resource(name: &str) -> Option<Resource> {
+    LIMITS.iter().find(|(known, _)| *known == name).map(|(_, resource)| *resource)
+}
+
+/// The highest value that the process may give a limit; None: any, or there is no such limit.
+pub fn hard_limit(name: &str) -> Option<u64> {
+    rustix::process::getrlimit(resource(name)?).maximum
+}
+
+/// Limits the process; None is no limit.
+///
+/// # Errors
+///
+/// `EPERM` for a hard limit above the present one, `EINVAL` for an unknown name.
+pub fn set_limit(name: &str, soft: Option<u64>, hard: Option<u64>) -> Result<()> {
+    let set = |resource| {
+        let limit = rustix::process::Rlimit { current: soft, maximum: hard };
+        rustix::process::setrlimit(resource, limit)
+    };
+    resource(name)
+        .map_or(Err(rustix::io::Errno::INVAL), set)
+        .map_err(|e| Error::new(format!("setrlimit({name}, {soft:?}, {hard:?})"), e))
+}
+
 /// Replaces the process's program; returns only when that could not be done.
 ///
 /// # Errors

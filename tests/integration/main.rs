@@ -30,5 +30,6 @@ mod readme;
 mod registries;
 mod run;
 mod sources;
+mod surroundings;
 #[cfg(target_arch = "x86_64")] // Its programs are.
 mod system_calls;

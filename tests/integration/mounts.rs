@@ -268,7 +268,7 @@ fn what_cannot_be_mounted_is_explained() {
         ("--mount=target=/c,from=later", 2, "needs to be defined before"),
         ("--mount=target=/c,from=this", 2, "circular dependency"),
         ("--mount=type=cache,target=/c,from=base,source=/etc/passwd", 1, "non-directory"),
-        ("--device=vendor.com/class=name", 2, "RUN --device is not supported"),
+        ("--device=vendor.com/class=name,required", 3, "is not registered"),
         ("--security=insecure", 8, "bryo has no privilege to give"),
     ] {
         let dockerfile = format!("FROM base AS this\nRUN {step} true\nFROM base AS later\n");

@@ -32,6 +32,7 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         compression: Compression::default(),
         emulation: crate::fakeroot::Wish::default(),
         network: crate::sandbox::Network::Host,
+        surroundings: crate::run::Surroundings::default(),
         run_timeout: None,
         secrets: Vec::new(),
         agents: Vec::new(),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use serde_json::json;
 
-use crate::build::{self, Arrival, Built, Fetcher, NamedContext, Options, Services, Survey};
+use crate::build::{self, Arrival, Built, Fault, Fetcher, NamedContext, Options, Services, Survey};
 use crate::cli::args::{self, Network, Reach};
 use crate::cli::call::{self, Call, Format, Method};
 use crate::cli::context::{Dockerfile, Given, Wish};
@@ -23,6 +23,7 @@ use crate::cli::parsed;
 use crate::cli::secret::{self, Secret};
 use crate::cli::status::Status;
 use crate::cli::steps::Steps;
+use crate::cli::surroundings::Surroundings;
 use crate::dockerfile::{Diagnostic, parse, read};
 use crate::image::{Content, Descriptor, Platform, Reference};
 use crate::layer::compress::Compression;
@@ -48,7 +49,8 @@ const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
 /// Build an image from a Dockerfile
 ///
 /// CONTEXT is what COPY and ADD take files from: a directory, an archive of one on stdin or behind
-/// a URL, or a git repository. Prints the digest of the image. A step whose inputs did not change since an earlier build is taken from the cache.
+/// a URL, or a git repository. Prints the digest of the image. A step whose inputs did not change
+/// since an earlier build is taken from the cache.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo build -t app .
@@ -104,6 +106,16 @@ pub(crate) struct Build {
     /// What RUN reaches that does not say it itself
     #[arg(long = "network", value_enum, default_value = "default", value_name = "REACH")]
     reach: Reach,
+    #[command(flatten)]
+    surroundings: Surroundings,
+    /// Allow steps what docker asks about: network.host and device, which they may anyway;
+    /// security.insecure is not to be had
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',', value_parser = entitlement)]
+    allow: Vec<Entitlement>,
+    /// Remove what steps leave behind, which bryo does anyway
+    #[arg(long, hide = true, alias = "force-rm", num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true")]
+    rm: Option<bool>,
     /// End a RUN that takes longer, as failed: 90s, 1h30m
     #[arg(long, value_name = "DURATION", value_parser = args::limit)]
     run_timeout: Option<Duration>,
@@ -158,6 +170,9 @@ impl Build {
     }
 
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
+        if self.allow.contains(&Entitlement::Insecure) {
+            return Err(Fault::Insecure.into());
+        }
         let (wish, remote) = (self.wish(invocation), self.network.remote(invocation)?);
         let services =
             Services { images: &remote, web: remote.web(), path: &invocation.config.path };
@@ -365,6 +380,7 @@ impl Build {
             compression: self.compress,
             emulation: self.emulation.wish(config)?,
             network: self.reach.into(),
+            surroundings: self.surroundings.read(config),
             run_timeout: self.run_timeout,
             secrets,
             agents,
@@ -408,6 +424,22 @@ impl Build {
             transfer(&source, &*sink, &options, reporter)?;
         }
         Ok(sink.finish()?)
+    }
+}
+
+/// What `--allow` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Entitlement {
+    /// Steps have no more than their caller, who need not be asked.
+    Granted,
+    Insecure,
+}
+
+fn entitlement(text: &str) -> Result<Entitlement, String> {
+    match text.split_once('=').map_or(text, |(kind, _)| kind) {
+        "network.host" | "device" => Ok(Entitlement::Granted),
+        "security.insecure" => Ok(Entitlement::Insecure),
+        _ => Err("network.host, device and security.insecure are known".to_owned()),
     }
 }
 

@@ -9,10 +9,12 @@ use crate::cli::args::{self, Network, Reach};
 use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
+use crate::cli::surroundings::Surroundings;
+use crate::dockerfile::value;
 use crate::fakeroot::{Command, Help};
 use crate::image::{self, Content, Platform, Reference, Runtime};
 use crate::run::{self, Options, Volume};
-use crate::sandbox::Output;
+use crate::sandbox::{Mount, Output, What};
 use crate::store::{self, Store};
 use crate::transfer;
 
@@ -42,8 +44,20 @@ pub(crate) struct Run {
     #[arg(short, long, value_name = "USER[:GROUP]")]
     user: Option<String>,
     /// What the command reaches
-    #[arg(long = "network", value_enum, default_value = "default", value_name = "REACH")]
+    #[arg(long = "network", alias = "net", value_enum, default_value = "default")]
+    #[arg(value_name = "REACH")]
     reach: Reach,
+    #[command(flatten)]
+    surroundings: Surroundings,
+    /// The command's name for the machine
+    #[arg(long, value_name = "NAME", value_parser = host_name)]
+    hostname: Option<String>,
+    /// Let nothing in the image be changed
+    #[arg(long)]
+    read_only: bool,
+    /// Give the command an empty directory in memory; may be repeated
+    #[arg(long, value_name = "DIR[:size=SIZE,mode=MODE]", value_parser = tmpfs)]
+    tmpfs: Vec<Mount>,
     /// Run this program instead of the image's own entry point
     #[arg(long, value_name = "PROGRAM")]
     entrypoint: Option<String>,
@@ -163,9 +177,44 @@ impl Run {
             directory: self.workdir.clone(),
             volumes: self.volume.clone(),
             network: self.reach.into(),
+            surroundings: self.surroundings.read(&invocation.config),
+            host_name: self.hostname.clone(),
+            read_only: self.read_only,
+            mounts: self.tmpfs.clone(),
             ..Options::default()
         })
     }
+}
+
+/// At most what the kernel takes, and nothing that would be two names in `/etc/hosts`.
+fn host_name(text: &str) -> Result<String, String> {
+    let is_name = |char: char| char.is_ascii_alphanumeric() || "-_.".contains(char);
+    match !text.is_empty() && text.len() <= 64 && text.chars().all(is_name) {
+        true => Ok(text.to_owned()),
+        false => Err("it is no name of a host".to_owned()),
+    }
+}
+
+/// `DIR[:OPTION,…]`
+fn tmpfs(text: &str) -> Result<Mount, String> {
+    let (target, options) = text.split_once(':').unwrap_or((text, ""));
+    if !target.starts_with('/') {
+        return Err("the path in the image is not absolute".to_owned());
+    }
+    let (mut mode, mut size, mut read_only) = (0o1777, None, false);
+    for option in options.split(',').filter(|option| !option.is_empty()) {
+        let wrong = |_| format!("invalid value in {option:?}");
+        match option.split_once('=') {
+            Some(("size", value)) => size = Some(value::size(value).map_err(|e| e.to_string())?),
+            Some(("mode", value)) => mode = u32::from_str_radix(value, 8).map_err(wrong)?,
+            None if option == "ro" => read_only = true,
+            None if ["rw", "exec", "nosuid", "nodev"].contains(&option) => {}
+            _ => return Err(format!("of the options, {option:?} is not supported")),
+        }
+    }
+    let mut mount = Mount::new(target, What::Tmpfs { mode, size });
+    mount.read_only = read_only;
+    Ok(mount)
 }
 
 /// The lines of a file that are neither empty nor comments.
