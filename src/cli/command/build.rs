@@ -114,7 +114,7 @@ pub(crate) struct Build {
     allow: Vec<Entitlement>,
     /// Remove what steps leave behind, which bryo does anyway
     #[arg(long, hide = true, alias = "force-rm", num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true")]
+    #[arg(default_missing_value = "true", overrides_with = "rm")]
     rm: Option<bool>,
     /// End a RUN that takes longer, as failed: 90s, 1h30m
     #[arg(long, value_name = "DURATION", value_parser = args::limit)]
