@@ -32,6 +32,9 @@ const TAGS: &str = "refs/tags/";
 impl GitRef {
     /// None: `text` is something else. Otherwise the repository, or what is wrong with it.
     pub fn parse(text: &str) -> Option<Result<Self, String>> {
+        if text.starts_with("./") || text.starts_with("../") {
+            return None;
+        }
         let (text, local_looking) = match text.starts_with("github.com/") {
             true => (format!("https://{text}"), true),
             false => (text.to_owned(), false),
@@ -40,7 +43,7 @@ impl GitRef {
         let (remote, query) = split(before, '?');
         let scheme = remote.split_once("://").map(|(scheme, _)| scheme.to_lowercase());
         let is_git = match scheme.as_deref() {
-            Some("http" | "https") => local_looking || remote.ends_with(".git"),
+            Some("http" | "https") => local_looking || decoded(remote).ends_with(".git"),
             Some("git" | "ssh") => true,
             Some(_) => false,
             None => is_scp_like(remote),
@@ -58,9 +61,10 @@ impl GitRef {
             ..Self::default()
         };
         if let Some(fragment) = fragment {
-            let (reference, subdir) = split(fragment, ':');
+            let fragment = if scheme.is_some() { decoded(fragment) } else { fragment.to_owned() };
+            let (reference, subdir) = split(&fragment, ':');
             found.reference = some(reference);
-            found.subdir = subdir.and_then(some);
+            found.subdir = subdir.and_then(|subdir| some(&inside(subdir)));
         }
         Some(found.query(query.unwrap_or_default()).map(|()| found))
     }
@@ -74,10 +78,14 @@ impl GitRef {
             if seen.contains(&key) {
                 return Err(format!("query {key:?} has multiple values"));
             }
+            let is_switch = ["keep-git-dir", "submodules", "fetch-by-commit"].contains(&&*key);
+            if value.is_empty() && !is_switch {
+                return Err(format!("query {key:?} has no value"));
+            }
             match key.as_str() {
                 "ref" => set("ref", &mut self.reference, &value)?,
                 "subdir" => set("subdir", &mut self.subdir, &value)?,
-                "checksum" | "commit" => set("checksum", &mut self.checksum, &value)?,
+                "checksum" | "commit" => self.checksum = Some(value),
                 "tag" => tag = some(&value),
                 "branch" => branch = some(&value),
                 "keep-git-dir" => self.keep_git_dir = Some(switch(&key, &value)?),
@@ -91,6 +99,9 @@ impl GitRef {
             }
             seen.push(key);
         }
+        if tag.is_some() && branch.is_some() {
+            return Err("branch conflicts with tag".to_owned());
+        }
         for (value, prefix) in [(tag, TAGS), (branch, HEADS)] {
             let Some(value) = value else { continue };
             let whole = match value.starts_with(prefix) {
@@ -99,8 +110,26 @@ impl GitRef {
             };
             set("ref", &mut self.reference, &whole)?;
         }
+        // A whole commit alone says what is wanted, too.
+        let is_whole = |text: &String| matches!(text.len(), 40 | 64);
+        if self.reference.is_none() {
+            self.reference = self.checksum.clone().filter(is_whole);
+        }
         Ok(())
     }
+}
+
+/// A directory of the repository, cleaned: no `..` leads out of it.
+fn inside(path: &str) -> String {
+    let mut names: Vec<&str> = Vec::new();
+    for name in path.split('/') {
+        match name {
+            "" | "." => {}
+            ".." => drop(names.pop()),
+            name => names.push(name),
+        }
+    }
+    names.join("/")
 }
 
 /// `user@host:path`
@@ -177,6 +206,15 @@ mod tests {
                 Some(("http://u:p@h:1/b.git", "b", Some("v1"), Some("x/y"))),
             ),
             ("https://h/b.git#:x", Some(("https://h/b.git", "b", None, Some("x")))),
+            (
+                "https://h/b.git#a%20b:/x/../../y/",
+                Some(("https://h/b.git", "b", Some("a b"), Some("y"))),
+            ),
+            ("https://h/b.git#", Some(("https://h/b.git", "b", None, None))),
+            ("./git@h:c", None),
+            ("../a.git", None),
+            ("https://h/b.git/", None),
+            ("https://h/b.git:#x", None),
             ("https://h/b.git#main", Some(("https://h/b.git", "b", Some("main"), None))),
             (
                 "https://h/b.git?ref=v1&subdir=a%20b",
@@ -220,12 +258,21 @@ mod tests {
             (found.mtime.as_deref(), found.checksum.as_deref()),
             (Some("commit"), Some("ab"))
         );
+        assert_eq!(found.reference, None);
+        let commit = "a1".repeat(20);
+        let found_whole = parse(&format!("checksum={commit}")).expect("a commit");
+        assert_eq!(
+            (found_whole.reference, found_whole.checksum),
+            (Some(commit.clone()), Some(commit))
+        );
         assert!(found.unencrypted && !found.local_looking);
         for (query, expected) in [
             ("x=1", "unexpected query \"x\""),
             ("ref=a&ref=b", "query \"ref\" has multiple values"),
             ("ref=a&tag=b", "ref conflicts: \"a\" vs \"refs/tags/b\""),
-            ("tag=a&branch=b", "ref conflicts: \"refs/tags/a\" vs \"refs/heads/b\""),
+            ("tag=a&branch=b", "branch conflicts with tag"),
+            ("ref=", "query \"ref\" has no value"),
+            ("subdir=a#:b", "subdir conflicts: \"b\" vs \"a\""),
             ("ref=a#b", "ref conflicts: \"b\" vs \"a\""),
             ("mtime=now", "invalid mtime value \"now\""),
             ("submodules=maybe", "invalid submodules value: \"maybe\""),

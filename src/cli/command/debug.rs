@@ -10,7 +10,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::dockerfile::{Expander, Ignore, Word, value};
+use crate::dockerfile::{Expander, GitRef, Ignore, Word, value};
 use crate::image::Reference;
 
 /// Try parts of the Dockerfile language
@@ -56,6 +56,8 @@ enum Verb {
     },
     /// A limit, as --ulimit takes it
     Ulimit { text: String },
+    /// The parts of what names a git repository
+    GitRef { text: String },
     /// Ports, as EXPOSE takes them
     Expose {
         #[arg(last = true)]
@@ -107,6 +109,7 @@ impl Verb {
                 let (name, soft, hard) = value::ulimit(text).map_err(wrong)?;
                 json!({ "name": name, "soft": soft, "hard": hard })
             }
+            Self::GitRef { text } => git_ref(text).map_err(Error::Invalid)?,
             Self::Expose { specs } => {
                 let ports: BTreeSet<String> =
                     value::expose(specs).map_err(wrong)?.into_iter().collect();
@@ -114,6 +117,25 @@ impl Verb {
             }
         })
     }
+}
+
+/// What an address says of a repository, or why it is none.
+fn git_ref(text: &str) -> Result<Value, String> {
+    let found = GitRef::parse(text).unwrap_or_else(|| Err(format!("{text:?} is no git reference")));
+    let found = found?;
+    Ok(json!({
+        "remote": found.remote,
+        "short_name": found.short_name,
+        "ref": found.reference.unwrap_or_default(),
+        "subdir": found.subdir.unwrap_or_default(),
+        "checksum": found.checksum.unwrap_or_default(),
+        "local_looking": found.local_looking,
+        "unencrypted": found.unencrypted,
+        "keep_git_dir": found.keep_git_dir,
+        "submodules": found.submodules,
+        "mtime": found.mtime.unwrap_or_default(),
+        "fetch_by_commit": found.fetch_by_commit,
+    }))
 }
 
 /// What stands in a name, and what docker makes of it.
@@ -153,6 +175,23 @@ fn reference(name: &str) -> Result<Value, crate::image::Error> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repositories_have_parts() {
+        let found = git_ref("git@h:a/b.git?submodules=0#v1:/x").expect("a repository");
+        assert_eq!(
+            found,
+            json!({ "remote": "git@h:a/b.git", "short_name": "b", "ref": "v1", "subdir": "x",
+                    "checksum": "", "local_looking": false, "unencrypted": false,
+                    "keep_git_dir": null, "submodules": false, "mtime": "",
+                    "fetch_by_commit": null })
+        );
+        for (text, expected) in
+            [("a/b", "\"a/b\" is no git reference"), ("git://h/b?x=1", "unexpected query \"x\"")]
+        {
+            assert_eq!(git_ref(text).expect_err(text), expected);
+        }
+    }
 
     #[test]
     fn names_have_parts() {
