@@ -43,7 +43,7 @@ impl GitRef {
         let (remote, query) = split(before, '?');
         let scheme = remote.split_once("://").map(|(scheme, _)| scheme.to_lowercase());
         let is_git = match scheme.as_deref() {
-            Some("http" | "https") => local_looking || decoded(remote).ends_with(".git"),
+            Some("http" | "https") => local_looking || has_git_path(remote),
             Some("git" | "ssh") => true,
             Some(_) => false,
             None => is_scp_like(remote),
@@ -132,6 +132,12 @@ fn inside(path: &str) -> String {
     names.join("/")
 }
 
+/// Whether an address names a path (not only a host) that ends so.
+fn has_git_path(address: &str) -> bool {
+    let (_, rest) = address.split_once("://").unwrap_or_default();
+    rest.split_once('/').is_some_and(|(_, path)| decoded(path).ends_with(".git"))
+}
+
 /// `user@host:path`
 fn is_scp_like(text: &str) -> bool {
     let fits = |text: &str, more: &[char]| {
@@ -214,6 +220,7 @@ mod tests {
             ("./git@h:c", None),
             ("../a.git", None),
             ("https://h/b.git/", None),
+            ("https://b.git", None),
             ("https://h/b.git:#x", None),
             ("https://h/b.git#main", Some(("https://h/b.git", "b", Some("main"), None))),
             (

@@ -311,9 +311,9 @@ mod tests {
         };
         for (word, checksum, expected) in [
             ("git://h/a#-x", "", "is no name of a branch"),
-            ("git://h/a#a%20", "abcdef", "a commit is 7 to 64"),
+            ("git://h/a#ab", "abcdef", "a commit is 7 to 64"),
             ("git://h/a?checksum=abcdef0", "abcdef1", "checksum conflicts"),
-            ("git://h/a?x", "", "unexpected query"),
+            ("git://h/a?x=1", "", "unexpected query"),
         ] {
             let error = Repository::new(word, &flags(checksum)).expect_err(word).to_string();
             assert!(error.contains(expected), "{error}");
