@@ -1,5 +1,6 @@
 //! What `FROM` and `--from` name: an image of the store, or one that is fetched into it.
 
+use super::attest::record::Source;
 use super::error::Fault;
 use super::execute::Executor;
 use super::plan::Origin;
@@ -15,6 +16,8 @@ pub(super) struct Base {
     pub(super) config: Config,
     /// The layers' blobs, the lowest first.
     pub(super) layers: Vec<Descriptor>,
+    /// Where it came from; None of `scratch`.
+    pub(super) source: Option<Source>,
 }
 
 /// The configuration of a base that the store has; None too when something is wrong with it.
@@ -49,7 +52,7 @@ impl Base {
         match origin {
             Origin::Scratch => {
                 let config = Config::scratch(platform);
-                Ok((Self { config, layers: Vec::new() }, Outcome::Cached))
+                Ok((Self { config, layers: Vec::new(), source: None }, Outcome::Cached))
             }
             Origin::Stage(_) => unreachable!("stages are built, not found"),
             Origin::Image(reference) => Self::image(executor, reference, platform),
@@ -71,7 +74,8 @@ impl Base {
                 let manifest =
                     source::host::image(store, programs, services.path, executor.reporter)?;
                 let config = store.config(&manifest)?;
-                Ok((Self { config, layers: manifest.layers }, Outcome::Done))
+                let source = Some(Source::Host(programs.clone()));
+                Ok((Self { config, layers: manifest.layers, source }, Outcome::Done))
             }
             NamedContext::Layout { directory, tag } => {
                 let files = source::Files::open(directory, executor.store)?;
@@ -79,9 +83,12 @@ impl Base {
                 let sink = sink::Store::new(executor.store);
                 let options = executor.transfer_options(platform, Vec::new());
                 let descriptor = transfer::transfer(&source, &sink, &options, executor.reporter)?;
+                let told =
+                    Source::Layout { name: name.to_owned(), digest: descriptor.digest.clone() };
                 let name = Name::Anonymous(descriptor.digest.clone());
                 let entry = RefEntry { name, descriptor, index: None };
-                Ok((Self::of_store(executor, &entry, platform)?, Outcome::Done))
+                let base = Self::of_store(executor, &entry, platform)?;
+                Ok((Self { source: Some(told), ..base }, Outcome::Done))
             }
             NamedContext::Directory(_) | NamedContext::Remote(_) => {
                 unreachable!("a stage on files is made, not found")
@@ -101,15 +108,24 @@ impl Base {
             && base.suits(platform)
             && executor.store.trees(&base.config).is_some()
         {
-            return Ok((base, Outcome::Cached));
+            return Ok((base.called(reference, &entry), Outcome::Cached));
         }
         let source = executor.services.images.source(reference)?;
         let sink = sink::Store::new(executor.store);
         let options = executor.transfer_options(platform, vec![reference.clone()]);
         let descriptor = transfer::transfer(&*source, &sink, &options, executor.reporter)
             .map_err(|error| executor.plan.misnamed(reference, error.into()))?;
-        let entry = RefEntry { name: Name::Tagged(reference.clone()), descriptor, index: None };
-        Ok((Self::of_store(executor, &entry, platform)?, Outcome::Done))
+        let fetched = RefEntry { name: Name::Tagged(reference.clone()), descriptor, index: None };
+        let base = Self::of_store(executor, &fetched, platform)?;
+        // It knows the index that the image was chosen from.
+        let entry = executor.store.find_reference(reference)?.unwrap_or(fetched);
+        Ok((base.called(reference, &entry), Outcome::Done))
+    }
+
+    /// With the name that it was asked for by, and what that stands for.
+    fn called(self, reference: &Reference, entry: &RefEntry) -> Self {
+        let digest = entry.index.as_ref().unwrap_or(&entry.descriptor).digest.clone();
+        Self { source: Some(Source::Image { reference: reference.clone(), digest }), ..self }
     }
 
     fn of_store(
@@ -120,7 +136,7 @@ impl Base {
         match executor.store.content_for(&entry.descriptor, platform)? {
             Content::Image(manifest) => {
                 let config = executor.store.config(&manifest)?;
-                Ok(Self { config, layers: manifest.layers })
+                Ok(Self { config, layers: manifest.layers, source: None })
             }
             _ => Err(Fault::NotAnImage { reference: entry.name.to_string() }),
         }

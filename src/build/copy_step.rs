@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::attest::record::{self, Change, Copied, Operation, Told, VertexId};
 use super::content::Witness;
 use super::copy_words::{Input, Work};
 use super::error::Fault;
@@ -43,6 +44,7 @@ pub(super) fn plan<'d>(
     let mut planned = Vec::new();
     let key = key(executor, &work, origins.as_ref(), &exclude, step.state, &mut planned)?;
     let said = work.said();
+    let told = told(executor, &work, origins.as_ref());
     let seconds = executor.time_of_made();
     let act = move |snapshot: &mut Snapshot<'_>| {
         let source = origins.as_ref().map(|origins| executor.open(origins)).transpose()?;
@@ -51,11 +53,63 @@ pub(super) fn plan<'d>(
         let copied = perform(&work, &items, &exclude, seconds, snapshot)?;
         Ok(if copied == planned { Worth::Lasting } else { Worth::Once })
     };
-    Ok(Deed { key, said, act: Box::new(act) })
+    Ok(Deed { key, said, told, act: Box::new(act) })
+}
+
+/// What the record says of it.
+fn told(executor: &Executor<'_>, work: &Work, origins: Option<&Origins<'_>>) -> Told {
+    let (mut changes, mut inputs) = (Vec::new(), Vec::new());
+    let from = match &work.from {
+        Some(Origin::Context(name)) => Some(name.as_str()),
+        _ => None,
+    };
+    let mut place = |vertex: VertexId| {
+        let known = inputs.iter().position(|known| *known == vertex);
+        known.unwrap_or_else(|| {
+            inputs.push(vertex);
+            inputs.len() - 1
+        })
+    };
+    for input in &work.sources {
+        let (vertex, source, unpacks) = match input {
+            Input::Text(name, content) => {
+                changes.push(Change::Write {
+                    path: format!("{}/{name}", work.destination.trim_end_matches('/')),
+                    content: content.clone(),
+                    owner: work.chown.clone(),
+                    mode: work.chmod.clone(),
+                });
+                continue;
+            }
+            Input::Path(word) => {
+                let vertex = origins.and_then(|origins| origins.vertex(executor, from));
+                (vertex, format!("/{}", word.trim_start_matches('/')), work.unpack)
+            }
+            Input::Remote(_, remote) => {
+                let (source, name) = remote.told();
+                let vertex = source.map(|source| executor.record.source(source, None, &[], None));
+                (vertex, format!("/{name}"), work.unpack_remote)
+            }
+        };
+        changes.push(Change::Copy(Copied {
+            input: vertex.map(&mut place),
+            source,
+            destination: work.destination.clone(),
+            owner: work.chown.clone(),
+            mode: work.chmod.clone(),
+            exclude: work.exclude.clone(),
+            unpacks,
+        }));
+    }
+    Told { operation: Operation::Files(changes), inputs }
 }
 
 /// All of a context's files, for a stage that begins with them.
-pub(super) fn all(files: &Files) -> Result<Deed<'_>, Fault> {
+pub(super) fn all<'d>(
+    executor: &Executor<'_>,
+    name: &str,
+    files: &'d Files,
+) -> Result<Deed<'d>, Fault> {
     let source = files.exactly("")?;
     let exclude = Ignore::default();
     let digest = files.digest(&source, &exclude)?;
@@ -67,7 +121,19 @@ pub(super) fn all(files: &Files) -> Result<Deed<'_>, Fault> {
         let copied = copy(files, &source, &exclude, Path::new(""), options, snapshot)?;
         Ok(if copied.is_none_or(|copied| copied == digest) { Worth::Lasting } else { Worth::Once })
     };
-    Ok(Deed { key, said, act: Box::new(act) })
+    let vertex = Origins::Context(files).vertex(executor, Some(name));
+    let copied = Copied {
+        input: vertex.map(|_| 0),
+        source: "/".to_owned(),
+        destination: "/".to_owned(),
+        owner: None,
+        mode: None,
+        exclude: Vec::new(),
+        unpacks: false,
+    };
+    let operation = Operation::Files(vec![Change::Copy(copied)]);
+    let told = Told { operation, inputs: vertex.into_iter().collect() };
+    Ok(Deed { key, said, told, act: Box::new(act) })
 }
 
 /// Of a context, notes in `planned` what [`perform`] is to copy.
@@ -112,6 +178,28 @@ fn key(
         .field("link", if work.link { "yes" } else { "no" })
         .field("time", executor.time_of_made().to_string())
         .finish())
+}
+
+impl Origins<'_> {
+    /// What made the files, in the record. `context` is the name of a context other than the main
+    /// one.
+    pub(super) fn vertex(
+        &self,
+        executor: &Executor<'_>,
+        context: Option<&str>,
+    ) -> Option<VertexId> {
+        match self {
+            Self::Image(state) => state.vertex,
+            Self::Context(files) => {
+                let main = || executor.options.origin.context.clone().filter(|_| context.is_none());
+                let source = match files.elsewhere().or_else(main) {
+                    Some(elsewhere) => elsewhere.source(),
+                    None => record::Source::Local(context.unwrap_or("context").to_owned()),
+                };
+                Some(executor.record.source(source, None, &[], None))
+            }
+        }
+    }
 }
 
 /// The digests of everything that a word of COPY or ADD means.
@@ -313,7 +401,7 @@ impl Executor<'_> {
             other => {
                 let platform = &self.plan.stages[stage].platform;
                 let (base, _) = super::base::Base::find(self, other, platform)?;
-                State::new(base.config, &base.layers)
+                self.begin(base, platform, None)
             }
         };
         Ok(Origins::Image(Box::new(state)))

@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use super::attest::record::{Record, Told};
+use super::attest::{self, Invocation, Story};
 use super::base::Base;
 use super::config_step;
 use super::context::Contexts;
@@ -14,7 +16,7 @@ use super::result::BuiltImage;
 use super::scope::Given;
 use super::state::State;
 use super::{Options, Services, copy_step, run_step, workdir_step};
-use crate::dockerfile::{Instruction, Located, parse_trigger};
+use crate::dockerfile::{Instruction, Located, Span, parse_trigger};
 use crate::fakeroot::Help;
 use crate::image::{Config, Descriptor, Digest, Platform, Reference, Timestamp, media_type};
 use crate::layer::{self, PackOptions};
@@ -37,6 +39,8 @@ pub(super) struct Executor<'a> {
     pub(super) help: Help,
     /// Seconds since 1970 for all times that would come from the clock.
     epoch: Option<i64>,
+    /// What the build uses and does.
+    pub(super) record: Record,
     /// Arguments that triggers of base images declared.
     pub(super) triggered: Vec<String>,
     /// The stages that are built.
@@ -47,6 +51,7 @@ pub(super) struct Executor<'a> {
 pub(super) struct Step<'s> {
     /// The number of its stage.
     pub(super) stage: usize,
+    pub(super) span: Span,
     pub(super) activity: Activity,
     pub(super) state: &'s mut State,
 }
@@ -68,6 +73,8 @@ pub(super) struct Deed<'d> {
     pub(super) key: CacheKey,
     /// For the history.
     pub(super) said: String,
+    /// For the record.
+    pub(super) told: Told,
     /// Does it, in the snapshot.
     pub(super) act: Act<'d>,
 }
@@ -96,6 +103,7 @@ impl<'a> Executor<'a> {
             contexts,
             help,
             epoch,
+            record: Record::default(),
             triggered,
             done,
         })
@@ -154,9 +162,11 @@ impl<'a> Executor<'a> {
             && let Some(files) = self.contexts.named(name, self.fetcher())
         {
             let mut state = State::new(Config::scratch(&stage.platform), &[]);
+            let activity = running.activity();
+            let mut step = Step { stage: number, span, activity, state: &mut state };
             let outcome = files
-                .and_then(copy_step::all)
-                .and_then(|deed| self.layer(deed, &mut state))
+                .and_then(|files| copy_step::all(self, name, files))
+                .and_then(|deed| self.layer(deed, &mut step))
                 .map_err(|fault| Error::at(span, fault))?;
             running.finish(outcome);
             return Ok(state);
@@ -164,7 +174,16 @@ impl<'a> Executor<'a> {
         let (base, outcome) = Base::find(self, &stage.base, &stage.platform)
             .map_err(|fault| Error::at(span, fault))?;
         running.finish(outcome);
-        Ok(State::new(base.config, &base.layers))
+        Ok(self.begin(base, &stage.platform, Some(span)))
+    }
+
+    /// What a stage has that stands on an image.
+    pub(super) fn begin(&self, base: Base, platform: &Platform, span: Option<Span>) -> State {
+        let Base { config, layers, source } = base;
+        let mut state = State::new(config, &layers);
+        let note = |source| self.record.source(source, Some(platform), &state.layers, span);
+        state.vertex = source.map(note);
+        state
     }
 
     fn step(
@@ -183,7 +202,7 @@ impl<'a> Executor<'a> {
             }
         }
         let running = report::start(self.reporter, title, None);
-        let mut step = Step { stage, activity: running.activity(), state };
+        let mut step = Step { stage, span, activity: running.activity(), state };
         let outcome =
             self.perform(&located.value, &mut step).map_err(|fault| Error::at(span, fault))?;
         running.finish(outcome);
@@ -204,14 +223,14 @@ impl<'a> Executor<'a> {
             }
             Instruction::Run(run) => {
                 let deed = run_step::plan(self, run, &mut *step)?;
-                self.layer(deed, step.state)
+                self.layer(deed, step)
             }
             Instruction::Copy(_) | Instruction::Add(_) => {
                 let deed = copy_step::plan(self, instruction, step)?;
-                self.layer(deed, step.state)
+                self.layer(deed, step)
             }
             Instruction::Workdir(workdir) => match workdir_step::plan(self, workdir, step.state)? {
-                Some(deed) => self.layer(deed, step.state),
+                Some(deed) => self.layer(deed, step),
                 None => self.change(format!("WORKDIR {}", step.state.directory()), step.state),
             },
             other => match config_step::apply(other, step.state, self.plan.escape)? {
@@ -243,8 +262,23 @@ impl<'a> Executor<'a> {
     }
 
     /// A step that makes a layer.
-    fn layer(&self, deed: Deed<'_>, state: &mut State) -> Result<Outcome, Fault> {
-        let Deed { key, said, act } = deed;
+    fn layer(&self, deed: Deed<'_>, step: &mut Step<'_>) -> Result<Outcome, Fault> {
+        let Deed { key, said, told, act } = deed;
+        let outcome = self.layer_of(&key, said, act, step.state)?;
+        let platform = &self.plan.stages[step.stage].platform;
+        let state = &mut *step.state;
+        let vertex = self.record.step(state.vertex, told, platform, &state.layers, step.span);
+        state.vertex = Some(vertex);
+        Ok(outcome)
+    }
+
+    fn layer_of(
+        &self,
+        key: &CacheKey,
+        said: String,
+        act: Act<'_>,
+        state: &mut State,
+    ) -> Result<Outcome, Fault> {
         // How it is compressed is a choice of the caller, not of the instruction.
         let key = KeyMaker::new("layer", None)
             .field("step", key.digest().to_string())
@@ -346,16 +380,26 @@ impl<'a> Executor<'a> {
     }
 
     /// Builds the target and all that it needs.
-    pub(super) fn build(&mut self, platform: &Platform) -> Result<BuiltImage, Error> {
+    pub(super) fn build(
+        &mut self,
+        platform: &Platform,
+        invocation: &Invocation,
+    ) -> Result<BuiltImage, Error> {
         for number in self.plan.order()? {
             self.stage(number)?;
         }
         let state = self.stage(self.plan.target)?;
-        self.finish(state, platform).map_err(|fault| Error::Result(Box::new(fault)))
+        self.finish(state, platform, invocation).map_err(|fault| Error::Result(Box::new(fault)))
     }
 
     /// Writes the configuration and the manifest of the finished image.
-    fn finish(&self, mut state: State, platform: &Platform) -> Result<BuiltImage, Fault> {
+    fn finish(
+        &self,
+        mut state: State,
+        platform: &Platform,
+        invocation: &Invocation,
+    ) -> Result<BuiltImage, Fault> {
+        let installed = attest::look(self, &state)?;
         // Who asks for a platform gets an image that says so, whatever the base says.
         if !self.options.platforms.is_empty() {
             state.config.os.clone_from(&platform.os);
@@ -376,11 +420,15 @@ impl<'a> Executor<'a> {
         let manifest =
             crate::image::edit::manifest(&config, &state.layers).map_err(Fault::Image)?;
         self.store.put_blob(&manifest.bytes)?;
-        Ok(BuiltImage {
+        let mut image = BuiltImage {
             platform: platform.clone(),
             manifest,
             config: state.config,
             attestations: Vec::new(),
-        })
+            predicates: Vec::new(),
+            story: Story::new(self, state.vertex, invocation),
+        };
+        attest::attest(self.store, self.options, &mut image, installed.as_ref())?;
+        Ok(image)
     }
 }

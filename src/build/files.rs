@@ -5,6 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
+use super::attest::Elsewhere;
 use super::error::Fault;
 use super::remote::Arrival;
 use crate::dockerfile::{Glob, Ignore};
@@ -30,7 +31,7 @@ pub(super) struct Files {
     /// Why there is nothing.
     is_nothing: bool,
     /// What goes when nobody reads from it any more.
-    _held: Option<Held>,
+    held: Option<Held>,
 }
 
 #[derive(Debug)]
@@ -63,6 +64,14 @@ impl Files {
         }
     }
 
+    /// Where they came from, if that is another machine.
+    pub(super) fn elsewhere(&self) -> Option<Elsewhere> {
+        match &self.held {
+            Some(Held::Arrival(arrival)) => arrival.origin(),
+            _ => None,
+        }
+    }
+
     /// An image's files.
     pub(super) fn of_image(root: Root, records: SideTable) -> Self {
         Self { records, keeps_owners: true, ..Self::of_folder(root) }
@@ -79,7 +88,7 @@ impl Files {
             hashes: None,
             telling: None,
             is_nothing: false,
-            _held: None,
+            held: None,
         }
     }
 
@@ -94,7 +103,7 @@ impl Files {
     }
 
     pub(super) fn holding(self, held: Held) -> Self {
-        Self { _held: Some(held), ..self }
+        Self { held: Some(held), ..self }
     }
 
     /// What is wrong with a file of a context is its owner's matter, not the store's.

@@ -7,6 +7,7 @@
 //! directory.
 
 mod archive;
+mod attest;
 mod base;
 mod config_step;
 mod content;
@@ -36,8 +37,9 @@ mod workdir_step;
 
 use std::fmt;
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
+pub use attest::{Attestations, Elsewhere, Mode, Origin, Predicate, Provenance, Sbom, Subject};
 pub use error::{Error, Fault};
 pub use log::Written;
 pub use mounts::Secret;
@@ -48,13 +50,14 @@ pub use survey::{Survey, survey};
 
 use crate::dockerfile;
 use crate::fakeroot::Wish;
-use crate::image::{Platform, Reference};
+use crate::image::{Platform, Reference, Timestamp};
 use crate::layer::compress::Compression;
 use crate::report::Reporter;
 use crate::run::{Agent, Surroundings, Volume};
 use crate::sandbox::Network;
 use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
+use attest::Invocation;
 use execute::Executor;
 use log::Log;
 use plan::{Plan, Wishes};
@@ -100,6 +103,10 @@ pub struct Options {
     pub agents: Vec<Agent>,
     /// How many layers are fetched at the same time.
     pub jobs: usize,
+    /// What is told of where the Dockerfile and the context came from.
+    pub origin: Origin,
+    /// What is to be said about the result.
+    pub attestations: Attestations,
 }
 
 impl Options {
@@ -193,6 +200,7 @@ pub fn build(
     if diagnostics.iter().any(dockerfile::Diagnostic::is_error) {
         return Err(Error::Dockerfile(diagnostics));
     }
+    let started = Timestamp::from(SystemTime::now());
     let declared = Plan::declared(&dockerfile);
     let log = Log::new(store, reporter, &options.secrets);
     let (mut images, mut steps) = (Vec::new(), 0);
@@ -202,7 +210,8 @@ pub fn build(
         let plan = Plan::new(dockerfile.clone(), Wishes::new(options, &given, &platform))?;
         let mut executor = Executor::new(store, services, options, &plan, &given, &log)?;
         steps += plan.steps()?;
-        let done = executor.build(&platform);
+        let invocation = Invocation::new(options, started, plan.epoch(&given)?);
+        let done = executor.build(&platform, &invocation);
         if let Err(error) = executor.contexts.keep_hashes(store) {
             reporter.warn(format!("the next build reads the whole context again: {error}"));
         }

@@ -5,6 +5,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::attest::record::{Mounted, VertexId};
 use super::copy_step::{Opened, Origins};
 use super::error::Fault;
 use super::execute::{Executor, Step};
@@ -118,6 +119,24 @@ impl<'e> Mounts<'e> {
             };
         }
         key
+    }
+
+    /// What the record says of them, and what they show.
+    pub(super) fn told(&self, executor: &Executor<'_>) -> (Vec<Mounted>, Vec<VertexId>) {
+        let (mut mounted, mut inputs) = (Vec::new(), Vec::new());
+        for Planned { mount, target, origins, .. } in &self.planned {
+            let from = match mount {
+                Mount::Bind { from, .. } | Mount::Cache { from, .. } => from.as_deref(),
+                _ => None,
+            };
+            let shown = origins.as_ref().and_then(|origins| origins.vertex(executor, from));
+            let input = shown.map(|shown| {
+                inputs.push(shown);
+                inputs.len() - 1
+            });
+            mounted.push(Mounted { mount: mount.clone(), target: target.clone(), input });
+        }
+        (mounted, inputs)
     }
 
     /// Makes all that is to be mounted.

@@ -1,6 +1,10 @@
 //! [`Built`]: what a build made. Whoever writes, names, pushes or describes the result of a build
 //! works on this, and so does what is said about it (attestations).
 
+use serde_json::Value;
+
+use super::Options;
+use super::attest::{Predicate, Provenance, Story};
 use super::error::Fault;
 use crate::image::{Config, Content, Descriptor, Manifest, Platform, edit};
 use crate::store::Store;
@@ -28,6 +32,17 @@ pub struct BuiltImage {
     /// Manifests of what is said about this image, in the store. They come into the index after all
     /// images.
     pub attestations: Vec<Descriptor>,
+    /// What is said there.
+    pub predicates: Vec<Predicate>,
+    pub(super) story: Story,
+}
+
+impl BuiltImage {
+    /// How it came to be: the predicate of SLSA provenance 1.0, whether it was to go with the image
+    /// or not. `options` are those of the build.
+    pub fn provenance(&self, options: &Options, wish: &Provenance) -> Value {
+        self.story.provenance(options, wish)
+    }
 }
 
 impl Built {

@@ -2,6 +2,8 @@
 
 use std::os::unix::ffi::OsStrExt as _;
 
+use super::attest;
+use super::attest::record::{Operation, Told};
 use super::config_step::argv;
 use super::error::Fault;
 use super::execute::{Deed, Executor, Step, Worth};
@@ -61,6 +63,16 @@ pub(super) fn plan<'d>(
     let surroundings = surroundings(executor, devices);
     let key = planned.add_to(add(&surroundings, key)).finish();
     let said = history::run(state.scope.arguments(), &words);
+    let (mounted, inputs) = planned.told(executor);
+    let operation = Operation::Run(attest::record::Command {
+        argv: words.clone(),
+        environment: environment.clone(),
+        directory: state.directory().to_owned(),
+        user: state.config.runtime.user.clone(),
+        network,
+        mounts: mounted,
+    });
+    let told = Told { operation, inputs };
     let proxies = executor.given.proxies();
     let absent = proxies.iter().filter(|(name, _)| state.scope.get(name).is_none());
     let environment: Vec<String> = environment
@@ -106,7 +118,7 @@ pub(super) fn plan<'d>(
         let (code, advice) = (ended.exit.code(), help.advice(prepared.mode));
         Err(Fault::Command { command, code, written, advice })
     };
-    Ok(Deed { key, said, act: Box::new(act) })
+    Ok(Deed { key, said, told, act: Box::new(act) })
 }
 
 /// What the step finds beside its image.

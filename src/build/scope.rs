@@ -7,7 +7,7 @@ use crate::image::Platform;
 
 /// Arguments that need no declaration to reach a `RUN`'s environment and that are in neither the
 /// history nor a step's key, so that a proxy changes no image.
-const PROXIES: [&str; 10] = [
+pub(super) const PROXIES: [&str; 10] = [
     "HTTP_PROXY",
     "http_proxy",
     "HTTPS_PROXY",

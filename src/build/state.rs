@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::attest::record::VertexId;
 use super::history;
 use super::scope::Scope;
 use crate::fakeroot::Profile;
@@ -26,6 +27,8 @@ pub(super) struct State {
     /// When the latest step that had a time was made.
     pub(super) created: Option<String>,
     pub(super) fakeroot: Fakeroot,
+    /// What made its files, in the build's record; None: there are none.
+    pub(super) vertex: Option<VertexId>,
 }
 
 /// What the RUN steps of a stage, and of those that it stands on, have found out about fakeroot(1).
@@ -54,6 +57,7 @@ impl State {
             own_command: false,
             created: config.created.clone(),
             fakeroot: Fakeroot::default(),
+            vertex: None,
             config,
         }
     }

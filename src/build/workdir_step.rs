@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use super::attest::record::{Change, Operation, Told};
 use super::error::Fault;
 use super::execute::{Deed, Executor, Worth};
 use super::key::KeyMaker;
@@ -32,6 +33,9 @@ pub(super) fn plan<'d>(
         .field("time", seconds.to_string())
         .finish();
     let said = format!("WORKDIR {path}");
+    let owner = Some(&user).filter(|user| !user.is_empty()).cloned();
+    let made = Change::MakeDirectory { path: path.clone(), owner };
+    let told = Told { operation: Operation::Files(vec![made]), inputs: Vec::new() };
     let act = move |snapshot: &mut Snapshot<'_>| {
         let accounts = Accounts::read(snapshot.root())?;
         // A name that the image does not know yet is no error before the next RUN.
@@ -42,7 +46,7 @@ pub(super) fn plan<'d>(
         destination.finish(snapshot)?;
         Ok(Worth::Lasting)
     };
-    Ok(Some(Deed { key, said, act: Box::new(act) }))
+    Ok(Some(Deed { key, said, told, act: Box::new(act) }))
 }
 
 /// An absolute path as it was written; another one, and be it empty, joins the present directory,

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::error::Error;
 use super::invocation::Invocation;
-use crate::build::{self, Arrival, Fetcher, IgnoreFile, fetch_text};
+use crate::build::{self, Arrival, Fetcher, IgnoreFile, Origin, fetch_text};
 
 /// The name that stands for stdin.
 const STDIN: &str = "-";
@@ -23,6 +23,12 @@ pub(crate) struct Dockerfile {
 }
 
 impl Dockerfile {
+    /// Without the directories, or the host, that it is in.
+    fn base_name(&self) -> String {
+        let name = Path::new(&self.name).file_name().unwrap_or_default();
+        name.to_string_lossy().into_owned()
+    }
+
     pub(crate) fn failed(self, error: build::Error) -> Error {
         Error::Build { error: Box::new(error), name: self.name, text: self.text }
     }
@@ -54,6 +60,15 @@ enum Context {
 }
 
 impl Given {
+    /// What is told of where both came from.
+    pub(crate) fn origin(&self) -> Origin {
+        let context = match &self.context {
+            Context::Arrival(arrival) => arrival.origin(),
+            Context::None | Context::Directory(_) => None,
+        };
+        Origin { dockerfile: self.dockerfile.base_name(), context }
+    }
+
     /// The context's directory, as long as this lives.
     pub(crate) fn directory(&self) -> Option<&Path> {
         match &self.context {

@@ -4,6 +4,7 @@
 //! `config::Config`, how it talks a `ui::Ui`.
 
 mod args;
+mod attest;
 mod call;
 mod command;
 mod config;

@@ -113,7 +113,10 @@ impl Content {
             .config
             .ok_or_else(|| Error::Invalid("the manifest has no field \"config\"".into()))?;
         descriptor.artifact_type.clone_from(&view.artifact_type);
-        let is_image = media_type::is_image_config(&config.media_type);
+        // An attestation has an image's configuration, for registries that want one.
+        let is_said = |layer: &Descriptor| layer.media_type == media_type::IN_TOTO;
+        let is_image =
+            media_type::is_image_config(&config.media_type) && !view.layers.iter().any(is_said);
         let manifest = Manifest {
             bytes,
             descriptor,

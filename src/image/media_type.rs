@@ -50,6 +50,15 @@ impl Family {
     }
 }
 
+/// A statement of in-toto, in JSON: a layer of a manifest that says something about an image.
+pub const IN_TOTO: &str = "application/vnd.in-toto+json";
+
+/// Annotations of an entry of an index that is about another one, and what the first says of an
+/// attestation (BuildKit's `docs/attestations/attestation-storage.md`).
+pub const REFERENCE_TYPE: &str = "vnd.docker.reference.type";
+pub const REFERENCE_DIGEST: &str = "vnd.docker.reference.digest";
+pub const ATTESTATION: &str = "attestation-manifest";
+
 /// What we accept when we ask for a manifest, best first.
 pub const MANIFESTS: [&str; 4] = [OCI_INDEX, OCI_MANIFEST, DOCKER_INDEX, DOCKER_MANIFEST];
 

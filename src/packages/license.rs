@@ -1,4 +1,4 @@
-//! [`Expression`]: what a package says of its licenses, in the terms of SPDX where that can be.
+//! What a package says of its licenses, in the terms of SPDX where that can be: [`expression`].
 //!
 //! Databases have free text: SPDX expressions in new ones, names like `GPLv2+` joined by `and` in
 //! old ones. What SPDX knows is kept, and anything else stands in the expression as a reference to
@@ -12,28 +12,17 @@ use std::sync::OnceLock;
 const LICENSES: &str = include_str!("licenses.txt");
 const EXCEPTIONS: &str = include_str!("exceptions.txt");
 
-/// A license expression of SPDX.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Expression {
-    pub text: String,
-    /// The texts of what SPDX does not know, by the references that the expression has for them.
-    pub others: BTreeMap<String, String>,
-}
-
-impl Expression {
-    /// None when the text says nothing.
-    pub fn of(text: &str) -> Option<Self> {
-        let text = super::said(text)?;
-        let mut others = BTreeMap::new();
-        let tokens = tokens(&text);
-        let text = match parse(&tokens, &mut others) {
-            Some(expression) => expression,
-            None => {
-                others.clear();
-                other(&text, &mut others)
-            }
-        };
-        Some(Self { text, others })
+/// The expression that a text means; None when it says nothing. Texts that SPDX does not know come
+/// into `others`, by the references that the expression has for them.
+pub fn expression(text: &str, others: &mut BTreeMap<String, String>) -> Option<String> {
+    let text = super::said(text)?;
+    let mut more = others.clone();
+    match parse(&tokens(&text), &mut more) {
+        Some(expression) => {
+            *others = more;
+            Some(expression)
+        }
+        None => Some(other(&text, others)),
     }
 }
 
@@ -175,27 +164,31 @@ mod tests {
             ("MIT (or so)", "LicenseRef-MIT--or-so"),
             ("???", "LicenseRef-other"),
         ] {
-            let found = Expression::of(text).expect(text);
-            assert_eq!(found.text, expected, "{text}");
-            let told = found.text.matches("LicenseRef-").count();
-            assert_eq!(found.others.len(), told, "{text}");
+            let mut others = BTreeMap::new();
+            let found = expression(text, &mut others).expect(text);
+            assert_eq!(found, expected, "{text}");
+            assert_eq!(others.len(), found.matches("LicenseRef-").count(), "{text}");
         }
-        assert_eq!(Expression::of("  "), None);
+        assert_eq!(expression("  ", &mut BTreeMap::new()), None);
     }
 
     #[test]
     fn texts_are_kept_apart() {
-        let found = Expression::of("A B and A-B and A B").expect("something");
-        assert_eq!(found.text, "LicenseRef-A-B AND LicenseRef-A-B-2 AND LicenseRef-A-B");
-        assert_eq!(found.others["LicenseRef-A-B-2"], "A-B");
+        let mut others = BTreeMap::new();
+        let found = expression("A B and A-B and A B", &mut others).expect("something");
+        assert_eq!(found, "LicenseRef-A-B AND LicenseRef-A-B-2 AND LicenseRef-A-B");
+        assert_eq!(others["LicenseRef-A-B-2"], "A-B");
+        // Of several packages, too.
+        let found = expression("A+B", &mut others).expect("something");
+        assert_eq!(others[&found], "A+B");
     }
 
     proptest! {
         #[test]
         fn no_text_is_too_odd(text in "\\PC{0,40}|[ ()ABandorWITH+-]{0,40}") {
-            if let Some(found) = Expression::of(&text) {
+            if let Some(found) = expression(&text, &mut BTreeMap::new()) {
                 let allowed = |c: char| c.is_ascii_alphanumeric() || " ()+.-".contains(c);
-                prop_assert!(found.text.chars().all(allowed), "{}", found.text);
+                prop_assert!(found.chars().all(allowed), "{found}");
             }
         }
     }

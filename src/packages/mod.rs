@@ -14,6 +14,7 @@ mod dpkg;
 pub mod license;
 mod rpm;
 
+use std::fmt;
 use std::fs::File;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -97,6 +98,16 @@ pub struct Unread {
     /// From the root of the image.
     pub path: PathBuf,
     pub error: Error,
+}
+
+impl fmt::Display for Unread {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "/{} cannot be read: {}", self.path.display(), self.error)?;
+        match std::error::Error::source(&self.error) {
+            Some(source) => write!(f, ": {source}"),
+            None => Ok(()),
+        }
+    }
 }
 
 /// Why a database cannot be read.

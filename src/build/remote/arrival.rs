@@ -6,8 +6,8 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use super::{Elsewhere, Error, Fetched, Fetcher, Flags, git, web, without_password};
-use crate::build::IgnoreFile;
 use crate::build::error::Fault;
+use crate::build::{IgnoreFile, attest};
 use crate::dockerfile::GitRef;
 use crate::layer::{self, archive, compress};
 use crate::report::{self, Outcome};
@@ -31,6 +31,8 @@ pub struct Arrival {
     root: Root,
     name: String,
     text: Option<Vec<u8>>,
+    /// None: it came from stdin.
+    origin: Option<attest::Elsewhere>,
     _workspace: Workspace,
 }
 
@@ -49,20 +51,26 @@ impl Arrival {
     pub fn fetch(fetcher: Fetcher<'_>, word: &str, keep_git_dir: bool) -> Result<Self, Fault> {
         if GitRef::parse(word).is_some() {
             let flags = Flags { keep_git_dir: keep_git_dir.then_some(true), checksum: None };
-            let fetched = git::Repository::new(word, &flags)?.fetch(fetcher)?;
+            let repository = git::Repository::new(word, &flags)?;
+            let fetched = repository.fetch(fetcher)?;
+            let digest = repository.commit().unwrap_or_default().to_owned();
+            let origin = Some(attest::Elsewhere { url: repository.address(), digest });
             let Fetched { files, source, workspace } = fetched;
             let root = Root::open(&files.root.path().join(&source.path))?;
             return Ok(Self {
                 root,
                 name: without_password(word),
                 text: None,
+                origin,
                 _workspace: workspace,
             });
         }
         let address = web::Address::new(word, None)?;
         let fetched = address.fetch(fetcher)?;
         let file = fetched.files.root.open_file(&fetched.source.path)?;
-        Self::open(fetcher, file, &address.shown())
+        let digest = fetched.files.content_digest(&fetched.source)?.to_string();
+        let origin = Some(attest::Elsewhere { url: address.address(), digest });
+        Ok(Self { origin, ..Self::open(fetcher, file, &address.shown())? })
     }
 
     /// What a stream holds: an archive, compressed or not, or a single text. `name` is for people.
@@ -99,12 +107,17 @@ impl Arrival {
             plain.take(LONGEST).read_to_end(&mut beginning).map_err(unreadable)?;
             Some(beginning)
         };
-        Ok(Self { root, name: name.to_owned(), text, _workspace: workspace })
+        Ok(Self { root, name: name.to_owned(), text, origin: None, _workspace: workspace })
     }
 
     /// Where it came from, without what may be secret.
     pub fn name(&self) -> &str {
         &self.name
+    }
+
+    /// Where it came from, as far as others can have it from there.
+    pub fn origin(&self) -> Option<attest::Elsewhere> {
+        self.origin.clone()
     }
 
     /// What came, if it was no archive. There are no files then.

@@ -76,6 +76,19 @@ impl Repository {
         super::without_password(&self.wanted.remote)
     }
 
+    /// Which commit it is, once that is known.
+    pub(super) fn commit(&self) -> Option<&str> {
+        self.resolved.get().map(|resolved| resolved.commit.as_str())
+    }
+
+    /// The address with the branch, the tag or the commit that was asked for.
+    pub(super) fn address(&self) -> String {
+        match &self.wanted.reference {
+            Some(reference) => format!("{}#{reference}", self.shown()),
+            None => self.shown(),
+        }
+    }
+
     /// `github.com/…` is a repository of a build's context only.
     fn remote(&self) -> String {
         match self.wanted.local_looking {

@@ -19,12 +19,13 @@ use std::sync::Arc;
 pub use arrival::{Arrival, fetch_text};
 pub use error::{Error, Kind};
 
-use crate::build::Services;
 use crate::build::error::Fault;
 use crate::build::files::{Files, Source};
 use crate::build::key::KeyMaker;
+use crate::build::{Services, attest};
 use crate::dockerfile::GitRef;
 use crate::http::{Client, Patience, Proxies, Trust, Url};
+use crate::image::Digest;
 use crate::report::Reporter;
 use crate::store::{Store, Workspace};
 
@@ -82,6 +83,8 @@ pub(super) struct Flags {
 pub(super) struct Remote {
     place: Place,
     fetched: OnceCell<Fetched>,
+    /// Of a file's content, once that is known.
+    digest: OnceCell<Digest>,
 }
 
 #[derive(Debug)]
@@ -126,7 +129,7 @@ impl Remote {
             Some(Elsewhere::Url) => Place::Url(web::Address::new(word, flags.checksum.as_deref())?),
             Some(Elsewhere::Git) => Place::Git(git::Repository::new(word, flags)?),
         };
-        Ok(Some(Self { place, fetched: OnceCell::new() }))
+        Ok(Some(Self { place, fetched: OnceCell::new(), digest: OnceCell::new() }))
     }
 
     /// Adds to a step's key what the content depends on.
@@ -135,13 +138,31 @@ impl Remote {
             Place::Git(repository) => repository.describe(key, fetcher),
             Place::Url(address) => {
                 let digest = match address.checksum() {
-                    Some(digest) => digest.to_string(),
+                    Some(digest) => digest.clone(),
                     None => {
                         let fetched = self.fetched(fetcher)?;
-                        fetched.files.content_digest(&fetched.source)?.to_string()
+                        fetched.files.content_digest(&fetched.source)?
                     }
                 };
+                let digest = self.digest.get_or_init(|| digest).to_string();
                 Ok(key.field("url", address.name()).field("content", digest))
+            }
+        }
+    }
+
+    /// What the record says of it, as far as a key was made; and what it is called.
+    pub(super) fn told(&self) -> (Option<attest::record::Source>, String) {
+        use attest::record::Source;
+        match &self.place {
+            Place::Git(repository) => {
+                let commit = repository.commit().map(str::to_owned);
+                let url = repository.address();
+                (commit.map(|commit| Source::Repository { url, commit }), String::new())
+            }
+            Place::Url(address) => {
+                let (url, digest) = (address.address(), self.digest.get().cloned());
+                let source = digest.map(|digest| Source::Url { url, digest });
+                (source, address.name().to_owned())
             }
         }
     }

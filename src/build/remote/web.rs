@@ -48,6 +48,11 @@ impl Address {
         http::shown(&self.url)
     }
 
+    /// Where it is, without user and password.
+    pub(super) fn address(&self) -> String {
+        super::without_password(self.url.as_str())
+    }
+
     /// The last name of its path.
     pub(super) fn name(&self) -> &str {
         &self.name

@@ -36,6 +36,8 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         run_timeout: None,
         secrets: Vec::new(),
         agents: Vec::new(),
+        origin: crate::build::Origin::default(),
+        attestations: crate::build::Attestations::default(),
         jobs: 1,
     };
     survey(&store, &options, false)

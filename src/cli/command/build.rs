@@ -11,6 +11,7 @@ use serde_json::json;
 
 use crate::build::{self, Arrival, Built, Fault, Fetcher, NamedContext, Options, Services, Survey};
 use crate::cli::args::{self, Network, Reach};
+use crate::cli::attest::Attest;
 use crate::cli::call::{self, Call, Format, Method};
 use crate::cli::context::{Dockerfile, Given, Wish};
 use crate::cli::emulation::Emulation;
@@ -131,6 +132,8 @@ pub(crate) struct Build {
     /// How layers are compressed: gzip[:1-9], zstd[:1-22] or none
     #[arg(long, value_name = "METHOD", default_value = "gzip")]
     compress: Compression,
+    #[command(flatten)]
+    attest: Attest,
     #[command(flatten)]
     call: Call,
     #[command(flatten)]
@@ -385,6 +388,8 @@ impl Build {
             secrets,
             agents,
             jobs: usize::from(self.network.jobs),
+            origin: given.origin(),
+            attestations: self.attest.wish()?,
         })
     }
 
