@@ -1,14 +1,19 @@
 //! What `FROM` and `--from` name: an image of the store, or one that is fetched into it.
+//!
+//! At first nothing but its configuration is asked for. Layers are fetched when something is to be
+//! made of them, and unpacked when a step needs the files: a step that is cached needs neither.
 
-use super::attest::record::Source;
+use std::sync::{Arc, Mutex};
+
+use super::attest::record;
 use super::error::Fault;
 use super::execute::Executor;
 use super::plan::Origin;
 use super::{NamedContext, Options};
-use crate::image::{Config, Content, Descriptor, Platform, Reference};
+use crate::image::{Config, Content, Descriptor, Manifest, Platform, Reference};
 use crate::report::Outcome;
-use crate::store::{Name, RefEntry, Store};
-use crate::transfer::{self, sink, source};
+use crate::store::{self, Name, RefEntry, Store};
+use crate::transfer::{self, Resolved, Source, sink, source};
 
 /// An image to build on.
 #[derive(Debug)]
@@ -17,7 +22,28 @@ pub(super) struct Base {
     /// The layers' blobs, the lowest first.
     pub(super) layers: Vec<Descriptor>,
     /// Where it came from; None of `scratch`.
-    pub(super) source: Option<Source>,
+    pub(super) source: Option<record::Source>,
+    place: Place,
+    /// How much of it is here; locked by who fetches it.
+    here: Mutex<Form>,
+}
+
+/// In which form the layers of an image are here.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Form {
+    Nothing,
+    /// As blobs.
+    Packed,
+    /// As files, too.
+    Unpacked,
+}
+
+/// Where layers come from that are not here.
+#[derive(Debug)]
+enum Place {
+    Store,
+    Registry(Reference, Platform, Box<Resolved>),
+    Layout(NamedContext, Box<Resolved>),
 }
 
 /// The configuration of a base that the store has; None too when something is wrong with it.
@@ -36,10 +62,44 @@ pub(super) fn local_config(
         Origin::Scratch | Origin::Stage(_) => return None,
     };
     let entry = store.find_reference(reference).ok()??;
+    if let Ok(Some((_, config))) = local(store, &entry, platform) {
+        return Some(config);
+    }
     match store.content_for(&entry.descriptor, platform).ok()? {
         Content::Image(manifest) => store.config(&manifest).ok(),
         _ => None,
     }
+}
+
+/// The image for a platform under a name of the store: what it stands for, or another one of the
+/// index that this was chosen from.
+fn local(
+    store: &Store,
+    entry: &RefEntry,
+    platform: &Platform,
+) -> Result<Option<(Manifest, Config)>, store::Error> {
+    for descriptor in [Some(&entry.descriptor), entry.index.as_ref()].into_iter().flatten() {
+        let content = match store.content_for(descriptor, platform) {
+            Ok(content) => content,
+            // It can be fetched again.
+            Err(
+                store::Error::Missing(_) | store::Error::Damaged { .. } | store::Error::Image(_),
+            ) => continue,
+            Err(error) => return Err(error),
+        };
+        let Content::Image(manifest) = content else { continue };
+        if let Ok(config) = store.config(&manifest)
+            && suits(&config, platform)
+        {
+            return Ok(Some((manifest, config)));
+        }
+    }
+    Ok(None)
+}
+
+/// Old images say nothing about the machine that they are for.
+fn suits(config: &Config, platform: &Platform) -> bool {
+    config.architecture.is_empty() || platform.distance(&config.platform()).is_some()
 }
 
 impl Base {
@@ -48,16 +108,31 @@ impl Base {
         executor: &Executor<'_>,
         origin: &Origin,
         platform: &Platform,
-    ) -> Result<(Self, Outcome), Fault> {
-        match origin {
-            Origin::Scratch => {
-                let config = Config::scratch(platform);
-                Ok((Self { config, layers: Vec::new(), source: None }, Outcome::Cached))
-            }
-            Origin::Stage(_) => unreachable!("stages are built, not found"),
-            Origin::Image(reference) => Self::image(executor, reference, platform),
-            Origin::Context(name) => Self::context(executor, name, platform),
-        }
+    ) -> Result<(Arc<Self>, Outcome), Fault> {
+        let key = (origin.clone(), platform.to_string());
+        let mut outcome = Outcome::Cached;
+        let (base, _) = executor.bases.run(&key, || {
+            let (base, found) = match origin {
+                Origin::Scratch => {
+                    (Self::of_store(Config::scratch(platform), Vec::new(), None), outcome)
+                }
+                Origin::Stage(_) => unreachable!("stages are built, not found"),
+                Origin::Image(reference) => Self::image(executor, reference, platform)?,
+                Origin::Context(name) => Self::context(executor, name, platform)?,
+            };
+            outcome = found;
+            Ok::<_, Fault>(Arc::new(base))
+        })?;
+        Ok((base, outcome))
+    }
+
+    fn of_store(config: Config, layers: Vec<Descriptor>, source: Option<record::Source>) -> Self {
+        Self { config, layers, source, place: Place::Store, here: Mutex::new(Form::Packed) }
+    }
+
+    fn elsewhere(resolved: &Resolved, place: Place, source: record::Source) -> Self {
+        let (config, layers) = (resolved.config.clone(), resolved.manifest.layers.clone());
+        Self { config, layers, source: Some(source), place, here: Mutex::new(Form::Nothing) }
     }
 
     fn context(
@@ -73,22 +148,18 @@ impl Base {
                 let (store, services) = (executor.store, executor.services);
                 let manifest =
                     source::host::image(store, programs, services.path, executor.reporter)?;
-                let config = store.config(&manifest)?;
-                let source = Some(Source::Host(programs.clone()));
-                Ok((Self { config, layers: manifest.layers, source }, Outcome::Done))
+                let told = Some(record::Source::Host(programs.clone()));
+                let base = Self::of_store(store.config(&manifest)?, manifest.layers, told);
+                Ok((base, Outcome::Done))
             }
-            NamedContext::Layout { directory, tag } => {
-                let files = source::Files::open(directory, executor.store)?;
-                let source = source::Oci::find(files, tag.as_deref())?;
-                let sink = sink::Store::new(executor.store);
-                let options = executor.transfer_options(platform, Vec::new());
-                let descriptor = transfer::transfer(&source, &sink, &options, executor.reporter)?;
-                let told =
-                    Source::Layout { name: name.to_owned(), digest: descriptor.digest.clone() };
-                let name = Name::Anonymous(descriptor.digest.clone());
-                let entry = RefEntry { name, descriptor, index: None };
-                let base = Self::of_store(executor, &entry, platform)?;
-                Ok((Self { source: Some(told), ..base }, Outcome::Done))
+            NamedContext::Layout { .. } => {
+                let source = layout(executor, context)?;
+                let options = executor.transfer_options(Some(platform));
+                let resolved = Resolved::of(&*source, &options, executor.reporter)?;
+                let place = Place::Layout(context.clone(), Box::new(resolved.clone()));
+                let digest = resolved.manifest.descriptor.digest.clone();
+                let told = record::Source::Layout { name: name.to_owned(), digest };
+                Ok((Self::elsewhere(&resolved, place, told), Outcome::Done))
             }
             NamedContext::Directory(_) | NamedContext::Remote(_) => {
                 unreachable!("a stage on files is made, not found")
@@ -102,48 +173,109 @@ impl Base {
         reference: &Reference,
         platform: &Platform,
     ) -> Result<(Self, Outcome), Fault> {
+        let store = executor.store;
         if !executor.options.pull
-            && let Some(entry) = executor.store.find_reference(reference)?
-            && let Ok(base) = Self::of_store(executor, &entry, platform)
-            && base.suits(platform)
-            && executor.store.trees(&base.config).is_some()
+            && let Some(entry) = store.find_reference(reference)?
+            && let Some((manifest, config)) = local(store, &entry, platform)?
         {
-            return Ok((base.called(reference, &entry), Outcome::Cached));
+            let told = of_image(reference, entry.index.as_ref().unwrap_or(&entry.descriptor));
+            let base = Self::of_store(config, manifest.layers, Some(told));
+            if base.is_whole(store) {
+                return Ok((base, Outcome::Cached));
+            }
         }
         let source = executor.services.images.source(reference)?;
-        let sink = sink::Store::new(executor.store);
-        let options = executor.transfer_options(platform, vec![reference.clone()]);
-        let descriptor = transfer::transfer(&*source, &sink, &options, executor.reporter)
+        let options = executor.transfer_options(Some(platform));
+        let resolved = Resolved::of(&*source, &options, executor.reporter)
             .map_err(|error| executor.plan.misnamed(reference, error.into()))?;
-        let fetched = RefEntry { name: Name::Tagged(reference.clone()), descriptor, index: None };
-        let base = Self::of_store(executor, &fetched, platform)?;
-        // It knows the index that the image was chosen from.
-        let entry = executor.store.find_reference(reference)?.unwrap_or(fetched);
-        Ok((base.called(reference, &entry), Outcome::Done))
-    }
-
-    /// With the name that it was asked for by, and what that stands for.
-    fn called(self, reference: &Reference, entry: &RefEntry) -> Self {
-        let digest = entry.index.as_ref().unwrap_or(&entry.descriptor).digest.clone();
-        Self { source: Some(Source::Image { reference: reference.clone(), digest }), ..self }
-    }
-
-    fn of_store(
-        executor: &Executor<'_>,
-        entry: &RefEntry,
-        platform: &Platform,
-    ) -> Result<Self, Fault> {
-        match executor.store.content_for(&entry.descriptor, platform)? {
-            Content::Image(manifest) => {
-                let config = executor.store.config(&manifest)?;
-                Ok(Self { config, layers: manifest.layers, source: None })
-            }
-            _ => Err(Fault::NotAnImage { reference: entry.name.to_string() }),
+        let place =
+            Place::Registry(reference.clone(), platform.clone(), Box::new(resolved.clone()));
+        let index = resolved.index.as_ref().map(|index| &index.descriptor);
+        let told = of_image(reference, index.unwrap_or(&resolved.manifest.descriptor));
+        let base = Self::elsewhere(&resolved, place, told);
+        if base.is_whole(store) {
+            // Whoever asked for newer ones finds this one next time, though nothing was fetched.
+            base.fetch(executor, Form::Packed)?;
         }
+        Ok((base, Outcome::Done))
     }
 
-    /// Old images say nothing about the machine that they are for.
-    fn suits(&self, platform: &Platform) -> bool {
-        self.config.architecture.is_empty() || platform.distance(&self.config.platform()).is_some()
+    /// Whether nothing has to be fetched.
+    fn is_whole(&self, store: &Store) -> bool {
+        let mut below = None;
+        self.layers.iter().zip(&self.config.rootfs.diff_ids).all(|(layer, diff_id)| {
+            let is_here = store.has_blob(&layer.digest)
+                || store.layer_tree(below.as_ref(), diff_id).is_some();
+            below = Some(crate::image::Digest::chain(below.as_ref(), diff_id));
+            is_here
+        })
     }
+
+    /// Fetches what is not here yet, and names it. Whoever asks meanwhile waits.
+    pub(super) fn fetch(&self, executor: &Executor<'_>, wanted: Form) -> Result<(), Fault> {
+        let mut here = self.here.lock().expect("nobody panics who fetches");
+        if *here >= wanted {
+            return Ok(());
+        }
+        let sink = sink::Store::nameless(executor.store);
+        let sink = if wanted == Form::Packed { sink.packed() } else { sink };
+        let options = executor.transfer_options(None);
+        match &self.place {
+            Place::Store => executor.unpack(&self.config, &self.layers)?,
+            Place::Registry(reference, platform, resolved) => {
+                let source = executor.services.images.source(reference)?;
+                resolved.transfer(&*source, &sink, &options, executor.reporter)?;
+                name(executor.store, reference, platform, resolved)?;
+            }
+            Place::Layout(context, resolved) => {
+                let source = layout(executor, context)?;
+                resolved.transfer(&*source, &sink, &options, executor.reporter)?;
+            }
+        }
+        *here = wanted;
+        Ok(())
+    }
+}
+
+/// An image by the name that it was asked for by, and what that stands for.
+fn of_image(reference: &Reference, descriptor: &Descriptor) -> record::Source {
+    record::Source::Image { reference: reference.clone(), digest: descriptor.digest.clone() }
+}
+
+/// Names what was fetched. An image for another machine does not take the name away from one that was
+/// chosen from the same index.
+fn name(
+    store: &Store,
+    reference: &Reference,
+    platform: &Platform,
+    resolved: &Resolved,
+) -> Result<(), store::Error> {
+    let index = match &resolved.index {
+        Some(index) => {
+            store.put_blob(&index.bytes)?;
+            Some(index.descriptor.clone())
+        }
+        None => None,
+    };
+    let descriptor = resolved.manifest.descriptor.clone();
+    let mut name = Name::Tagged(reference.clone());
+    let is_foreign = Platform::host().distance(platform).is_none();
+    if is_foreign
+        && index.is_some()
+        && store.get_ref(&name)?.is_some_and(|entry| entry.index == index)
+    {
+        name = Name::Anonymous(descriptor.digest.clone());
+    }
+    store.set_ref(&RefEntry { name, descriptor, index })
+}
+
+fn layout<'e>(
+    executor: &Executor<'e>,
+    context: &NamedContext,
+) -> Result<Box<dyn Source + 'e>, transfer::Error> {
+    let NamedContext::Layout { directory, tag } = context else {
+        unreachable!("only layouts are kept so")
+    };
+    let files = source::Files::open(directory, executor.store)?;
+    Ok(Box::new(source::Oci::find(files, tag.as_deref())?))
 }

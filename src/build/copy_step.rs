@@ -17,7 +17,7 @@ use super::state::State;
 use crate::dockerfile::{Ignore, Instruction, Mode};
 use crate::image::Digest;
 use crate::rootfs::{Accounts, Choice, Copier, CopyOptions, Found, Meta, Taken};
-use crate::store::{CacheEntry, Snapshot};
+use crate::store::Snapshot;
 
 /// Whose files are read.
 pub(super) enum Origins<'e> {
@@ -397,7 +397,7 @@ impl Executor<'_> {
     /// The stage or image that `--from` names.
     pub(super) fn image(&self, origin: &Origin, stage: usize) -> Result<Origins<'static>, Fault> {
         let state = match origin {
-            Origin::Stage(number) => self.built(*number).clone(),
+            Origin::Stage(number) => (*self.built(*number)).clone(),
             other => {
                 let platform = &self.plan.stages[stage].platform;
                 let (base, _) = super::base::Base::find(self, other, platform)?;
@@ -433,14 +433,9 @@ impl Executor<'_> {
             .list("exclude", &work.exclude)
             .field("parents", if work.parents { "yes" } else { "no" })
             .finish();
-        if let Some(digest) = self.store.cache_get(key.digest())?.and_then(|entry| entry.content) {
-            return Ok(digest);
-        }
-        let opened = self.open(&Origins::Image(Box::new(image.clone())))?;
-        let digest = joined(&content(opened.files(), word, work, exclude)?);
-        let created = String::new();
-        let entry = CacheEntry { layer: None, created, content: Some(digest.clone()) };
-        self.store.cache_put(key.digest(), &entry)?;
-        Ok(digest)
+        self.content(&key, || {
+            let opened = self.open(&Origins::Image(Box::new(image.clone())))?;
+            Ok(joined(&content(opened.files(), word, work, exclude)?))
+        })
     }
 }

@@ -1,30 +1,106 @@
-//! One stage after the other: for each step a hit, or the deed and its commit.
+//! Stages side by side, the steps of each one after the other.
+//!
+//! Each stage that is needed has a thread. A stage waits for those that it stands on or copies from,
+//! and a step for a permit to do something; equal steps of several stages, and of several platforms,
+//! are done once. The first error ends everything.
 
-use std::time::SystemTime;
+use std::cell::Cell;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::{self, Scope};
 
 use super::attest::record::{Record, Told};
 use super::attest::{self, Invocation, Story};
-use super::base::Base;
+use super::base::{Base, Form};
 use super::config_step;
 use super::context::Contexts;
 use super::error::{Error, Fault};
-use super::key::{CacheKey, KeyMaker};
+use super::key::CacheKey;
 use super::log::Log;
 use super::plan::{self, Origin, Plan};
 use super::remote::Fetcher;
 use super::result::BuiltImage;
 use super::scope::Given;
 use super::state::State;
-use super::{Options, Services, copy_step, run_step, workdir_step};
+use super::{NamedContext, Options, Services, copy_step, run_step, workdir_step};
+use crate::concurrency::{Cancel, Semaphore, SingleFlight};
 use crate::dockerfile::{Instruction, Located, Span, parse_trigger};
 use crate::fakeroot::Help;
-use crate::image::{Config, Descriptor, Digest, Platform, Reference, Timestamp, media_type};
-use crate::layer::{self, PackOptions};
+use crate::image::{Config, Descriptor, Digest, Platform, media_type};
 use crate::report::{self, Activity, Outcome, Reporter};
-use crate::store::{CacheEntry, CachedLayer, Snapshot, Store, Tree};
+use crate::store::{CacheEntry, Snapshot, Store};
 use crate::transfer;
 
-/// All that the steps of a build share.
+/// All that the stages of a build share, for whatever platform they are.
+pub(super) struct Shared<'a> {
+    store: &'a Store,
+    services: Services<'a>,
+    options: &'a Options,
+    log: &'a Log<'a>,
+    contexts: Contexts<'a>,
+    help: Help,
+    cancel: Cancel,
+    /// What went wrong first.
+    failure: Mutex<Option<Error>>,
+    /// Permits to execute a step.
+    steps: Semaphore,
+    /// Permits to move a layer.
+    layers: Arc<Semaphore>,
+    entries: SingleFlight<(Digest, bool), CacheEntry>,
+    contents: SingleFlight<Digest, Digest>,
+    bases: SingleFlight<(Origin, String), Arc<Base>>,
+}
+
+/// A stage has ended early: what went wrong has been noted.
+#[derive(Debug)]
+pub(super) struct Stopped;
+
+impl<'a> Shared<'a> {
+    pub(super) fn new(
+        store: &'a Store,
+        services: Services<'a>,
+        options: &'a Options,
+        log: &'a Log<'a>,
+    ) -> Self {
+        Self {
+            store,
+            services,
+            options,
+            log,
+            contexts: Contexts::new(options),
+            help: Help::new(options.emulation.clone()),
+            cancel: Cancel::default(),
+            failure: Mutex::default(),
+            steps: Semaphore::new(options.jobs.steps),
+            layers: Arc::new(Semaphore::new(options.jobs.layers)),
+            entries: SingleFlight::default(),
+            contents: SingleFlight::default(),
+            bases: SingleFlight::default(),
+        }
+    }
+
+    /// Ends everything because of an error; whether it is the first one. Those that come later are
+    /// only because the others were ended.
+    fn fail(&self, error: Error) -> bool {
+        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_first = failure.is_none();
+        failure.get_or_insert(error);
+        drop(failure);
+        self.cancel.set();
+        is_first
+    }
+
+    /// Remembers what was read of contexts.
+    pub(super) fn keep_hashes(&self) -> Result<(), Fault> {
+        self.contexts.keep_hashes(self.store)
+    }
+
+    /// What went wrong.
+    pub(super) fn failure(self) -> Option<Error> {
+        self.failure.into_inner().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Builds the stages of one platform.
 pub(super) struct Executor<'a> {
     pub(super) store: &'a Store,
     pub(super) services: Services<'a>,
@@ -34,17 +110,29 @@ pub(super) struct Executor<'a> {
     /// Keeps what RUN steps write; everybody reports through it.
     pub(super) log: &'a Log<'a>,
     pub(super) reporter: &'a dyn Reporter,
-    pub(super) contexts: Contexts<'a>,
+    pub(super) contexts: &'a Contexts<'a>,
     /// How RUN steps are root.
-    pub(super) help: Help,
+    pub(super) help: &'a Help,
+    /// Ends what takes long.
+    pub(super) cancel: &'a Cancel,
+    /// What the steps of this build made, by their keys and whether they might use the cache.
+    pub(super) entries: &'a SingleFlight<(Digest, bool), CacheEntry>,
+    /// Digests of what steps read.
+    pub(super) contents: &'a SingleFlight<Digest, Digest>,
+    /// Images that stages stand on or copy from.
+    pub(super) bases: &'a SingleFlight<(Origin, String), Arc<Base>>,
+    shared: &'a Shared<'a>,
+    /// What is built for.
+    platform: Platform,
     /// Seconds since 1970 for all times that would come from the clock.
-    epoch: Option<i64>,
+    pub(super) epoch: Option<i64>,
     /// What the build uses and does.
     pub(super) record: Record,
+    /// The stages that are needed, each after those that it needs.
+    needed: Vec<usize>,
+    stages: SingleFlight<usize, Arc<State>>,
     /// Arguments that triggers of base images declared.
-    pub(super) triggered: Vec<String>,
-    /// The stages that are built.
-    done: Vec<Option<State>>,
+    triggered: Mutex<Vec<String>>,
 }
 
 /// A step of a stage while it runs.
@@ -54,6 +142,8 @@ pub(super) struct Step<'s> {
     pub(super) span: Span,
     pub(super) activity: Activity,
     pub(super) state: &'s mut State,
+    /// To be called when something has to be done, before it is.
+    pub(super) missed: &'s dyn Fn(),
 }
 
 /// Changes files in a snapshot.
@@ -79,138 +169,265 @@ pub(super) struct Deed<'d> {
     pub(super) act: Act<'d>,
 }
 
+/// Builds the target of each platform, and all that it needs. What goes wrong is
+/// [`Shared::failure`].
+pub(super) fn execute(executors: &[Executor<'_>], jobs: usize) -> Result<(), Stopped> {
+    let needed = || {
+        executors
+            .iter()
+            .flat_map(|executor| executor.needed.iter().map(move |number| (executor, *number)))
+    };
+    if jobs <= 1 || needed().count() == 1 {
+        return needed().try_for_each(|(executor, number)| executor.stage(number).map(drop));
+    }
+    thread::scope(|scope| {
+        let threads: Vec<_> = needed()
+            .map(|(executor, number)| scope.spawn(move || executor.stage(number).map(drop)))
+            .collect();
+        let ends = threads.into_iter().map(|thread| match thread.join() {
+            Ok(end) => end,
+            Err(panic) => std::panic::resume_unwind(panic),
+        });
+        // All of them are waited for.
+        ends.fold(Ok(()), Result::and)
+    })
+}
+
 impl<'a> Executor<'a> {
     pub(super) fn new(
-        store: &'a Store,
-        services: Services<'a>,
-        options: &'a Options,
+        shared: &'a Shared<'a>,
         plan: &'a Plan,
         given: &'a Given,
-        log: &'a Log<'a>,
+        platform: Platform,
     ) -> Result<Self, Error> {
-        let contexts = Contexts::new(options);
-        let help = Help::new(options.emulation.clone());
-        let (triggered, done) = (Vec::new(), vec![None; plan.stages.len()]);
-        let epoch = plan.epoch(given)?;
         Ok(Self {
-            store,
-            services,
-            options,
+            store: shared.store,
+            services: shared.services,
+            options: shared.options,
             plan,
             given,
-            log,
-            reporter: log,
-            contexts,
-            help,
-            epoch,
+            log: shared.log,
+            reporter: shared.log,
+            contexts: &shared.contexts,
+            help: &shared.help,
+            cancel: &shared.cancel,
+            entries: &shared.entries,
+            contents: &shared.contents,
+            bases: &shared.bases,
+            shared,
+            platform,
+            epoch: plan.epoch(given)?,
             record: Record::default(),
-            triggered,
-            done,
+            needed: plan.order()?,
+            stages: SingleFlight::default(),
+            triggered: Mutex::default(),
         })
     }
 
-    /// Builds a stage unless it is built, and those that it needs before.
-    pub(super) fn stage(&mut self, number: usize) -> Result<State, Error> {
-        if let Some(state) = &self.done[number] {
-            return Ok(state.clone());
-        }
+    /// Arguments that triggers of base images declared.
+    pub(super) fn triggered(&self) -> Vec<String> {
+        self.triggered.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Notes an error.
+    fn fail(&self, error: Error) -> Stopped {
+        self.shared.fail(error);
+        Stopped
+    }
+
+    /// Builds a stage unless it is built; waits for it when somebody else does.
+    fn stage(&self, number: usize) -> Result<Arc<State>, Stopped> {
+        let build = || match self.cancel.is_set() {
+            true => Err(Stopped),
+            false => thread::scope(|scope| self.steps(number, scope)).map(Arc::new),
+        };
+        Ok(self.stages.run(&number, build)?.0)
+    }
+
+    /// A stage that a step before this one waited for.
+    pub(super) fn built(&self, stage: usize) -> Arc<State> {
+        self.stages.get(&stage).expect("stages that a step needs are built before it")
+    }
+
+    fn steps<'scope>(
+        &'scope self,
+        number: usize,
+        scope: &'scope Scope<'scope, '_>,
+    ) -> Result<State, Stopped> {
         let stage = &self.plan.stages[number];
         let total = stage.steps.len() + 1;
         let mut state = self.from(number, total)?;
-        let triggers = std::mem::take(&mut state.config.runtime.on_build);
-        for trigger in &triggers {
-            let located = parse_trigger(trigger)
-                .map_err(|found| Error::at(stage.from.span, Fault::Trigger(found.message)))?;
+        let mut steps = Vec::new();
+        for trigger in std::mem::take(&mut state.config.runtime.on_build) {
+            let located = parse_trigger(&trigger).map_err(|found| {
+                self.fail(Error::at(stage.from.span, Fault::Trigger(found.message)))
+            })?;
             let located = Located { span: stage.from.span, ..located };
             if let Instruction::Arg(arg) = &located.value {
-                self.triggered.extend(plan::names(arg));
+                let mut triggered = self.triggered.lock().unwrap_or_else(PoisonError::into_inner);
+                triggered.extend(plan::names(arg));
             }
-            let title = format!("{} ONBUILD {}", self.prefix(number, 1, total), located.original);
-            self.step(number, &title, &located, &mut state)?;
+            steps.push((1, located));
         }
-        for (at, located) in stage.steps.iter().enumerate() {
-            let title = format!("{} {}", self.prefix(number, at + 2, total), located.original);
-            self.step(number, &title, located, &mut state)?;
+        steps.extend(stage.steps.iter().enumerate().map(|(at, step)| (at + 2, step.clone())));
+        let has_missed = Cell::new(false);
+        for (at, (place, located)) in steps.iter().enumerate() {
+            let trigger = if *place == 1 { "ONBUILD " } else { "" };
+            let title =
+                format!("{} {trigger}{}", self.prefix(number, *place, total), located.original);
+            // Then all that follows has to be done, too.
+            let missed = || {
+                if !has_missed.replace(true) {
+                    let rest = steps[at + 1..].iter().map(|(_, located)| &located.value);
+                    self.prefetch(number, rest, scope);
+                }
+            };
+            self.step(number, &title, located, &mut state, &missed)?;
         }
-        self.done[number] = Some(state.clone());
         Ok(state)
     }
 
-    /// `[2/5]`, or `[name 2/5]` when there are several stages.
-    fn prefix(&self, stage: usize, step: usize, total: usize) -> String {
-        match self.plan.stages.len() {
-            1 => format!("[{step}/{total}]"),
-            _ => format!("[{} {step}/{total}]", self.plan.title(stage)),
+    /// Begins to fetch the images that `steps` read from.
+    fn prefetch<'scope, 's>(
+        &'scope self,
+        stage: usize,
+        steps: impl Iterator<Item = &'s Instruction>,
+        scope: &'scope Scope<'scope, '_>,
+    ) {
+        let mut seen = Vec::new();
+        for origin in steps.filter_map(|step| self.plan.origins(stage, step).ok()).flatten() {
+            let is_image = match &origin {
+                Origin::Image(_) => true,
+                Origin::Context(name) => {
+                    let named = |(known, context): &&(String, NamedContext)| {
+                        known == name && context.is_image()
+                    };
+                    self.options.contexts.iter().any(|context| named(&context))
+                }
+                Origin::Stage(_) | Origin::Scratch => false,
+            };
+            if is_image && !seen.contains(&origin) {
+                seen.push(origin.clone());
+                let platform = &self.plan.stages[stage].platform;
+                scope.spawn(move || {
+                    // The step that needs it asks again, and tells what is wrong.
+                    if let Ok((base, _)) = Base::find(self, &origin, platform) {
+                        drop(base.fetch(self, Form::Unpacked));
+                    }
+                });
+            }
         }
+    }
+
+    /// `[2/5]`, or `[name 2/5]` when there are several stages; with the platform when there are
+    /// several of these.
+    fn prefix(&self, stage: usize, step: usize, total: usize) -> String {
+        let mut words = Vec::new();
+        if self.options.has_several_platforms() {
+            let (own, target) = (&self.plan.stages[stage].platform, &self.platform);
+            words.push(match (own == target, own.os == target.os) {
+                (true, _) => own.to_string(),
+                (false, true) => {
+                    let target = target.to_string();
+                    let (_, architecture) = target.split_once('/').unwrap_or_default();
+                    format!("{own}->{architecture}")
+                }
+                (false, false) => format!("{own}->{target}"),
+            });
+        }
+        if self.plan.stages.len() > 1 {
+            words.push(self.plan.title(stage));
+        }
+        words.push(format!("{step}/{total}"));
+        format!("[{}]", words.join(" "))
     }
 
     /// What a stage begins with.
-    fn from(&mut self, number: usize, total: usize) -> Result<State, Error> {
-        let plan = self.plan;
-        let stage = &plan.stages[number];
-        let span = stage.from.span;
+    fn from(&self, number: usize, total: usize) -> Result<State, Stopped> {
+        let stage = &self.plan.stages[number];
+        let title = format!("{} {}", self.prefix(number, 1, total), stage.from.original);
         // The stage's base first: its own steps come before this one's line.
         if let Origin::Stage(base) = stage.base {
             let state = self.stage(base)?.inherit();
-            let title = format!("{} {}", self.prefix(number, 1, total), stage.from.original);
             report::start(self.reporter, title, None).finish(Outcome::Cached);
             return Ok(state);
         }
-        let title = format!("{} {}", self.prefix(number, 1, total), stage.from.original);
-        let running = report::start(self.reporter, title, None);
-        if let Origin::Context(name) = &stage.base
-            && let Some(files) = self.contexts.named(name, self.fetcher())
-        {
-            let mut state = State::new(Config::scratch(&stage.platform), &[]);
-            let activity = running.activity();
-            let mut step = Step { stage: number, span, activity, state: &mut state };
-            let outcome = files
-                .and_then(|files| copy_step::all(self, name, files))
-                .and_then(|deed| self.layer(deed, &mut step))
-                .map_err(|fault| Error::at(span, fault))?;
-            running.finish(outcome);
-            return Ok(state);
-        }
-        let (base, outcome) = Base::find(self, &stage.base, &stage.platform)
-            .map_err(|fault| Error::at(span, fault))?;
-        running.finish(outcome);
-        Ok(self.begin(base, &stage.platform, Some(span)))
+        let mut state = None;
+        let span = stage.from.span;
+        self.perform(&title, span, |activity| {
+            if let Origin::Context(name) = &stage.base
+                && let Some(files) = self.contexts.named(name, self.fetcher())
+            {
+                let deed = copy_step::all(self, name, files?)?;
+                let scratch = State::new(Config::scratch(&stage.platform), &[]);
+                let state = state.insert(scratch);
+                let mut step = Step { stage: number, span, activity, state, missed: &|| () };
+                return self.layer(deed, &mut step);
+            }
+            let (base, outcome) = Base::find(self, &stage.base, &stage.platform)?;
+            state = Some(self.begin(base, &stage.platform, Some(span)));
+            Ok(outcome)
+        })?;
+        Ok(state.expect("there is one, or the stage has stopped"))
     }
 
     /// What a stage has that stands on an image.
-    pub(super) fn begin(&self, base: Base, platform: &Platform, span: Option<Span>) -> State {
-        let Base { config, layers, source } = base;
-        let mut state = State::new(config, &layers);
+    pub(super) fn begin(&self, base: Arc<Base>, platform: &Platform, span: Option<Span>) -> State {
+        let mut state = State::new(base.config.clone(), &base.layers);
         let note = |source| self.record.source(source, Some(platform), &state.layers, span);
-        state.vertex = source.map(note);
+        state.vertex = base.source.clone().map(note);
+        state.base = Some(base);
         state
     }
 
     fn step(
-        &mut self,
+        &self,
         stage: usize,
         title: &str,
         located: &Located<Instruction>,
         state: &mut State,
-    ) -> Result<(), Error> {
+        missed: &dyn Fn(),
+    ) -> Result<(), Stopped> {
         let span = located.span;
-        // A trigger may copy from a stage that nothing else needs.
         let origins = self.plan.origins(stage, &located.value);
-        for origin in origins.map_err(|fault| Error::at(span, fault))? {
+        for origin in origins.map_err(|fault| self.fail(Error::at(span, fault)))? {
+            // A trigger may copy from a stage that nothing else needs.
             if let Origin::Stage(needed) = origin {
                 self.stage(needed)?;
             }
         }
-        let running = report::start(self.reporter, title, None);
-        let mut step = Step { stage, span, activity: running.activity(), state };
-        let outcome =
-            self.perform(&located.value, &mut step).map_err(|fault| Error::at(span, fault))?;
-        running.finish(outcome);
-        Ok(())
+        self.perform(title, span, |activity| {
+            self.instruction(&located.value, &mut Step { stage, span, activity, state, missed })
+        })
     }
 
+    /// Does something when there is a permit for it, and notes what goes wrong.
     fn perform(
-        &mut self,
+        &self,
+        title: &str,
+        span: Span,
+        work: impl FnOnce(Activity) -> Result<Outcome, Fault>,
+    ) -> Result<(), Stopped> {
+        let _permit = self.shared.steps.acquire();
+        if self.cancel.is_set() {
+            return Err(Stopped);
+        }
+        let running = report::start(self.reporter, title, None);
+        match work(running.activity()) {
+            Ok(outcome) => {
+                running.finish(outcome);
+                Ok(())
+            }
+            Err(fault) => {
+                let is_first = self.shared.fail(Error::at(span, fault));
+                running.finish(if is_first { Outcome::Failed } else { Outcome::Cancelled });
+                Err(Stopped)
+            }
+        }
+    }
+
+    fn instruction(
+        &self,
         instruction: &Instruction,
         step: &mut Step<'_>,
     ) -> Result<Outcome, Fault> {
@@ -219,7 +436,7 @@ impl<'a> Executor<'a> {
                 let (given, globals) = (self.given, &self.plan.globals);
                 let scope = &mut step.state.scope;
                 let said = scope.declare_all(arg, given, globals, self.plan.escape)?;
-                self.change(said, step.state)
+                self.change(said, step)
             }
             Instruction::Run(run) => {
                 let deed = run_step::plan(self, run, &mut *step)?;
@@ -231,101 +448,13 @@ impl<'a> Executor<'a> {
             }
             Instruction::Workdir(workdir) => match workdir_step::plan(self, workdir, step.state)? {
                 Some(deed) => self.layer(deed, step),
-                None => self.change(format!("WORKDIR {}", step.state.directory()), step.state),
+                None => self.change(format!("WORKDIR {}", step.state.directory()), step),
             },
             other => match config_step::apply(other, step.state, self.plan.escape)? {
-                Some(said) => self.change(said, step.state),
+                Some(said) => self.change(said, step),
                 None => Ok(Outcome::Done),
             },
         }
-    }
-
-    /// A step that changes the configuration alone. Its time is remembered like a layer's, so that
-    /// an unchanged build gives an unchanged image.
-    fn change(&self, said: String, state: &mut State) -> Result<Outcome, Fault> {
-        let mut config = state.config.clone();
-        config.history.clear();
-        config.created = None;
-        let key = KeyMaker::new("configuration", None)
-            .field("config", config.to_bytes())
-            .field("instruction", &said)
-            .finish();
-        if let Some(entry) = self.hit(&key)? {
-            state.push_change(said, &self.time(&entry.created));
-            return Ok(Outcome::Cached);
-        }
-        let created = self.now();
-        let entry = CacheEntry { layer: None, created: created.clone(), content: None };
-        self.store.cache_put(key.digest(), &entry)?;
-        state.push_change(said, &self.time(&created));
-        Ok(Outcome::Done)
-    }
-
-    /// A step that makes a layer.
-    fn layer(&self, deed: Deed<'_>, step: &mut Step<'_>) -> Result<Outcome, Fault> {
-        let Deed { key, said, told, act } = deed;
-        let outcome = self.layer_of(&key, said, act, step.state)?;
-        let platform = &self.plan.stages[step.stage].platform;
-        let state = &mut *step.state;
-        let vertex = self.record.step(state.vertex, told, platform, &state.layers, step.span);
-        state.vertex = Some(vertex);
-        Ok(outcome)
-    }
-
-    fn layer_of(
-        &self,
-        key: &CacheKey,
-        said: String,
-        act: Act<'_>,
-        state: &mut State,
-    ) -> Result<Outcome, Fault> {
-        // How it is compressed is a choice of the caller, not of the instruction.
-        let key = KeyMaker::new("layer", None)
-            .field("step", key.digest().to_string())
-            .field("compression", self.options.compression.to_string())
-            .finish();
-        if let Some(entry) = self.hit(&key)?
-            && let Some(CachedLayer { descriptor, diff_id }) = entry.layer
-            && self.store.layer_tree(state.chain_id().as_ref(), &diff_id).is_some()
-        {
-            state.push_layer(descriptor, diff_id, said, &self.time(&entry.created));
-            return Ok(Outcome::Cached);
-        }
-        let trees = self.trees(state)?;
-        let mut snapshot = self.store.snapshot(&trees)?;
-        let worth = act(&mut snapshot)?;
-        let (descriptor, diff_id) = self.commit(snapshot)?;
-        let created = self.now();
-        let layer = CachedLayer { descriptor: descriptor.clone(), diff_id: diff_id.clone() };
-        let entry = CacheEntry { layer: Some(layer), created: created.clone(), content: None };
-        match worth {
-            Worth::Lasting => self.store.cache_put(key.digest(), &entry)?,
-            Worth::Once => self.reporter.warn(format!(
-                "files changed while they were copied, so the next build does this again: {said}"
-            )),
-        }
-        state.push_layer(descriptor, diff_id, said, &self.time(&created));
-        Ok(Outcome::Done)
-    }
-
-    fn hit(&self, key: &CacheKey) -> Result<Option<CacheEntry>, Fault> {
-        if self.options.no_cache {
-            return Ok(None);
-        }
-        Ok(self.store.cache_get(key.digest())?)
-    }
-
-    /// Packs what was written in a snapshot, and keeps both forms: the blob and the tree.
-    fn commit(&self, mut snapshot: Snapshot<'_>) -> Result<(Descriptor, Digest), Fault> {
-        let (changes, records) = snapshot.changes()?;
-        let mut blob = self.store.blob_writer()?;
-        let options =
-            PackOptions { compression: self.options.compression, ..PackOptions::default() };
-        let layer::Layer { descriptor, diff_id } =
-            layer::pack(snapshot.upper(), &changes, &records, &options, &mut blob)?;
-        blob.commit(Some(&descriptor.digest))?;
-        snapshot.commit(&diff_id, &records)?;
-        Ok((descriptor, diff_id))
     }
 
     /// What fetching needs.
@@ -334,27 +463,15 @@ impl<'a> Executor<'a> {
         Fetcher { store, services, reporter }
     }
 
-    pub(super) fn transfer_options(
-        &self,
-        platform: &Platform,
-        names: Vec<Reference>,
-    ) -> transfer::Options {
+    /// Options for a transfer of an image of this platform, or of whatever is there.
+    pub(super) fn transfer_options(&self, platform: Option<&Platform>) -> transfer::Options {
         transfer::Options {
-            platform: Some(platform.clone()),
-            jobs: self.options.jobs,
-            names,
-            ..transfer::Options::default()
+            platform: platform.cloned(),
+            jobs: self.options.jobs.layers,
+            semaphore: Some(Arc::clone(&self.shared.layers)),
+            cancel: self.cancel.clone(),
+            names: Vec::new(),
         }
-    }
-
-    /// A stage that a step before this one built.
-    pub(super) fn built(&self, stage: usize) -> &State {
-        self.done[stage].as_ref().expect("stages that a step needs are built before it")
-    }
-
-    /// The unpacked layers below the next step.
-    pub(super) fn trees(&self, state: &State) -> Result<Vec<Tree>, Fault> {
-        self.store.trees(&state.config).ok_or(Fault::NotUnpacked)
     }
 
     /// The time, in seconds, of what a COPY makes without a source for it: the clock must not reach
@@ -363,48 +480,23 @@ impl<'a> Executor<'a> {
         self.epoch.unwrap_or(0)
     }
 
-    /// The moment, or what `SOURCE_DATE_EPOCH` says.
-    fn now(&self) -> String {
-        match self.epoch {
-            Some(seconds) => Timestamp::from_seconds(seconds).to_string(),
-            None => Timestamp::from(SystemTime::now()).to_string(),
-        }
-    }
-
-    /// The time of a cached step, unless `SOURCE_DATE_EPOCH` sets all times.
-    fn time(&self, cached: &str) -> String {
-        match self.epoch {
-            Some(_) => self.now(),
-            None => cached.to_owned(),
-        }
-    }
-
-    /// Builds the target and all that it needs.
-    pub(super) fn build(
-        &mut self,
-        platform: &Platform,
-        invocation: &Invocation,
-    ) -> Result<BuiltImage, Error> {
-        for number in self.plan.order()? {
-            self.stage(number)?;
-        }
-        let state = self.stage(self.plan.target)?;
-        self.finish(state, platform, invocation).map_err(|fault| Error::Result(Box::new(fault)))
-    }
-
     /// Writes the configuration and the manifest of the finished image.
-    fn finish(
-        &self,
-        mut state: State,
-        platform: &Platform,
-        invocation: &Invocation,
-    ) -> Result<BuiltImage, Fault> {
+    pub(super) fn finish(&self, invocation: &Invocation) -> Result<BuiltImage, Error> {
+        let failed = |fault: Fault| Error::Result(Box::new(fault));
+        let state = (*self.built(self.plan.target)).clone();
+        if let Some(base) = &state.base {
+            base.fetch(self, Form::Packed).map_err(failed)?;
+        }
+        self.write(state, invocation).map_err(failed)
+    }
+
+    fn write(&self, mut state: State, invocation: &Invocation) -> Result<BuiltImage, Fault> {
         let installed = attest::look(self, &state)?;
         // Who asks for a platform gets an image that says so, whatever the base says.
         if !self.options.platforms.is_empty() {
-            state.config.os.clone_from(&platform.os);
-            state.config.architecture.clone_from(&platform.architecture);
-            state.config.variant.clone_from(&platform.variant);
+            state.config.os.clone_from(&self.platform.os);
+            state.config.architecture.clone_from(&self.platform.architecture);
+            state.config.variant.clone_from(&self.platform.variant);
         }
         for (name, value) in &self.options.labels {
             state.config.runtime.labels.insert(name.clone(), value.clone());
@@ -421,7 +513,7 @@ impl<'a> Executor<'a> {
             crate::image::edit::manifest(&config, &state.layers).map_err(Fault::Image)?;
         self.store.put_blob(&manifest.bytes)?;
         let mut image = BuiltImage {
-            platform: platform.clone(),
+            platform: self.platform.clone(),
             manifest,
             config: state.config,
             attestations: Vec::new(),

@@ -9,6 +9,7 @@
 mod archive;
 mod attest;
 mod base;
+mod commit;
 mod config_step;
 mod content;
 mod context;
@@ -58,7 +59,7 @@ use crate::sandbox::Network;
 use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
 use attest::Invocation;
-use execute::Executor;
+use execute::{Executor, Shared};
 use log::Log;
 use plan::{Plan, Wishes};
 
@@ -85,6 +86,8 @@ pub struct Options {
     /// Ask the registries for newer bases.
     pub pull: bool,
     pub no_cache: bool,
+    /// Names of stages that do without the cache.
+    pub no_cache_filter: Vec<String>,
     /// Seconds since 1970 for all times that the build would take from the clock; the same as a
     /// build argument `SOURCE_DATE_EPOCH`, which beats it.
     pub source_date_epoch: Option<i64>,
@@ -101,15 +104,34 @@ pub struct Options {
     pub run_timeout: Option<Duration>,
     pub secrets: Vec<Secret>,
     pub agents: Vec<Agent>,
-    /// How many layers are fetched at the same time.
-    pub jobs: usize,
+    pub jobs: Jobs,
     /// What is told of where the Dockerfile and the context came from.
     pub origin: Origin,
     /// What is to be said about the result.
     pub attestations: Attestations,
 }
 
+/// How much is done at the same time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Jobs {
+    /// So many steps are executed.
+    pub steps: usize,
+    /// So many layers move.
+    pub layers: usize,
+}
+
 impl Options {
+    /// Tells of names that no stage has: most often, of a stage whose cache is used after all.
+    fn warn_of_filter(&self, plan: &Plan, reporter: &dyn Reporter) {
+        let has = |name: &String| {
+            let mut names = plan.stages.iter().filter_map(|stage| stage.name.as_deref());
+            names.any(|known| known.eq_ignore_ascii_case(name))
+        };
+        for name in self.no_cache_filter.iter().filter(|name| !has(name)) {
+            reporter.warn(format!("--no-cache-filter: there is no stage {name:?}"));
+        }
+    }
+
     /// What is built for: what was asked for, each once, or this machine.
     fn targets(&self) -> Vec<Platform> {
         let mut targets: Vec<Platform> = Vec::new();
@@ -160,6 +182,16 @@ pub enum NamedContext {
     Host(Vec<String>),
 }
 
+impl NamedContext {
+    /// Whether it has layers; else, files alone.
+    fn is_image(&self) -> bool {
+        match self {
+            Self::Image(_) | Self::Layout { .. } | Self::Host(_) => true,
+            Self::Directory(_) | Self::Remote(_) => false,
+        }
+    }
+}
+
 /// What a build needs from outside.
 #[derive(Clone, Copy)]
 pub struct Services<'a> {
@@ -203,34 +235,38 @@ pub fn build(
     let started = Timestamp::from(SystemTime::now());
     let declared = Plan::declared(&dockerfile);
     let log = Log::new(store, reporter, &options.secrets);
-    let (mut images, mut steps) = (Vec::new(), 0);
-    let (mut triggered, mut failed) = (Vec::new(), None);
+    let shared = Shared::new(store, services, options, &log);
+    let (mut planned, mut steps) = (Vec::new(), 0);
     for platform in options.targets() {
         let given = survey::given(options, &platform);
         let plan = Plan::new(dockerfile.clone(), Wishes::new(options, &given, &platform))?;
-        let mut executor = Executor::new(store, services, options, &plan, &given, &log)?;
         steps += plan.steps()?;
-        let invocation = Invocation::new(options, started, plan.epoch(&given)?);
-        let done = executor.build(&platform, &invocation);
-        if let Err(error) = executor.contexts.keep_hashes(store) {
-            reporter.warn(format!("the next build reads the whole context again: {error}"));
-        }
-        triggered.append(&mut executor.triggered);
-        match done {
-            Ok(image) => images.push(image),
-            Err(error) => failed = Some(error),
-        }
+        planned.push((platform, given, plan));
+    }
+    options.warn_of_filter(&planned[0].2, reporter);
+    let executors = planned
+        .iter()
+        .map(|(platform, given, plan)| Executor::new(&shared, plan, given, platform.clone()))
+        .collect::<Result<Vec<_>, _>>()?;
+    let done = execute::execute(&executors, options.jobs.steps);
+    if let Err(error) = shared.keep_hashes() {
+        reporter.warn(format!("the next build reads the whole context again: {error}"));
     }
     // Not before: triggers of base images may declare arguments too.
+    let triggered = executors.iter().flat_map(Executor::triggered).collect();
     let declared = [declared, triggered].concat();
-    let given = survey::given(options, &options.first_target());
-    let unused: Vec<&str> = given.unused(&declared).collect();
+    let unused: Vec<&str> = planned[0].1.unused(&declared).collect();
     if !unused.is_empty() {
         reporter.warn(format!("one or more build-args {unused:?} were not consumed"));
     }
-    if let Some(error) = failed {
-        return Err(error);
+    if done.is_err() {
+        drop(executors);
+        return Err(shared.failure().expect("who stops has noted why"));
     }
+    let finish = |executor: &Executor<'_>| {
+        executor.finish(&Invocation::new(options, started, executor.epoch))
+    };
+    let images = executors.iter().map(finish).collect::<Result<_, _>>()?;
     let failed = |fault: Fault| Error::Result(Box::new(fault));
     let built = Built::new(store, images).map_err(failed)?;
     let descriptor = built.descriptor();

@@ -19,7 +19,7 @@ use crate::rootfs::live::Unwritten;
 use crate::rootfs::{Choice, Copier, CopyOptions, Meta, Root, SideTable, clean};
 use crate::run::{Agent, Forward};
 use crate::sandbox::{self, Content, What};
-use crate::store::{CacheEntry, CacheMount, Workspace};
+use crate::store::{CacheMount, Workspace};
 
 /// A secret that RUN may ask for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,13 +253,7 @@ fn content(executor: &Executor<'_>, origins: &Origins<'_>, source: &str) -> Resu
     }
     let chain_id = state.chain_id();
     let key = KeyMaker::new("mounted", chain_id.as_ref()).field("source", source).finish();
-    if let Some(digest) = executor.store.cache_get(key.digest())?.and_then(|entry| entry.content) {
-        return Ok(digest.to_string());
-    }
-    let digest = digest(executor.open(origins)?.files(), source)?;
-    let created = String::new();
-    let entry = CacheEntry { layer: None, created, content: Some(digest.clone()) };
-    executor.store.cache_put(key.digest(), &entry)?;
+    let digest = executor.content(&key, || digest(executor.open(origins)?.files(), source))?;
     Ok(digest.to_string())
 }
 

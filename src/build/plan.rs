@@ -30,7 +30,7 @@ pub(super) struct Stage {
 }
 
 /// Where files come from: the base of a stage, or `--from`.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Origin {
     Scratch,
     /// An earlier stage of the same file.

@@ -84,10 +84,11 @@ pub(super) fn plan<'d>(
         .zip(command.script.clone())
         .map(|(path, content)| Mount::file(path, content, 0o755));
     let mounts = mounts.into_iter().collect();
-    let limit = executor.options.run_timeout;
+    let (limit, cancel) = (executor.options.run_timeout, executor.cancel.clone());
     let volumes = executor.options.binds.clone();
     let (env, rest) = (environment, run::Options::default());
-    let mut options = run::Options { env, volumes, mounts, network, surroundings, limit, ..rest };
+    let mut options =
+        run::Options { env, volumes, mounts, network, surroundings, limit, cancel, ..rest };
     let runtime = state.config.runtime.clone();
     let activity: Activity = step.activity;
     let act = move |snapshot: &mut Snapshot<'_>| {

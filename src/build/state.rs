@@ -3,6 +3,7 @@
 use std::sync::Arc;
 
 use super::attest::record::VertexId;
+use super::base::Base;
 use super::history;
 use super::scope::Scope;
 use crate::fakeroot::Profile;
@@ -29,6 +30,8 @@ pub(super) struct State {
     pub(super) fakeroot: Fakeroot,
     /// What made its files, in the build's record; None: there are none.
     pub(super) vertex: Option<VertexId>,
+    /// Where the lowest layers come from, in case that they are not here.
+    pub(super) base: Option<Arc<Base>>,
 }
 
 /// What the RUN steps of a stage, and of those that it stands on, have found out about fakeroot(1).
@@ -58,6 +61,7 @@ impl State {
             created: config.created.clone(),
             fakeroot: Fakeroot::default(),
             vertex: None,
+            base: None,
             config,
         }
     }

@@ -50,6 +50,11 @@ pub(crate) struct Global {
     /// Say more
     #[arg(long, global = true)]
     pub(crate) verbose: bool,
+    /// Do up to N things at once: execute steps of a build, move layers [default: a step for each
+    /// processor, at least 4, and 4 layers]
+    #[arg(long, global = true, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..))]
+    pub(crate) jobs: Option<u16>,
 }
 
 /// Options of the commands that speak with a registry.
@@ -66,10 +71,6 @@ pub(crate) struct Network {
     #[arg(long, value_name = "HOST", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "*")]
     pub(crate) insecure: Vec<String>,
-    /// Move up to N layers at once
-    #[arg(long, value_name = "N", default_value = "4")]
-    #[arg(value_parser = clap::value_parser!(u8).range(1..))]
-    pub(crate) jobs: u8,
 }
 
 /// Credentials on the command line: for commands that speak with one registry alone, since any that

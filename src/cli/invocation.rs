@@ -1,13 +1,19 @@
 //! [`Invocation`]: what every command starts from.
 
-use std::fmt;
 use std::sync::Arc;
+use std::{fmt, thread};
 
 use super::config::{self, Config};
 use super::error::Error;
 use super::ui::{self, Ui};
+use crate::build::Jobs;
 use crate::report::Reporter;
 use crate::store::Store;
+use crate::transfer;
+
+/// So many steps of a build are executed at least, unless somebody says otherwise: many wait for the
+/// network or the disk.
+const STEPS: usize = 4;
 
 /// The caller's settings, and how to talk to them.
 pub(crate) struct Invocation {
@@ -17,6 +23,8 @@ pub(crate) struct Invocation {
     pub(crate) reporter: Arc<dyn Reporter + Send + Sync>,
     /// Say as little as possible.
     pub(crate) quiet: bool,
+    /// How many things may be done at once, if somebody said so.
+    pub(crate) jobs: Option<u16>,
 }
 
 impl Invocation {
@@ -28,6 +36,16 @@ impl Invocation {
             return Err(Error::NotOurs(config.storage.clone()));
         }
         Ok(Store::open(&config.storage)?)
+    }
+
+    /// How much is done at the same time.
+    pub(crate) fn jobs(&self) -> Jobs {
+        let given = self.jobs.map(usize::from);
+        let processors = thread::available_parallelism().map_or(1, usize::from);
+        Jobs {
+            steps: given.unwrap_or(processors.max(STEPS)),
+            layers: given.unwrap_or(transfer::JOBS),
+        }
     }
 
     /// Writes a command's data.

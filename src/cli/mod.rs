@@ -101,7 +101,7 @@ fn perform(
 }
 
 fn invocation(global: Global) -> Invocation {
-    let Global { storage, progress, color, quiet, verbose } = global;
+    let Global { storage, progress, color, quiet, verbose, jobs } = global;
     let mut config = Config::read();
     if let Some(storage) = storage {
         config.storage = storage;
@@ -109,5 +109,5 @@ fn invocation(global: Global) -> Invocation {
     }
     let progress = if quiet { Progress::None } else { progress };
     let ui = Ui::new(progress, color, verbose, &config);
-    Invocation { config, ui, reporter: ui.reporter(), quiet }
+    Invocation { config, ui, reporter: ui.reporter(), quiet, jobs }
 }

@@ -58,7 +58,7 @@ impl Network {
             reporter: invocation.reporter.clone(),
         };
         let registries = Registries::new(client, access);
-        Ok(Remote { registries, web, jobs: usize::from(self.jobs) })
+        Ok(Remote { registries, web, jobs: invocation.jobs().layers })
     }
 }
 

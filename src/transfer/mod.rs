@@ -10,6 +10,7 @@ mod blob;
 mod chunks;
 pub mod endpoint;
 mod error;
+mod resolve;
 mod side_by_side;
 pub mod sink;
 pub mod source;
@@ -20,6 +21,7 @@ use std::sync::Arc;
 pub use blob::{Blob, Role};
 pub use endpoint::{Endpoint, Surroundings};
 pub use error::Error;
+pub use resolve::Resolved;
 
 use crate::concurrency::{Cancel, Semaphore};
 use crate::image::{Config, Content, Descriptor, Digest, Index, Manifest, Platform, Reference};
@@ -150,7 +152,7 @@ pub fn transfer(
 pub fn unpack(
     store: &Store,
     content: &Content,
-    jobs: usize,
+    options: &Options,
     reporter: &dyn Reporter,
 ) -> Result<(), Error> {
     if let Content::Image(manifest) = content
@@ -159,7 +161,7 @@ pub fn unpack(
         return Ok(());
     }
     let source = source::Store::new(store, content.descriptor().clone());
-    let options = Options { jobs, ..Options::default() };
+    let options = Options { platform: None, names: Vec::new(), ..options.clone() };
     transfer(&source, &sink::Store::nameless(store), &options, reporter).map(drop)
 }
 

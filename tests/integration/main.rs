@@ -30,6 +30,7 @@ mod readme;
 mod registries;
 mod run;
 mod sources;
+mod stages;
 mod surroundings;
 #[cfg(target_arch = "x86_64")] // Its programs are.
 mod system_calls;

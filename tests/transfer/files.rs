@@ -76,7 +76,8 @@ pub(crate) fn a_missing_tree_is_unpacked_again() {
         bryo::rootfs::remove_tree(tree.files().parent().expect("its folder")).expect("removed");
     }
     assert!(place.store.trees(&config).is_none());
-    transfer::unpack(&place.store, &made.content, 4, &Silent).expect("unpacked");
+    transfer::unpack(&place.store, &made.content, &transfer::Options::default(), &Silent)
+        .expect("unpacked");
     let again = place.store.trees(&config).expect("unpacked");
     assert_eq!(mode(&again[0].files().join("bin/sh")), 0o4755);
     assert_eq!(fs::metadata(again[0].files().join("large")).expect("there").len(), 2_000_000);

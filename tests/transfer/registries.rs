@@ -105,9 +105,13 @@ pub(crate) fn an_index_gives_the_wanted_image() {
     let options = Options::default();
     // Whole, and every byte of it.
     transfer(&made, &registry.sink(&name), &options, &Silent).expect("pushed");
-    let whole =
-        transfer(&registry.source(&name), &sink::Store::packed(&place.store), &options, &Silent)
-            .expect("pulled");
+    let whole = transfer(
+        &registry.source(&name),
+        &sink::Store::new(&place.store).packed(),
+        &options,
+        &Silent,
+    )
+    .expect("pulled");
     assert_eq!(whole.digest, *made.digest());
 
     for (wanted, found) in

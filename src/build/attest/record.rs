@@ -190,8 +190,10 @@ impl Record {
             VertexId(order.iter().position(|known| known == id).expect("inputs come first"))
         };
         let vertex = |id: &VertexId| {
-            let vertex = &all[id.0];
-            Vertex { inputs: vertex.inputs.iter().map(place).collect(), ..vertex.clone() }
+            let mut vertex = all[id.0].clone();
+            vertex.inputs = vertex.inputs.iter().map(place).collect();
+            vertex.spans.sort_by_key(|span| (span.line, span.start));
+            vertex
         };
         order.iter().map(vertex).collect()
     }

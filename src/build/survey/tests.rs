@@ -28,6 +28,7 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         pull: false,
         no_cache: false,
         binds: Vec::new(),
+        no_cache_filter: Vec::new(),
         source_date_epoch: None,
         compression: Compression::default(),
         emulation: crate::fakeroot::Wish::default(),
@@ -38,7 +39,7 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         agents: Vec::new(),
         origin: crate::build::Origin::default(),
         attestations: crate::build::Attestations::default(),
-        jobs: 1,
+        jobs: crate::build::Jobs { steps: 1, layers: 1 },
     };
     survey(&store, &options, false)
 }

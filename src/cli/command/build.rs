@@ -96,6 +96,9 @@ pub(crate) struct Build {
     no_cache: bool,
     #[command(flatten)]
     steps: Steps,
+    /// Execute every step of these stages; may be repeated
+    #[arg(long, value_name = "STAGE[,STAGE]...", value_delimiter = ',')]
+    no_cache_filter: Vec<String>,
     /// Let RUN --mount=type=secret show a file or a variable of this machine, which no layer and no
     /// history contains; may be repeated
     #[arg(long, value_name = "id=ID[,src=FILE|,env=NAME]", value_parser = secret::secret)]
@@ -378,6 +381,7 @@ impl Build {
             labels: self.label.clone(),
             pull: self.pull,
             no_cache: self.steps.executes_all(self.no_cache, config)?,
+            no_cache_filter: self.no_cache_filter.clone(),
             binds: self.steps.binds()?,
             source_date_epoch: config.source_date_epoch()?,
             compression: self.compress,
@@ -387,7 +391,7 @@ impl Build {
             run_timeout: self.run_timeout,
             secrets,
             agents,
-            jobs: usize::from(self.network.jobs),
+            jobs: invocation.jobs(),
             origin: given.origin(),
             attestations: self.attest.wish()?,
         })
@@ -423,7 +427,11 @@ impl Build {
             Form::Oci | Form::OciDirectory => whole.to_vec(),
             Form::Docker | Form::Tar | Form::Local => images.collect(),
         };
-        let options = transfer::Options { names: self.tag.clone(), ..transfer::Options::default() };
+        let options = transfer::Options {
+            names: self.tag.clone(),
+            jobs: invocation.jobs().layers,
+            ..transfer::Options::default()
+        };
         for part in parts {
             let source = source::Store::new(store, part.clone());
             transfer(&source, &*sink, &options, reporter)?;

@@ -32,7 +32,8 @@ impl Load {
         for image in source::detect(files.map_err(named())?).map_err(named())? {
             let names = image.names();
             let platform = Some(Platform::host());
-            let options = Options { platform, names: names.clone(), ..Options::default() };
+            let jobs = invocation.jobs().layers;
+            let options = Options { platform, jobs, names: names.clone(), ..Options::default() };
             let loaded =
                 transfer(&*image, &sink::Store::new(&store), &options, &*invocation.reporter)?;
             let lines: Vec<String> = match &names[..] {

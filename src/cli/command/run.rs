@@ -86,7 +86,7 @@ pub(crate) struct Run {
 
 impl Run {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
-        let options = self.options(invocation)?;
+        let run_options = self.options(invocation)?;
         let help = Help::new(self.emulation.wish(&invocation.config)?);
         let store = invocation.store()?;
         let content = self.content(invocation, &store)?;
@@ -94,7 +94,8 @@ impl Run {
             return Err(Error::NotAnImage(self.image.clone()));
         };
         let reporter = &*invocation.reporter;
-        transfer::unpack(&store, &content, usize::from(self.network.jobs), reporter)?;
+        let options = transfer::Options { jobs: invocation.jobs().layers, ..Default::default() };
+        transfer::unpack(&store, &content, &options, reporter)?;
         let config = store.config(manifest)?;
         let trees = store.trees(&config).ok_or_else(|| Error::NotAnImage(self.image.clone()))?;
         let snapshot = store.snapshot(&trees)?;
@@ -105,7 +106,7 @@ impl Run {
         help.announce(reporter)?;
         let profile = if help.wants_profile()? { help.detect(root)? } else { None };
         let prepared = help.prepare(command, profile.as_ref())?;
-        let ended = run::run(image, &options, &prepared, &help, Output::Inherit, reporter)?;
+        let ended = run::run(image, &run_options, &prepared, &help, Output::Inherit, reporter)?;
         Ok(ExitCode::from(ended.exit.code()))
     }
 

@@ -64,7 +64,8 @@ impl Save {
                 Name::Anonymous(_) => Vec::new(),
             };
             let source = source::Store::new(&store, entry.descriptor);
-            let options = Options { names, ..Options::default() };
+            let jobs = invocation.jobs().layers;
+            let options = Options { names, jobs, ..Options::default() };
             transfer(&source, &*sink, &options, &*invocation.reporter)?;
         }
         Ok(sink.finish()?)

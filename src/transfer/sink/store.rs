@@ -46,12 +46,13 @@ impl<'a> Store<'a> {
     }
 
     /// Keeps bytes only: for images that are to be sent on, and for other machines' ones.
-    pub fn packed(store: &'a store::Store) -> Self {
-        Self { unpack: false, ..Self::new(store) }
+    #[must_use]
+    pub fn packed(self) -> Self {
+        Self { unpack: false, ..self }
     }
 
     /// Gives no names, not even that of a nameless image.
-    pub(in crate::transfer) fn nameless(store: &'a store::Store) -> Self {
+    pub fn nameless(store: &'a store::Store) -> Self {
         Self { name_it: false, ..Self::new(store) }
     }
 

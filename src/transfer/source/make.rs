@@ -9,7 +9,7 @@ use crate::layer::compress::Compression;
 use crate::layer::{Layer, LayerWriter};
 use crate::report::Reporter;
 use crate::store::{BlobWriter, Store};
-use crate::transfer::{Error, JOBS, unpack};
+use crate::transfer::{Error, Options, unpack};
 
 /// A layer that is written to the storage directory, entry by entry.
 pub(super) struct StoredLayer<'a> {
@@ -47,7 +47,7 @@ pub(super) fn image(
     let config = Descriptor::of(media_type::OCI_CONFIG, &bytes);
     let manifest = edit::manifest(&config, &[layer.descriptor])?;
     store.put_blob(&manifest.bytes)?;
-    unpack(store, &Content::Image(manifest.clone()), JOBS, reporter)?;
+    unpack(store, &Content::Image(manifest.clone()), &Options::default(), reporter)?;
     Ok(manifest)
 }
 

@@ -1,0 +1,179 @@
+//! From a step's key to its result: what the cache has, or what the step makes now.
+
+use std::time::SystemTime;
+
+use super::base::Form;
+use super::error::Fault;
+use super::execute::{Deed, Executor, Step, Worth};
+use super::key::{CacheKey, KeyMaker};
+use super::state::State;
+use crate::image::{Config, Content, Descriptor, Digest, Timestamp, edit, media_type};
+use crate::layer::{self, PackOptions};
+use crate::report::Outcome;
+use crate::store::{CacheEntry, CachedLayer, Snapshot, Tree};
+use crate::transfer;
+
+impl Executor<'_> {
+    /// A step that changes the configuration alone. Its time is remembered like a layer's, so that
+    /// an unchanged build gives an unchanged image.
+    pub(super) fn change(&self, said: String, step: &mut Step<'_>) -> Result<Outcome, Fault> {
+        let mut config = step.state.config.clone();
+        config.history.clear();
+        config.created = None;
+        let key = KeyMaker::new("configuration", None)
+            .field("config", config.to_bytes())
+            .field("instruction", &said)
+            .finish();
+        let (entry, outcome) = self.entry(&key, step.stage, || {
+            let entry = CacheEntry { layer: None, created: self.now(), content: None };
+            Ok((entry, Worth::Lasting))
+        })?;
+        step.state.push_change(said, &self.time(&entry.created));
+        Ok(outcome)
+    }
+
+    /// A step that makes a layer.
+    pub(super) fn layer(&self, deed: Deed<'_>, step: &mut Step<'_>) -> Result<Outcome, Fault> {
+        let Deed { key, said, told, act } = deed;
+        // How it is compressed is a choice of the caller, not of the instruction.
+        let key = KeyMaker::new("layer", None)
+            .field("step", key.digest().to_string())
+            .field("compression", self.options.compression.to_string())
+            .finish();
+        let (entry, outcome) = self.entry(&key, step.stage, || {
+            (step.missed)();
+            let trees = self.trees(step.state)?;
+            let mut snapshot = self.store.snapshot(&trees)?;
+            let worth = act(&mut snapshot)?;
+            let (descriptor, diff_id) = self.commit(snapshot)?;
+            let layer = Some(CachedLayer { descriptor, diff_id });
+            if worth == Worth::Once {
+                self.reporter.warn(format!(
+                    "files changed while they were copied, so the next build does this again: {said}"
+                ));
+            }
+            Ok((CacheEntry { layer, created: self.now(), content: None }, worth))
+        })?;
+        let CachedLayer { descriptor, diff_id } =
+            entry.layer.expect("keys of layers have other fields than those of configurations");
+        let state = &mut *step.state;
+        state.push_layer(descriptor, diff_id, said, &self.time(&entry.created));
+        let platform = &self.plan.stages[step.stage].platform;
+        let vertex = self.record.step(state.vertex, told, platform, &state.layers, step.span);
+        state.vertex = Some(vertex);
+        Ok(outcome)
+    }
+
+    /// What a step makes: made by an equal step of this build, found in the cache, or made now.
+    fn entry(
+        &self,
+        key: &CacheKey,
+        stage: usize,
+        make: impl FnOnce() -> Result<(CacheEntry, Worth), Fault>,
+    ) -> Result<(CacheEntry, Outcome), Fault> {
+        let mut outcome = Outcome::Cached;
+        let uses_cache = self.uses_cache(stage);
+        let (entry, _) = self.entries.run(&(key.digest().clone(), uses_cache), || {
+            if uses_cache && let Some(entry) = self.store.cache_get(key.digest())? {
+                return Ok(entry);
+            }
+            let (entry, worth) = make()?;
+            if worth == Worth::Lasting {
+                self.store.cache_put(key.digest(), &entry)?;
+            }
+            outcome = Outcome::Done;
+            Ok::<_, Fault>(entry)
+        })?;
+        Ok((entry, outcome))
+    }
+
+    /// A digest that stands for what a step reads and that does not change: remembered, and found out
+    /// once.
+    pub(super) fn content(
+        &self,
+        key: &CacheKey,
+        find: impl FnOnce() -> Result<Digest, Fault>,
+    ) -> Result<Digest, Fault> {
+        let (digest, _) = self.contents.run(key.digest(), || {
+            if let Some(digest) =
+                self.store.cache_get(key.digest())?.and_then(|entry| entry.content)
+            {
+                return Ok(digest);
+            }
+            let digest = find()?;
+            let content = Some(digest.clone());
+            let entry = CacheEntry { layer: None, created: String::new(), content };
+            self.store.cache_put(key.digest(), &entry)?;
+            Ok::<_, Fault>(digest)
+        })?;
+        Ok(digest)
+    }
+
+    fn uses_cache(&self, stage: usize) -> bool {
+        let own = self.plan.stages[stage].name.as_deref();
+        let filter = &self.options.no_cache_filter;
+        !self.options.no_cache
+            && !filter.iter().any(|name| own.is_some_and(|own| own.eq_ignore_ascii_case(name)))
+    }
+
+    /// Packs what was written in a snapshot, and keeps both forms: the blob and the tree.
+    fn commit(&self, mut snapshot: Snapshot<'_>) -> Result<(Descriptor, Digest), Fault> {
+        let (changes, records) = snapshot.changes()?;
+        let mut blob = self.store.blob_writer()?;
+        let options =
+            PackOptions { compression: self.options.compression, ..PackOptions::default() };
+        let layer::Layer { descriptor, diff_id } =
+            layer::pack(snapshot.upper(), &changes, &records, &options, &mut blob)?;
+        blob.commit(Some(&descriptor.digest))?;
+        snapshot.commit(&diff_id, &records)?;
+        Ok((descriptor, diff_id))
+    }
+
+    /// The unpacked layers below the next step. What is not unpacked yet is now, and fetched if need
+    /// be.
+    pub(super) fn trees(&self, state: &State) -> Result<Vec<Tree>, Fault> {
+        let trees = || self.store.trees(&state.config);
+        if let Some(trees) = trees() {
+            return Ok(trees);
+        }
+        if let Some(base) = &state.base {
+            base.fetch(self, Form::Unpacked)?;
+        }
+        if let Some(trees) = trees() {
+            return Ok(trees);
+        }
+        self.unpack(&state.config, &state.layers)?;
+        trees().ok_or(Fault::NotUnpacked)
+    }
+
+    /// Unpacks layers whose blobs are here.
+    pub(super) fn unpack(&self, config: &Config, layers: &[Descriptor]) -> Result<(), Fault> {
+        if self.store.trees(config).is_some() {
+            return Ok(());
+        }
+        let bytes = config.to_bytes();
+        self.store.put_blob(&bytes)?;
+        let config = Descriptor::of(media_type::OCI_CONFIG, &bytes);
+        let manifest = edit::manifest(&config, layers).map_err(Fault::Image)?;
+        self.store.put_blob(&manifest.bytes)?;
+        let options = self.transfer_options(None);
+        transfer::unpack(self.store, &Content::Image(manifest), &options, self.reporter)?;
+        Ok(())
+    }
+
+    /// The moment, or what `SOURCE_DATE_EPOCH` says.
+    fn now(&self) -> String {
+        match self.epoch {
+            Some(seconds) => Timestamp::from_seconds(seconds).to_string(),
+            None => Timestamp::from(SystemTime::now()).to_string(),
+        }
+    }
+
+    /// The time of a cached step, unless `SOURCE_DATE_EPOCH` sets all times.
+    pub(super) fn time(&self, cached: &str) -> String {
+        match self.epoch {
+            Some(_) => self.now(),
+            None => cached.to_owned(),
+        }
+    }
+}
