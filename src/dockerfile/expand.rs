@@ -315,6 +315,7 @@ impl<'a> Reader<'a> {
             }),
             Some(':') => match self.chars.next() {
                 None => Err(missing("'}'")),
+                Some(modifier @ ('#' | '%')) => Err(unsupported(&format!(":{modifier}"))),
                 Some(modifier) => self.modified(&name, modifier, true),
             },
             Some('/') => self.replaced(&name),

@@ -201,6 +201,8 @@ pub fn decoded(text: &str) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
 
     #[test]
@@ -285,6 +287,18 @@ mod tests {
             ("submodules=maybe", "invalid submodules value: \"maybe\""),
         ] {
             assert_eq!(parse(query).expect_err(query), expected);
+        }
+    }
+
+    proptest! {
+        #[test]
+        fn any_text_is_read(
+            text in "(https?://|ssh://|git@|github.com/|\\./)?[a-c:/.@#?&=%-]{0,20}(\\.git)?(#|[?](ref|tag)=)?[a-z:/%]{0,8}",
+        ) {
+            if let Some(Ok(found)) = GitRef::parse(&text) {
+                prop_assert!(!found.remote.contains('#') && found.reference.as_deref() != Some(""));
+                prop_assert!(found.subdir.as_deref() != Some(""));
+            }
         }
     }
 

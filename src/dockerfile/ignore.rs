@@ -243,6 +243,23 @@ mod tests {
         }
     }
 
+    /// `tests/data/dockerfile/ignored.txt`
+    #[test]
+    fn lists_match_as_in_the_reference() {
+        let rows = include_str!("../../tests/data/dockerfile/ignored.txt");
+        let mut count = 0;
+        for row in rows.lines().filter(|row| !row.starts_with("# ")) {
+            let (patterns, paths) = row.split_once(" : ").expect("patterns and paths");
+            let ignore = Ignore::new(patterns.split(' ')).expect(patterns);
+            for marked in paths.split(' ') {
+                let (path, mark) = marked.split_at(marked.len() - 1);
+                assert_eq!(ignore.is_ignored(path), mark == "+", "{patterns} : {path}");
+                count += 1;
+            }
+        }
+        assert!(count > 120, "only {count} paths were found");
+    }
+
     #[test]
     fn the_last_match_decides() {
         for (patterns, path, expected) in [

@@ -28,8 +28,12 @@ fn letters(word: &str) -> Vec<char> {
     letters
 }
 
-/// Levenshtein's.
+/// Levenshtein's, or more than anybody cares for.
 fn distance(a: &str, b: &str) -> usize {
+    // A character has up to four bytes.
+    if a.len() > 4 * (b.len() + 3) {
+        return usize::MAX;
+    }
     let b: Vec<char> = b.chars().collect();
     let mut row: Vec<usize> = (0..=b.len()).collect();
     for (i, x) in a.chars().enumerate() {

@@ -61,6 +61,54 @@ fn says_what_is_wrong() {
     }
 }
 
+/// `tests/data/dockerfile/parsed.txt`
+#[test]
+fn files_are_read_as_by_the_reference() {
+    fn tell(node: &Node, is_trigger: bool, told: &mut Vec<String>) {
+        let flags: Vec<&str> = node.flags.iter().map(|(flag, _)| flag.as_str()).collect();
+        let json =
+            |list: &[&str]| serde_json::to_string(list).expect("a list").replace("\",\"", "\", \"");
+        let arguments: Vec<&str> = node.arguments.iter().map(String::as_str).collect();
+        let (flags, arguments) = (json(&flags), json(&arguments));
+        let form = if node.form == Form::Exec { "exec" } else { "shell" };
+        let place = match is_trigger {
+            true => ">".to_owned(),
+            false => format!("{}-{}", node.span.line, node.span.end_line),
+        };
+        told.push(format!("{place} {} {form} {flags} {arguments}", node.keyword.to_uppercase()));
+        if let Some(trigger) = &node.trigger {
+            tell(trigger, true, told);
+        }
+        for heredoc in node.heredocs.iter().filter(|_| !is_trigger) {
+            told.push(format!(
+                "<< {} {} {}{} {}",
+                heredoc.name,
+                heredoc.descriptor,
+                if heredoc.strip_tabs { "-" } else { "=" },
+                if heredoc.expand { "" } else { "'" },
+                serde_json::to_string(&heredoc.content).expect("a text")
+            ));
+        }
+    }
+    let cases = include_str!("../../tests/data/dockerfile/parsed.txt");
+    let mut count = 0;
+    for case in cases.split("\n\n").filter(|case| !case.starts_with('#')) {
+        let (mut told, mut text, mut expected) = (Vec::new(), String::new(), Vec::new());
+        for line in case.lines() {
+            match line.strip_prefix("| ") {
+                Some(line) => text += &format!("{line}\n"),
+                None => expected.push(line),
+            }
+        }
+        let text = text.replace("\\r", "\r").replace("\\t", "\t").replace("\\f", "\u{feff}");
+        let text = text.replace("\\c\n", "");
+        read(&text).0.nodes.iter().for_each(|node| tell(node, false, &mut told));
+        assert_eq!(told, expected, "{text}");
+        count += 1;
+    }
+    assert!(count > 70, "only {count} cases were found");
+}
+
 #[test]
 fn every_error_is_found() {
     let text = "FROM a b\nFROM base\nRUNN x\nRUN ok\nCOPY a\nENV x\n";
@@ -357,6 +405,21 @@ fn endless_nesting_is_survived() {
 }
 
 proptest! {
+    /// What an instruction was on one line reads as the same instruction.
+    #[test]
+    fn reading_is_stable(
+        keyword in "(RUN|CMD|COPY|ENV|LABEL|ARG|VOLUME|HEALTHCHECK|ONBUILD RUN|USER|FOO)",
+        rest in r#"[a-c="'$\\\[\],# \t\n-]{0,30}"#,
+    ) {
+        for node in read(&format!("{keyword} {rest}\n")).0.nodes {
+            let again = read(&node.original).0.nodes;
+            prop_assert_eq!(again.len(), 1, "{:?}", &node.original);
+            prop_assert_eq!((&again[0].arguments, again[0].form), (&node.arguments, node.form));
+            let flags = |node: &Node| node.flags.iter().map(|(f, _)| f.clone()).collect::<Vec<_>>();
+            prop_assert_eq!(flags(&again[0]), flags(&node));
+        }
+    }
+
     #[test]
     fn any_text_is_read(text in r"\PC{0,80}") {
         parse(&text);
