@@ -389,7 +389,7 @@ fn copy(files: &Files, source: &str, root: &Root, target: &Path) -> Result<(), F
 /// A cache that a step mounts.
 struct Cache<'p, 'e> {
     key: Digest,
-    name: &'p str,
+    name: String,
     sharing: Sharing,
     owner: Owner,
     /// What it begins as.
@@ -399,10 +399,17 @@ struct Cache<'p, 'e> {
 impl<'p, 'e> Cache<'p, 'e> {
     /// As in the reference, those that begin differently are different ones.
     fn of(planned: &'p Planned<'e>) -> Option<Self> {
-        let Mount::Cache { id, source, sharing, owner, .. } = &planned.mount else { return None };
-        let name = id.as_deref().unwrap_or(&planned.target);
+        let Mount::Cache { id, source, target, sharing, owner, .. } = &planned.mount else {
+            return None;
+        };
+        // Without an id it is the target as it is written, wherever WORKDIR leads.
+        let name = match id {
+            Some(id) => id.clone(),
+            None if target.is_empty() || target.starts_with('/') => planned.target.clone(),
+            None => clean(Path::new(target)).display().to_string(),
+        };
         let key = KeyMaker::new("cache", None)
-            .field("id", name)
+            .field("id", &name)
             .optional("content", planned.content.as_ref())
             .field("owner", shown(*owner))
             .finish();
@@ -414,10 +421,10 @@ impl<'p, 'e> Cache<'p, 'e> {
     /// Keeps the cache for this step, and gives its directory.
     fn reserve(&self, executor: &'e Executor<'_>, made: &mut Made<'e>) -> Result<PathBuf, Fault> {
         let waits = || {
-            let name = self.name;
+            let name = &self.name;
             executor.reporter.note(format!("waiting for the cache {name}: another step has it"));
         };
-        let cache = executor.store.cache_mount(&self.key, self.name, self.sharing, &waits)?;
+        let cache = executor.store.cache_mount(&self.key, &self.name, self.sharing, &waits)?;
         let begin = self.begin.map(|(origins, source)| (executor.open(origins), source));
         let path = cache.files(|new| self.fill(begin, new))?;
         made.held.push(Held::Cache(cache));

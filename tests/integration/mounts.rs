@@ -128,6 +128,29 @@ fn mounts_show_what_they_should() {
     }
 }
 
+/// Values from variables, and steps of another user than root.
+#[test]
+fn mounts_are_for_every_user() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    place.file("work/secret", "s3cret");
+    let dockerfile = "FROM base\nARG U=33\nARG M=0710\nENV T=/v I=name S=locked K=cache\nUSER www\n\
+        RUN --mount=type=$K,target=$T,id=$I,uid=$U,gid=34,mode=$M,sharing=$S \
+        test \"$(stat -c %u:%g:%a /v)\" = 33:34:710 && touch /v/mine && \
+        test \"$(stat -c %u /v/mine)\" = 33\n\
+        RUN --mount=type=cache,target=/w,id=name,uid=33,gid=34,mode=0710 test -e /w/mine && rm /w/mine\n\
+        RUN --mount=type=secret,id=s,uid=$U,target=$T/k --mount=type=secret,id=s,env=E \
+        test \"$(cat /v/k)\" = s3cret && test \"$(stat -c %u:%a /v/k)\" = 33:400 && test $E = s3cret\n\
+        RUN --mount=type=tmpfs,target=/t,size=1m touch /t/x && test \"$(stat -c %u /t/x)\" = 33\n\
+        RUN --mount=source=${D:-d},target=/c cat /c/g && ! touch /c/new\n\
+        WORKDIR /one\nRUN --mount=type=cache,target=sub/ touch sub/x\n\
+        WORKDIR /two\nRUN --mount=type=cache,target=./sub test -e sub/x\n\
+        RUN --mount=type=cache,target=/two/sub test ! -e sub/x\n";
+    build(&place, "--secret id=s,src=secret", dockerfile);
+}
+
 /// Beside a mount point, what the step itself does is in the layer.
 #[test]
 fn a_layer_has_what_a_step_wrote_beside_its_mounts() {

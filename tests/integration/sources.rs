@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use crate::support::{Place, Said, Web, has, repository};
+use crate::support::{Place, Registry, Said, Web, has, repository};
 
 /// Builds `dockerfile` on nothing at all, and gives the lines of `tar -tv` of what comes of it:
 /// mode, owner, time as seconds, name.
@@ -162,6 +162,58 @@ fn add_compares_what_it_fetched() {
         place.file(context.join("Dockerfile"), format!("FROM scratch\n{dockerfile}"));
         place.bryo("build").arg(&context).fails(2).mentions(said);
     }
+}
+
+/// What a server calls by the tag that it had before is not read again.
+#[test]
+fn add_asks_whether_a_file_changed() {
+    let place = Place::new();
+    let context = place.folder("context");
+    let web = Web::start(|path, before| match (path, before) {
+        ("/a", 0 | 1 | 2) => (200, "ETag: \"one\"\r\n", vec![b'1'; 4 << 20]),
+        ("/a", _) => (200, "ETag: \"two\"\r\n", vec![b'2'; 4 << 20]),
+        // The tag of what it is not any more.
+        ("/wrong", 0) => (200, "ETag: \"x\"\r\n", b"1".to_vec()),
+        ("/wrong", _) => (200, "ETag: \"x\"\r\n", b"2".to_vec()),
+        _ => (404, "", vec![]),
+    });
+    let url = web.url("/a");
+    let dockerfile = format!("FROM scratch\nADD {url} /\n");
+    let built = |dockerfile: &str| {
+        place.file(context.join("Dockerfile"), dockerfile);
+        place.bryo("build --progress plain").arg(&context).succeeds()
+    };
+    let fetches = |said: &Said| said.errors().contains("fetching http://");
+    let (first, second) = (built(&dockerfile), built(&dockerfile));
+    assert!(fetches(&first) && !fetches(&second), "{second}");
+    assert!(first.text() == second.text() && second.errors().contains("cached"), "{second}");
+    // Where the step is another one, its content is needed; and so it is when that changes.
+    let moved = format!("FROM scratch\nADD {url} /b\n");
+    assert!(fetches(&built(&moved)));
+    let third = built(&dockerfile);
+    assert!(fetches(&third) && third.text() != first.text(), "{third}");
+    // A step never has another content than its key says.
+    let wrong = web.url("/wrong");
+    built(&format!("FROM scratch\nADD {wrong} /\n"));
+    place.file(context.join("Dockerfile"), format!("FROM scratch\nADD {wrong} /other\n"));
+    place.bryo("build").arg(&context).fails(6).mentions("its content changed");
+    place.bryo("build").arg(&context).succeeds();
+}
+
+#[test]
+fn add_trusts_authorities_that_are_named() {
+    let place = Place::new();
+    if !has("docker-registry", "docker-registry") {
+        return;
+    }
+    let (registry, authority) = Registry::with_tls(&place);
+    let context = place.folder("context");
+    let dockerfile = format!("FROM scratch\nADD https://{}/v2/ /\n", registry.host());
+    place.file(context.join("Dockerfile"), dockerfile);
+    place.bryo("build").arg(&context).fails(6).mentions("--cacert");
+    place.bryo("build -o type=tar,dest=out.tar --cacert").arg(authority).arg(&context).succeeds();
+    assert_eq!(content(&place, "v2"), "{}");
+    place.bryo("build --no-cache --insecure").arg(&context).succeeds();
 }
 
 #[test]

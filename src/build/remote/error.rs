@@ -28,6 +28,9 @@ pub enum Error {
     Cut { url: String, source: io::Error },
     #[error("{url}: digest mismatch: {actual} is not {expected}")]
     Digest { url: String, expected: String, actual: String },
+    /// Between the step's key and its doing.
+    #[error("{url}: its content changed while it was fetched, or has the entity tag of another")]
+    Changed { url: String },
     #[error("writing {}", path.display())]
     Write { path: PathBuf, source: io::Error },
     #[error("there is no program git")]
@@ -71,7 +74,9 @@ impl Error {
             | Self::NoCommit { .. }
             | Self::NoSubdir { .. } => Kind::NotFound,
             Self::Digest { .. } | Self::Commit { .. } => Kind::Invalid,
-            Self::Http(_) | Self::Status { .. } | Self::Cut { .. } => Kind::Network,
+            Self::Http(_) | Self::Status { .. } | Self::Cut { .. } | Self::Changed { .. } => {
+                Kind::Network
+            }
             Self::Git { said, .. } if is_denial(said) => Kind::Denied,
             Self::Git { said, .. } if said.contains("not found") => Kind::NotFound,
             Self::Git { .. } => Kind::Network,
@@ -93,6 +98,7 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Http(error) => error.hint(),
+            Self::Changed { .. } => Some("build once more".to_owned()),
             Self::NoGit => Some("install it: sudo apt-get install git".to_owned()),
             Self::Digest { actual, .. } => {
                 Some(format!("if the file is the right one, write --checksum={actual}"))

@@ -138,14 +138,10 @@ impl Remote {
             Place::Git(repository) => repository.describe(key, fetcher),
             Place::Url(address) => {
                 let digest = match address.checksum() {
-                    Some(digest) => digest.clone(),
-                    None => {
-                        let fetched = self.fetched(fetcher)?;
-                        fetched.files.content_digest(&fetched.source)?
-                    }
+                    Some(digest) => self.digest.get_or_init(|| digest.clone()),
+                    None => self.digest(address, fetcher)?,
                 };
-                let digest = self.digest.get_or_init(|| digest).to_string();
-                Ok(key.field("url", address.name()).field("content", digest))
+                Ok(key.field("url", address.name()).field("content", digest.to_string()))
             }
         }
     }
@@ -167,13 +163,39 @@ impl Remote {
         }
     }
 
+    /// The digest of a file's content; that is fetched unless the server calls it what it called
+    /// it before.
+    fn digest(&self, address: &web::Address, fetcher: Fetcher<'_>) -> Result<&Digest, Fault> {
+        if let Some(digest) = self.digest.get() {
+            return Ok(digest);
+        }
+        let digest = match address.ask(fetcher, true)? {
+            web::Answer::Known(digest) => digest,
+            web::Answer::Fetched(fetched, digest) => {
+                self.fetched.get_or_init(|| fetched);
+                digest
+            }
+        };
+        Ok(self.digest.get_or_init(|| digest))
+    }
+
     /// The files, fetched once.
     pub(super) fn fetched(&self, fetcher: Fetcher<'_>) -> Result<&Fetched, Fault> {
         if let Some(fetched) = self.fetched.get() {
             return Ok(fetched);
         }
         let fetched = match &self.place {
-            Place::Url(address) => address.fetch(fetcher)?,
+            Place::Url(address) => {
+                let fetched = address.fetch(fetcher)?;
+                // The step's key has the one digest, and its layer would have the other content.
+                if address.checksum().is_none()
+                    && let Some(digest) = self.digest.get()
+                    && fetched.files.content_digest(&fetched.source)? != *digest
+                {
+                    return Err(Error::Changed { url: address.shown() }.into());
+                }
+                fetched
+            }
             Place::Git(repository) => repository.fetch(fetcher)?,
         };
         Ok(self.fetched.get_or_init(|| fetched))

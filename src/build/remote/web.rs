@@ -9,11 +9,13 @@ use std::time::{Duration, SystemTime};
 use super::{Error, Fetched, Fetcher};
 use crate::build::error::Fault;
 use crate::build::files::Files;
+use crate::build::key::{CacheKey, KeyMaker};
 use crate::dockerfile::decoded;
 use crate::http::{self, Attempts, Method, Request, Response, Url, retry_after};
 use crate::image::{Digest, Hasher};
 use crate::report;
 use crate::rootfs::Root;
+use crate::store::CacheEntry;
 
 /// What a file is called whose URL says nothing about that. The reference's word.
 const UNNAMED: &str = "__unnamed__";
@@ -28,6 +30,24 @@ pub(super) struct Address {
     url: Url,
     name: String,
     checksum: Option<Digest>,
+}
+
+/// What came of asking for a file.
+#[derive(Debug)]
+pub(super) enum Answer {
+    /// It is what it was: the digest of its content.
+    Known(Digest),
+    Fetched(Fetched, Digest),
+}
+
+/// What came of one try.
+enum Said {
+    Known(Digest),
+    /// Its content is in the file; `modified` is what the server says about its time.
+    Saved {
+        modified: Option<String>,
+        digest: Digest,
+    },
 }
 
 impl Address {
@@ -65,13 +85,24 @@ impl Address {
 
     /// Fetches it, and compares it with its checksum if there is one.
     pub(super) fn fetch(&self, fetcher: Fetcher<'_>) -> Result<Fetched, Fault> {
+        match self.ask(fetcher, false)? {
+            Answer::Fetched(fetched, _) => Ok(fetched),
+            Answer::Known(_) => unreachable!("all of it was asked for"),
+        }
+    }
+
+    /// Asks for it. With `knows_content`, an answer that was fetched before is not read again: its
+    /// entity tag says so.
+    pub(super) fn ask(&self, fetcher: Fetcher<'_>, knows_content: bool) -> Result<Answer, Fault> {
         let workspace = fetcher.store.workspace()?;
         let path = workspace.path().join(CONTENT);
         let mut attempts = fetcher.services.web.patience.begin();
-        let modified = loop {
-            match self.once(fetcher, &path) {
-                Ok(modified) => break modified,
-                Err(error) => wait(fetcher, &mut attempts, error)?,
+        let (modified, digest) = loop {
+            match self.once(fetcher, &path, knows_content) {
+                Ok(Said::Known(digest)) => return Ok(Answer::Known(digest)),
+                Ok(Said::Saved { modified, digest }) => break (modified, digest),
+                Err(Fault::Remote(error)) => wait(fetcher, &mut attempts, error)?,
+                Err(fault) => return Err(fault),
             }
         };
         // As the reference: 1970 when the server does not say.
@@ -87,19 +118,33 @@ impl Address {
         let files = Files::of_folder(Root::open(workspace.path())?);
         let mut source = files.at(Path::new(CONTENT))?;
         source.name = self.name.clone().into();
-        Ok(Fetched { files, source, workspace })
+        Ok(Answer::Fetched(Fetched { files, source, workspace }, digest))
     }
 
-    /// One try; gives what the server says about the time of the file.
-    fn once(&self, fetcher: Fetcher<'_>, path: &Path) -> Result<Option<String>, Error> {
+    /// By what its content is remembered while the server calls it so.
+    fn tagged(&self, response: &Response) -> Option<CacheKey> {
+        let tag = response.header("etag").filter(|tag| !tag.is_empty())?;
+        let key = KeyMaker::new("fetched", None).field("url", self.url.as_str());
+        Some(key.field("tag", tag).finish())
+    }
+
+    /// One try.
+    fn once(&self, fetcher: Fetcher<'_>, path: &Path, knows_content: bool) -> Result<Said, Fault> {
         let web = fetcher.services.web;
         let trust = web.trust(&self.url);
         let request = Request { trust, ..Request::new(Method::Get, self.url.clone()) };
-        let response = web.client.send(&request)?;
+        let response = web.client.send(&request).map_err(Error::from)?;
         let shown = http::shown(&self.url);
         if !response.is_success() {
             let pause = response.header("retry-after").and_then(retry_after);
-            return Err(Error::Status { url: shown, status: response.status(), pause });
+            return Err(Error::Status { url: shown, status: response.status(), pause }.into());
+        }
+        let tagged = self.tagged(&response);
+        if let Some(key) = tagged.as_ref().filter(|_| knows_content)
+            && let Some(known) = fetcher.store.cache_get(key.digest())?
+            && let Some(digest) = known.content
+        {
+            return Ok(Said::Known(digest));
         }
         let modified = response.header("last-modified").map(str::to_owned);
         let title = format!("fetching {shown}");
@@ -107,10 +152,15 @@ impl Address {
         let actual = self.save(response, path, &running)?;
         if let Some(expected) = self.checksum.as_ref().filter(|expected| **expected != actual) {
             let (expected, actual) = (expected.to_string(), actual.to_string());
-            return Err(Error::Digest { url: shown, expected, actual });
+            return Err(Error::Digest { url: shown, expected, actual }.into());
         }
         running.finish(report::Outcome::Done);
-        Ok(modified)
+        if let Some(key) = tagged.filter(|_| self.checksum.is_none()) {
+            let created = String::new();
+            let entry = CacheEntry { layer: None, created, content: Some(actual.clone()) };
+            fetcher.store.cache_put(key.digest(), &entry)?;
+        }
+        Ok(Said::Saved { modified, digest: actual })
     }
 
     fn save(
