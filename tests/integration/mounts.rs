@@ -145,7 +145,7 @@ fn mounts_are_for_every_user() {
         test \"$(cat /v/k)\" = s3cret && test \"$(stat -c %u:%a /v/k)\" = 33:400 && test $E = s3cret\n\
         RUN --mount=type=tmpfs,target=/t,size=1m touch /t/x && test \"$(stat -c %u /t/x)\" = 33\n\
         RUN --mount=source=${D:-d},target=/c cat /c/g && ! touch /c/new\n\
-        WORKDIR /one\nRUN --mount=type=cache,target=sub/ touch sub/x\n\
+        USER root\nWORKDIR /one\nRUN --mount=type=cache,target=sub/ touch sub/x\n\
         WORKDIR /two\nRUN --mount=type=cache,target=./sub test -e sub/x\n\
         RUN --mount=type=cache,target=/two/sub test ! -e sub/x\n";
     build(&place, "--secret id=s,src=secret", dockerfile);
