@@ -365,8 +365,9 @@ fn copy(
         Some(witness) => witness.look(found, taken),
         None => Ok(()),
     };
-    let options = CopyOptions { choose: Some(&choose), watch: Some(&look), ..options };
     let mut records = std::mem::take(snapshot.new_records());
+    let upper = Some(snapshot.upper());
+    let options = CopyOptions { choose: Some(&choose), watch: Some(&look), upper, ..options };
     let copied = Copier::new(&files.root, &files.records, snapshot.root(), &mut records, options)
         .and_then(|mut copier| copier.copy(&source.path, target));
     *snapshot.new_records() = records;

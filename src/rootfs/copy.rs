@@ -64,6 +64,9 @@ pub struct CopyOptions<'o> {
     pub sockets: bool,
     /// Which files come along, by path in the source.
     pub choose: Option<&'o Chooser<'o>>,
+    /// Of a target that is an overlay: its upper directory, which shows the same files. Contents go
+    /// there at once, for blocks are shared, and copied in the kernel, within one file system alone.
+    pub upper: Option<&'o Root>,
     /// Is told of all symbolic links and files with a content of their own, in the order of the walk.
     pub watch: Option<&'o Watch<'o>>,
 }
@@ -78,6 +81,7 @@ impl fmt::Debug for CopyOptions<'_> {
             .field("replace", &self.replace)
             .field("sockets", &self.sockets)
             .field("choose", &self.choose.is_some())
+            .field("upper", &self.upper)
             .field("watch", &self.watch.is_some())
             .finish()
     }
@@ -100,6 +104,7 @@ pub struct Copier<'c> {
     from_dirs: Dirs,
     to_records: &'c mut SideTable,
     to_dirs: Dirs,
+    upper_dirs: Option<Dirs>,
     options: CopyOptions<'c>,
     /// Where the first name of a file with several is now.
     links: HashMap<(u64, u64), PathBuf>,
@@ -122,6 +127,7 @@ impl<'c> Copier<'c> {
             from_dirs: from.dirs()?,
             to_records,
             to_dirs: to.dirs()?,
+            upper_dirs: options.upper.map(Root::dirs).transpose()?,
             options,
             links: HashMap::new(),
             unfinished: Vec::new(),
@@ -198,7 +204,7 @@ impl<'c> Copier<'c> {
             Some(_) => {
                 place.remove()?;
                 self.to_records.forget(&place.path());
-                self.to_dirs.forget();
+                self.forget();
             }
             None => {}
         }
@@ -252,7 +258,7 @@ impl<'c> Copier<'c> {
                 _ if self.options.replace => {
                     place.remove()?;
                     self.to_records.forget(&place.path());
-                    self.to_dirs.forget();
+                    self.forget();
                     place.make_dir()?;
                 }
                 _ => return Err(Error::NotADirectory { path: place.shown() }),
@@ -296,7 +302,9 @@ impl<'c> Copier<'c> {
                 let mut content = None;
                 if found.meta.real_kind == FileType::File && found.meta.size > 0 {
                     let from = original.open()?;
-                    clone::copy(&from, &file, found.meta.size).map_err(|source| Error::Copy {
+                    let upper = self.upper(place)?;
+                    let to = upper.as_ref().unwrap_or(&file);
+                    clone::copy(&from, to, found.meta.size).map_err(|source| Error::Copy {
                         from: original.shown(),
                         to: place.shown(),
                         source,
@@ -313,6 +321,15 @@ impl<'c> Copier<'c> {
                 place.add_record(FileType::File, record, self.to_records)?;
                 place.finish(&file, self.mode(&found.meta), time)
             }
+        }
+    }
+
+    /// What the overlay has made of a file that was made there just now.
+    fn upper(&mut self, place: &Place) -> Result<Option<File>> {
+        let Some(dirs) = &mut self.upper_dirs else { return Ok(None) };
+        match dirs.place(&place.path())? {
+            Some(place) => place.open_to_write().map(Some),
+            None => Ok(None),
         }
     }
 
@@ -350,6 +367,13 @@ impl<'c> Copier<'c> {
             }
             Err(e) if e.no_more_links() => Ok(false),
             Err(e) => Err(e),
+        }
+    }
+
+    fn forget(&mut self) {
+        self.to_dirs.forget();
+        if let Some(dirs) = &mut self.upper_dirs {
+            dirs.forget();
         }
     }
 

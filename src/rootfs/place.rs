@@ -236,6 +236,13 @@ impl Place {
             .map_err(|source| Error::Open { path: self.shown(), source })
     }
 
+    /// Opens the file for writing, and reading, its content.
+    pub(super) fn open_to_write(&self) -> Result<File> {
+        kernel::open_at(self.dir.fd(), &self.name, Want::Write)
+            .map(File::from)
+            .map_err(|source| Error::Open { path: self.shown(), source })
+    }
+
     pub fn read_link(&self) -> Result<PathBuf> {
         kernel::read_link_at(self.dir.fd(), &self.name)
             .map_err(|source| Error::Inspect { path: self.shown(), source })

@@ -12,14 +12,24 @@ use super::{Error, Result};
 
 const BUFFER: usize = 256 << 10;
 
+/// A file of at most so many bytes is read and written: that is fewer calls than to ask for more.
+const SMALL: u64 = 16 << 10;
+
 /// Copies the content of `from`, `size` bytes long, to `to`, which is empty. A `from` that shrinks
 /// meanwhile leaves a hole at the end of the copy.
 pub fn copy(from: &File, to: &File, size: u64) -> Result<()> {
-    if size == 0 || share(from, to) {
+    let set_size = || {
+        let failed = |e| Error::new(format!("ftruncate({}, {size})", to.as_raw_fd()), e);
+        to.set_len(size).map_err(failed)
+    };
+    if size <= SMALL {
+        let end = copy_bytes(from, to, 0, size)?;
+        return if end == size { Ok(()) } else { set_size() };
+    }
+    if share(from, to) {
         return Ok(());
     }
-    to.set_len(size)
-        .map_err(|e| Error::new(format!("ftruncate({}, {size})", to.as_raw_fd()), e))?;
+    set_size()?;
     let mut in_kernel = true;
     let mut end = 0;
     while let Some(start) = next_data(from, end)?.filter(|start| *start < size) {
@@ -68,7 +78,8 @@ fn copy_range(from: &File, to: &File, start: u64, end: u64) -> Result<bool> {
     Ok(true)
 }
 
-fn copy_bytes(from: &File, to: &File, start: u64, end: u64) -> Result<()> {
+/// Gives the end of what there was.
+fn copy_bytes(from: &File, to: &File, start: u64, end: u64) -> Result<u64> {
     let mut buffer = vec![0; BUFFER.min(usize::try_from(end - start).unwrap_or(BUFFER))];
     let mut at = start;
     while at < end {
@@ -77,13 +88,13 @@ fn copy_bytes(from: &File, to: &File, start: u64, end: u64) -> Result<()> {
             .read_at(&mut buffer[..length], at)
             .map_err(|e| Error::new(format!("pread({}, {at})", from.as_raw_fd()), e))?;
         if read == 0 {
-            return Ok(());
+            return Ok(at);
         }
         to.write_all_at(&buffer[..read], at)
             .map_err(|e| Error::new(format!("pwrite({}, {at})", to.as_raw_fd()), e))?;
         at += read as u64;
     }
-    Ok(())
+    Ok(end)
 }
 
 /// Where data begins at or after `at`; `None` when only a hole follows.

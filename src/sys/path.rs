@@ -128,6 +128,8 @@ pub enum Want {
     List,
     /// A file's content. A fifo does not block.
     Read,
+    /// A file's content, to change it.
+    Write,
 }
 
 impl Want {
@@ -138,6 +140,7 @@ impl Want {
                 Self::Directory => OFlags::PATH | OFlags::DIRECTORY,
                 Self::List => OFlags::RDONLY | OFlags::DIRECTORY,
                 Self::Read => OFlags::RDONLY | OFlags::NONBLOCK | OFlags::NOCTTY,
+                Self::Write => OFlags::RDWR | OFlags::NONBLOCK | OFlags::NOCTTY,
             }
     }
 }

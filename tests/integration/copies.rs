@@ -232,3 +232,47 @@ fn ignored_directories_are_not_read() {
         assert_eq!(folders.join(" "), expected, "{words}");
     }
 }
+
+#[test]
+fn keys_are_of_what_is_copied() {
+    let place = Place::new();
+    let context = place.folder("context");
+    let first = "FROM scratch AS one\nCOPY d /d\nFROM scratch\nCOPY --from=one /d/ /e\n";
+    let reset = "rm -rf d; mkdir -p d/s; echo 1 > d/f; echo 2 > d/s/g; ln -s f d/l; echo x > other
+        chmod 755 d d/s; chmod 644 d/f d/s/g; printf '%s\n' Dockerfile .dockerignore > .dockerignore";
+    let script = |script: &str| {
+        place.run("sh").arg("-ec").arg(script).in_folder(&context).succeeds();
+    };
+    script(reset);
+    place.file(context.join("Dockerfile"), first);
+    place.bryo("build -t app").arg(&context).succeeds();
+    let renamed = first.replace("one", "two").replace("COPY d", "LABEL a=b\nENV c=d\nCOPY d");
+    let more = first.replace("COPY d /d\n", "COPY d /d\nCOPY other /other\n");
+    let (hit, miss) = ("cached", "done");
+    for (change, dockerfile, copy, from) in [
+        ("true", first, hit, hit),
+        ("touch d d/f d/s/g", first, hit, hit),
+        ("echo 1 > new; mv new d/f; chmod 644 d/f", first, hit, hit),
+        ("chmod 700 d", first, hit, hit),
+        ("echo y > other; echo d/ignored >> .dockerignore; echo > d/ignored", first, hit, hit),
+        ("true", &renamed, hit, hit),
+        ("true", &more, hit, hit),
+        ("chmod 600 d/f", first, miss, miss),
+        ("chmod 700 d/s", first, miss, miss),
+        ("echo 3 > d/f", first, miss, miss),
+        ("mv d/f d/h", first, miss, miss),
+        ("ln -sf s d/l", first, miss, miss),
+        ("rm d/s/g; ln d/f d/s/g", first, miss, miss),
+        ("rm d/s/g; ln -s ../f d/s/g", first, miss, miss),
+        ("mkdir d/empty", first, miss, miss),
+    ] {
+        script(&format!("{reset}\n{change}"));
+        place.file(context.join("Dockerfile"), dockerfile);
+        let said = place.bryo("build -t app").arg(&context).succeeds();
+        for (step, expected) in [("COPY d /d", copy), ("/d/ /e", from)] {
+            let told =
+                said.errors().lines().any(|line| line.contains(&format!("{step}: {expected}")));
+            assert!(told, "{change}: {step} is not {expected}: {said}");
+        }
+    }
+}
