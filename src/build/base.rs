@@ -10,7 +10,7 @@ use super::error::Fault;
 use super::execute::Executor;
 use super::plan::Origin;
 use super::{NamedContext, Options};
-use crate::image::{Config, Content, Descriptor, Manifest, Platform, Reference};
+use crate::image::{Config, Content, Descriptor, Digest, Manifest, Platform, Reference};
 use crate::report::Outcome;
 use crate::store::{self, Name, RefEntry, Store};
 use crate::transfer::{self, Resolved, Source, sink, source};
@@ -23,6 +23,8 @@ pub(super) struct Base {
     pub(super) layers: Vec<Descriptor>,
     /// Where it came from; None of `scratch`.
     pub(super) source: Option<record::Source>,
+    /// The digest of the configuration, which is what docker calls an image's ID; None of `scratch`.
+    pub(super) id: Option<Digest>,
     place: Place,
     /// How much of it is here; locked by who fetches it.
     here: Mutex<Form>,
@@ -113,9 +115,7 @@ impl Base {
         let mut outcome = Outcome::Cached;
         let (base, _) = executor.bases.run(&key, || {
             let (base, found) = match origin {
-                Origin::Scratch => {
-                    (Self::of_store(Config::scratch(platform), Vec::new(), None), outcome)
-                }
+                Origin::Scratch => (Self::scratch(platform), outcome),
                 Origin::Stage(_) => unreachable!("stages are built, not found"),
                 Origin::Image(reference) => Self::image(executor, reference, platform)?,
                 Origin::Context(name) => Self::context(executor, name, platform)?,
@@ -126,13 +126,20 @@ impl Base {
         Ok((base, outcome))
     }
 
-    fn of_store(config: Config, layers: Vec<Descriptor>, source: Option<record::Source>) -> Self {
-        Self { config, layers, source, place: Place::Store, here: Mutex::new(Form::Packed) }
+    fn scratch(platform: &Platform) -> Self {
+        let (config, layers, here) = (Config::scratch(platform), Vec::new(), Form::Packed);
+        Self { config, layers, source: None, id: None, place: Place::Store, here: Mutex::new(here) }
+    }
+
+    fn of_store(config: Config, manifest: Manifest, source: record::Source) -> Self {
+        let (id, source) = (Some(manifest.config.digest), Some(source));
+        let (place, here) = (Place::Store, Mutex::new(Form::Packed));
+        Self { config, layers: manifest.layers, source, id, place, here }
     }
 
     fn elsewhere(resolved: &Resolved, place: Place, source: record::Source) -> Self {
-        let (config, layers) = (resolved.config.clone(), resolved.manifest.layers.clone());
-        Self { config, layers, source: Some(source), place, here: Mutex::new(Form::Nothing) }
+        let base = Self::of_store(resolved.config.clone(), resolved.manifest.clone(), source);
+        Self { place, here: Mutex::new(Form::Nothing), ..base }
     }
 
     fn context(
@@ -148,9 +155,8 @@ impl Base {
                 let (store, services) = (executor.store, executor.services);
                 let manifest =
                     source::host::image(store, programs, services.path, executor.reporter)?;
-                let told = Some(record::Source::Host(programs.clone()));
-                let base = Self::of_store(store.config(&manifest)?, manifest.layers, told);
-                Ok((base, Outcome::Done))
+                let told = record::Source::Host(programs.clone());
+                Ok((Self::of_store(store.config(&manifest)?, manifest, told), Outcome::Done))
             }
             NamedContext::Layout { .. } => {
                 let source = layout(executor, context)?;
@@ -179,7 +185,7 @@ impl Base {
             && let Some((manifest, config)) = local(store, &entry, platform)?
         {
             let told = of_image(reference, entry.index.as_ref().unwrap_or(&entry.descriptor));
-            let base = Self::of_store(config, manifest.layers, Some(told));
+            let base = Self::of_store(config, manifest, told);
             if base.is_whole(store) {
                 return Ok((base, Outcome::Cached));
             }
@@ -206,7 +212,7 @@ impl Base {
         self.layers.iter().zip(&self.config.rootfs.diff_ids).all(|(layer, diff_id)| {
             let is_here = store.has_blob(&layer.digest)
                 || store.layer_tree(below.as_ref(), diff_id).is_some();
-            below = Some(crate::image::Digest::chain(below.as_ref(), diff_id));
+            below = Some(Digest::chain(below.as_ref(), diff_id));
             is_here
         })
     }

@@ -35,18 +35,14 @@ impl Executor<'_> {
     /// A step that makes a layer.
     pub(super) fn layer(&self, deed: Deed<'_>, step: &mut Step<'_>) -> Result<Outcome, Fault> {
         let Deed { key, said, told, act } = deed;
-        // How it is compressed is a choice of the caller, not of the instruction.
-        let key = KeyMaker::new("layer", None)
-            .field("step", key.digest().to_string())
-            .field("compression", self.options.compression.to_string())
-            .finish();
         let (entry, outcome) = self.entry(&key, step.stage, || {
             (step.missed)();
             let trees = self.trees(step.state)?;
             let mut snapshot = self.store.snapshot(&trees)?;
             let worth = act(&mut snapshot)?;
             let (descriptor, diff_id) = self.commit(snapshot)?;
-            let layer = Some(CachedLayer { descriptor, diff_id });
+            let compression = Some(self.options.compression.to_string());
+            let layer = Some(CachedLayer { descriptor, diff_id, compression });
             if worth == Worth::Once {
                 self.reporter.warn(format!(
                     "files changed while they were copied, so the next build does this again: {said}"
@@ -54,8 +50,10 @@ impl Executor<'_> {
             }
             Ok((CacheEntry { layer, created: self.now(), content: None }, worth))
         })?;
-        let CachedLayer { descriptor, diff_id } =
+        let CachedLayer { descriptor, diff_id, compression } =
             entry.layer.expect("keys of layers have other fields than those of configurations");
+        // How it is compressed is a choice of the caller, not of the instruction.
+        let descriptor = self.compressed(descriptor, compression.as_deref())?;
         let state = &mut *step.state;
         state.push_layer(descriptor, diff_id, said, &self.time(&entry.created));
         let platform = &self.plan.stages[step.stage].platform;

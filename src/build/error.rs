@@ -25,6 +25,10 @@ pub enum Error {
     Epoch(String),
     /// `# check=…`, or the build argument that says the same.
     Check(String),
+    /// Something is to be said on an index, and there is none.
+    NoIndex,
+    /// Something is to be said about an image for this platform, and there is none.
+    NoPlatform(String),
     /// An instruction that could not be done.
     At {
         span: Span,
@@ -46,6 +50,12 @@ impl fmt::Display for Error {
             }
             Self::Check(why) => write!(f, "failed to parse check options: {why}"),
             Self::Epoch(text) => write!(f, "invalid SOURCE_DATE_EPOCH: {text}"),
+            Self::NoIndex => {
+                f.write_str("index annotations not supported for single platform export")
+            }
+            Self::NoPlatform(platform) => {
+                write!(f, "invalid annotation: no platform {platform} found in source")
+            }
             Self::At { fault, .. } | Self::Result(fault) => fault.fmt(f),
         }
     }
@@ -82,6 +92,12 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::Epoch(_) => Some("it is a number of seconds since 1970".to_owned()),
+            Self::NoIndex => {
+                Some("annotate the manifest: --annotation manifest:NAME=VALUE".to_owned())
+            }
+            Self::NoPlatform(_) => {
+                Some("name one of those that are built with --platform".to_owned())
+            }
             _ => self.fault().and_then(Fault::hint),
         }
     }

@@ -25,7 +25,7 @@ use super::{NamedContext, Options, Services, copy_step, run_step, workdir_step};
 use crate::concurrency::{Cancel, Semaphore, SingleFlight};
 use crate::dockerfile::{Instruction, Located, Span, parse_trigger};
 use crate::fakeroot::Help;
-use crate::image::{Config, Descriptor, Digest, Platform, media_type};
+use crate::image::{Config, Digest, Platform};
 use crate::report::{self, Activity, Outcome, Reporter};
 use crate::store::{CacheEntry, Snapshot, Store};
 use crate::transfer;
@@ -506,16 +506,13 @@ impl<'a> Executor<'a> {
             None if self.epoch.is_none() => None,
             time => Some(self.time(time.as_deref().unwrap_or_default())),
         };
-        let bytes = state.config.to_bytes();
-        self.store.put_blob(&bytes)?;
-        let config = Descriptor::of(media_type::OCI_CONFIG, &bytes);
-        let manifest =
-            crate::image::edit::manifest(&config, &state.layers).map_err(Fault::Image)?;
-        self.store.put_blob(&manifest.bytes)?;
+        self.shape(&mut state)?;
+        let manifest = self.manifest(&state)?;
         let mut image = BuiltImage {
             platform: self.platform.clone(),
             manifest,
             config: state.config,
+            base_layers: state.ground.layers,
             attestations: Vec::new(),
             predicates: Vec::new(),
             story: Story::new(self, state.vertex, invocation),

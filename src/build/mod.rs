@@ -18,6 +18,7 @@ mod copy_words;
 mod error;
 mod execute;
 mod files;
+mod finish;
 mod hashing;
 mod history;
 mod key;
@@ -51,7 +52,8 @@ pub use survey::{Survey, survey};
 
 use crate::dockerfile;
 use crate::fakeroot::Wish;
-use crate::image::{Platform, Reference, Timestamp};
+use crate::image::media_type::Family;
+use crate::image::{Annotations, Platform, Reference, Timestamp};
 use crate::layer::compress::Compression;
 use crate::report::Reporter;
 use crate::run::{Agent, Surroundings, Volume};
@@ -92,6 +94,9 @@ pub struct Options {
     /// build argument `SOURCE_DATE_EPOCH`, which beats it.
     pub source_date_epoch: Option<i64>,
     pub compression: Compression,
+    pub shape: Shape,
+    /// Whether the result gets a name in the store: one of `tags`, or that of a nameless image.
+    pub is_named: bool,
     /// How RUN steps are root.
     pub emulation: Wish,
     /// What RUN steps reach that do not say it themselves.
@@ -120,6 +125,28 @@ pub struct Jobs {
     pub layers: usize,
 }
 
+/// What the result looks like, whatever the Dockerfile makes.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Shape {
+    /// All layers of the build become one (`docker build --squash`).
+    pub squash: bool,
+    /// Times in new layers that are later than `SOURCE_DATE_EPOCH` become that.
+    pub rewrite_timestamp: bool,
+    /// Layers of the base are compressed as the new ones are.
+    pub force_compression: bool,
+    /// Whose media types manifests have.
+    pub family: Family,
+    pub annotations: Annotations,
+}
+
+impl Default for Shape {
+    fn default() -> Self {
+        let (annotations, family) = (Annotations::default(), Family::Oci);
+        let (squash, rewrite_timestamp, force_compression) = (false, false, false);
+        Self { squash, rewrite_timestamp, force_compression, family, annotations }
+    }
+}
+
 impl Options {
     /// Tells of names that no stage has: most often, of a stage whose cache is used after all.
     fn warn_of_filter(&self, plan: &Plan, reporter: &dyn Reporter) {
@@ -144,6 +171,19 @@ impl Options {
             targets.push(Platform::host());
         }
         targets
+    }
+
+    /// Annotations need something to stand on.
+    fn check_shape(&self) -> Result<(), Error> {
+        let (annotations, targets) = (&self.shape.annotations, self.targets());
+        let is_index = targets.len() > 1 || self.attestations != Attestations::default();
+        if annotations.need_an_index() && !is_index {
+            return Err(Error::NoIndex);
+        }
+        match annotations.about_none_of(&targets).and_then(|one| one.platform.as_ref()) {
+            Some(platform) => Err(Error::NoPlatform(platform.to_string())),
+            None => Ok(()),
+        }
     }
 
     /// Whether the result is an index of images.
@@ -232,6 +272,7 @@ pub fn build(
     if diagnostics.iter().any(dockerfile::Diagnostic::is_error) {
         return Err(Error::Dockerfile(diagnostics));
     }
+    options.check_shape()?;
     let started = Timestamp::from(SystemTime::now());
     let declared = Plan::declared(&dockerfile);
     let log = Log::new(store, reporter, &options.secrets);
@@ -268,7 +309,11 @@ pub fn build(
     };
     let images = executors.iter().map(finish).collect::<Result<_, _>>()?;
     let failed = |fault: Fault| Error::Result(Box::new(fault));
-    let built = Built::new(store, images).map_err(failed)?;
+    let epoch = executors[0].epoch;
+    let built = Built::new(store, images, &options.shape, epoch).map_err(failed)?;
+    if !options.is_named {
+        return Ok(built);
+    }
     let descriptor = built.descriptor();
     let names = match &options.tags[..] {
         [] => vec![Name::Anonymous(descriptor.digest.clone())],

@@ -1,12 +1,15 @@
 //! [`Built`]: what a build made. Whoever writes, names, pushes or describes the result of a build
 //! works on this, and so does what is said about it (attestations).
 
+use std::collections::HashSet;
+
 use serde_json::Value;
 
-use super::Options;
 use super::attest::{Predicate, Provenance, Story};
 use super::error::Fault;
-use crate::image::{Config, Content, Descriptor, Manifest, Platform, edit};
+use super::{Options, Shape};
+use crate::image::edit::{self, Edits};
+use crate::image::{Annotated, Config, Content, Descriptor, Digest, Manifest, Platform};
 use crate::store::Store;
 
 /// An image; or an index of images, one for each platform.
@@ -20,6 +23,8 @@ pub struct Built {
     pub root: Content,
     /// At least one, in the order in which the platforms were asked for.
     pub images: Vec<BuiltImage>,
+    /// What `SOURCE_DATE_EPOCH` says, in seconds since 1970.
+    pub epoch: Option<i64>,
 }
 
 /// The image for one platform.
@@ -29,6 +34,8 @@ pub struct BuiltImage {
     pub platform: Platform,
     pub manifest: Manifest,
     pub config: Config,
+    /// How many of the layers, from the lowest, are those of its base.
+    pub base_layers: usize,
     /// Manifests of what is said about this image, in the store. They come into the index after all
     /// images.
     pub attestations: Vec<Descriptor>,
@@ -47,21 +54,47 @@ impl BuiltImage {
 
 impl Built {
     /// Puts images together.
-    pub(super) fn new(store: &Store, images: Vec<BuiltImage>) -> Result<Self, Fault> {
+    pub(super) fn new(
+        store: &Store,
+        images: Vec<BuiltImage>,
+        shape: &Shape,
+        epoch: Option<i64>,
+    ) -> Result<Self, Fault> {
+        let annotations = &shape.annotations;
+        let said_of = |image: &BuiltImage| {
+            let said = annotations.on(Annotated::ManifestDescriptor, Some(&image.platform));
+            (!said.is_empty()).then_some(said)
+        };
         if let [image] = &images[..]
             && image.attestations.is_empty()
         {
-            return Ok(Self { root: Content::Image(image.manifest.clone()), images });
+            let mut root = Content::Image(image.manifest.clone());
+            root.descriptor_mut().annotations = said_of(image);
+            return Ok(Self { root, images, epoch });
         }
         let own = images.iter().map(|image| Descriptor {
             platform: Some(image.platform.clone()),
+            annotations: said_of(image),
             ..image.manifest.descriptor.clone()
         });
         let said = images.iter().flat_map(|image| image.attestations.iter().cloned());
         let entries: Vec<Descriptor> = own.chain(said).collect();
-        let root = edit::index(&entries).map_err(Fault::Image)?;
+        let index = edit::index(&entries).map_err(Fault::Image)?;
+        let said = annotations.on(Annotated::Index, None);
+        let edits =
+            Edits { family: Some(shape.family), annotations: Some(&said), ..Edits::default() };
+        let mut root = edit::edit(&index, &edits).map_err(Fault::Image)?;
         store.put_blob(root.bytes())?;
-        Ok(Self { root, images })
+        let said = annotations.on(Annotated::IndexDescriptor, None);
+        root.descriptor_mut().annotations = (!said.is_empty()).then_some(said);
+        Ok(Self { root, images, epoch })
+    }
+
+    /// The layers that the build made, as opposed to those of bases.
+    pub fn new_layers(&self) -> HashSet<Digest> {
+        let layers =
+            self.images.iter().flat_map(|image| &image.manifest.layers[image.base_layers..]);
+        layers.map(|layer| layer.digest.clone()).collect()
     }
 
     /// Of what the names stand for.

@@ -32,6 +32,15 @@ pub(super) struct State {
     pub(super) vertex: Option<VertexId>,
     /// Where the lowest layers come from, in case that they are not here.
     pub(super) base: Option<Arc<Base>>,
+    pub(super) ground: Ground,
+}
+
+/// How much of an image comes from the image that its first stage began with.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(super) struct Ground {
+    pub(super) layers: usize,
+    /// Entries of the history.
+    pub(super) history: usize,
 }
 
 /// What the RUN steps of a stage, and of those that it stands on, have found out about fakeroot(1).
@@ -54,7 +63,9 @@ impl State {
             config.runtime.working_dir.insert(0, '/');
         }
         complete_history(&mut config);
+        let ground = Ground { layers: layers.len(), history: config.history.len() };
         Self {
+            ground,
             scope: Scope::of_environment(&config.runtime.env),
             layers: layers.iter().map(as_oci).collect(),
             own_command: false,

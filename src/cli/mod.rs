@@ -12,6 +12,7 @@ mod context;
 mod emulation;
 mod error;
 mod excerpt;
+mod exports;
 mod invocation;
 #[cfg(test)]
 mod manual;
@@ -20,6 +21,7 @@ mod network;
 mod output;
 mod parsed;
 mod refused;
+mod result_files;
 mod secret;
 mod status;
 mod steps;

@@ -110,13 +110,23 @@ impl Remote {
         text: &str,
         destination: &Reference,
     ) -> Result<Descriptor, Error> {
-        let source = source::Store::find(store, text)?;
+        self.send(invocation, store, &source::Store::find(store, text)?, destination)
+    }
+
+    /// Sends an image, or an index with all its images; gives its descriptor.
+    pub(crate) fn send(
+        &self,
+        invocation: &Invocation,
+        store: &Store,
+        source: &dyn Source,
+        destination: &Reference,
+    ) -> Result<Descriptor, Error> {
         let registry = self.registry(destination.registry());
         let mut sink = sink::Registry::new(registry, destination.clone());
         if let Some(repository) = near(store, &source.root()?, destination)? {
             sink = sink.near(repository);
         }
-        Ok(transfer(&source, &sink, &self.whole(), &*invocation.reporter)?)
+        Ok(transfer(source, &sink, &self.whole(), &*invocation.reporter)?)
     }
 
     /// The same, with root as the owner of everything.
@@ -129,7 +139,8 @@ impl Remote {
     ) -> Result<Descriptor, Error> {
         let reporter = &*invocation.reporter;
         let source = source::Store::find(store, text)?;
-        let source = source::Flattened::new(&source, store, reporter)?;
+        let rewrite = source::Rewrite { flat: true, ..source::Rewrite::default() };
+        let source = source::Rewritten::new(&source, &rewrite, store, reporter)?;
         let registry = self.registry(destination.registry());
         let sink = sink::Registry::new(registry, destination.clone());
         Ok(transfer(&source, &sink, &self.whole(), reporter)?)

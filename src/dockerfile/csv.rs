@@ -6,7 +6,7 @@
 /// # Errors
 ///
 /// The reason, in the words of the reference's reader; columns are counted in bytes.
-pub(super) fn fields(text: &str) -> Result<Vec<String>, String> {
+pub fn fields(text: &str) -> Result<Vec<String>, String> {
     let wrong = |column: usize, why: &str| format!("parse error on line 1, column {column}: {why}");
     let quoted = "extraneous or missing \" in quoted-field";
     if text.is_empty() {

@@ -9,7 +9,7 @@
 //! variables stays a [`Word`] until an [`Expander`] reads it; values that can only be judged then
 //! (ports, signals, modes, mounts) are parsed by [`value`] and [`Mount`].
 
-mod csv;
+pub mod csv;
 mod device;
 mod expand;
 mod flags;

@@ -62,8 +62,9 @@ pub struct Edits<'e> {
 }
 
 /// The same manifest or index over other content: where it has one of the digests that
-/// [`Edits::content`] has, the new one, its size and its media type stand instead, in annotations the
-/// digest too. Docker's manifests do not know annotations of what they point to. All else stays.
+/// [`Edits::content`] has, the new one, its size and its media type stand instead, with its
+/// annotations too; in annotations the digest. Docker's manifests do not know annotations of what
+/// they point to. All else stays.
 ///
 /// # Errors
 ///
@@ -84,20 +85,30 @@ pub fn edit(content: &Content, edits: &Edits<'_>) -> Result<Content, Error> {
             }
         }
     }
-    if let (Some(added), Value::Object(fields)) = (edits.annotations, &mut value)
-        && !added.is_empty()
-    {
-        let annotations = fields.entry("annotations").or_insert(Value::Null);
-        let mut all = match annotations.take() {
-            Value::Object(all) => all,
-            _ => Map::new(),
-        };
-        all.extend(added.iter().map(|(name, text)| (name.clone(), Value::String(text.clone()))));
-        all.sort_keys();
-        *annotations = Value::Object(all);
+    if let (Some(added), Value::Object(fields)) = (edits.annotations, &mut value) {
+        annotate(fields, added.iter());
     }
     let bytes = serde_json::to_vec(&value).map_err(failed)?;
     Content::parse(bytes, Some(&media_type))
+}
+
+/// Adds to the annotations of a manifest or a descriptor.
+fn annotate<'a>(
+    fields: &mut Map<String, Value>,
+    added: impl Iterator<Item = (&'a String, &'a String)>,
+) {
+    let added = added.map(|(name, text)| (name.clone(), Value::String(text.clone())));
+    let mut added: Map<String, Value> = added.collect();
+    if added.is_empty() {
+        return;
+    }
+    let annotations = fields.entry("annotations").or_insert(Value::Null);
+    if let Value::Object(mut all) = annotations.take() {
+        all.extend(added);
+        added = all;
+    }
+    added.sort_keys();
+    *annotations = Value::Object(added);
 }
 
 /// Calls what a descriptor points to by the family's name.
@@ -125,6 +136,7 @@ fn replace_in(value: &mut Value, changes: &BTreeMap<String, Descriptor>) {
                 if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
                     annotations.retain(|name, _| !ABOUT_BYTES.iter().any(|a| name.starts_with(a)));
                 }
+                annotate(fields, change.annotations.iter().flatten());
             }
             fields.values_mut().for_each(|field| replace_in(field, changes));
         }

@@ -142,6 +142,14 @@ impl Content {
             Self::Index(index) => &index.descriptor,
         }
     }
+
+    /// For what is said where it is pointed to.
+    pub fn descriptor_mut(&mut self) -> &mut Descriptor {
+        match self {
+            Self::Image(manifest) | Self::Artifact(manifest) => &mut manifest.descriptor,
+            Self::Index(index) => &mut index.descriptor,
+        }
+    }
 }
 
 impl Index {

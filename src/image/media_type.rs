@@ -40,6 +40,12 @@ pub enum Family {
 }
 
 impl Family {
+    /// Whose name it is; OCI's where neither knows it.
+    pub fn of(media_type: &str) -> Self {
+        let is_docker = SAME.iter().any(|(_, docker)| *docker == media_type);
+        if is_docker { Self::Docker } else { Self::Oci }
+    }
+
     /// The same type by this family's name; what has no name there keeps its own.
     pub fn name_of(self, media_type: &str) -> &str {
         let same = SAME.iter().find_map(|(oci, docker)| match self {
@@ -101,6 +107,7 @@ mod tests {
         for (oci, docker) in SAME {
             assert_eq!((Family::Oci.name_of(docker), Family::Docker.name_of(oci)), (oci, docker));
             assert_eq!((Family::Oci.name_of(oci), Family::Docker.name_of(docker)), (oci, docker));
+            assert_eq!((Family::of(oci), Family::of(docker)), (Family::Oci, Family::Docker));
             assert_eq!(is_foreign(oci), is_foreign(docker));
             assert_eq!(is_layer(oci), is_layer(docker));
         }

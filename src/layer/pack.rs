@@ -18,16 +18,15 @@ pub struct PackOptions {
     pub compression: Compression,
     /// For the compression; the bytes do not depend on it.
     pub threads: usize,
-    /// The latest time that a file may have, in seconds since 1970 (`SOURCE_DATE_EPOCH`): later ones
-    /// become this one.
-    pub clamp: Option<i64>,
+    /// The time of all files instead of their own, in seconds since 1970.
+    pub time: Option<i64>,
 }
 
 impl Default for PackOptions {
-    /// [`Compression::GZIP`], a thread for each processor, no clamp.
+    /// [`Compression::GZIP`], a thread for each processor, the files' own times.
     fn default() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self { compression: Compression::default(), threads, clamp: None }
+        Self { compression: Compression::default(), threads, time: None }
     }
 }
 
@@ -169,10 +168,7 @@ impl<'a, W: Write> Packer<'a, W> {
         let mut entry = Entry::new(path, kind);
         entry.mode = meta.mode;
         (entry.uid, entry.gid) = (meta.uid, meta.gid);
-        entry.mtime = match self.options.clamp {
-            Some(latest) if meta.mtime >= (latest, 0) => (latest, 0),
-            _ => meta.mtime,
-        };
+        entry.mtime = self.options.time.map_or(meta.mtime, |seconds| (seconds, 0));
         match kind {
             EntryKind::File => entry.size = meta.size,
             EntryKind::Symlink => {
@@ -397,20 +393,19 @@ mod tests {
     }
 
     #[test]
-    fn late_times_are_clamped() {
+    fn all_files_may_have_one_time() {
         let (_dir, root, records, _) = tree(false);
         let changes = [Change::Put("y".into()), Change::Put("z".into())];
-        for (clamp, expected) in [
+        for (time, expected) in [
             (None, ["@1800000000+5", ""]),
-            (Some(1_800_000_000), ["@1800000000+0", ""]),
-            (Some(1_750_000_000), ["@1750000000+0", ""]),
+            (Some(1_750_000_000), ["@1750000000+0", "@1750000000+0"]),
             (Some(0), ["@0+0", "@0+0"]),
         ] {
-            let options = PackOptions { clamp, ..options(Compression::None) };
+            let options = PackOptions { time, ..options(Compression::None) };
             let mut bytes = Vec::new();
             pack(&root, &changes, &records, &options, &mut bytes).expect("packed");
             for (line, expected) in list(&bytes).iter().zip(expected) {
-                assert!(line.contains(expected), "{clamp:?}: {line}");
+                assert!(line.contains(expected), "{time:?}: {line}");
             }
         }
     }

@@ -26,6 +26,9 @@ pub struct CacheEntry {
 pub struct CachedLayer {
     pub descriptor: Descriptor,
     pub diff_id: Digest,
+    /// How it is compressed (`gzip:5`), for who wants it in another way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub compression: Option<String>,
 }
 
 impl Store {

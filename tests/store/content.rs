@@ -185,7 +185,7 @@ pub(crate) fn steps_are_remembered() {
     assert_eq!(store.cache_get(&key).expect("readable"), None);
     let digest = store.put_blob(b"layer").expect("written");
     let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, digest.clone(), 5);
-    let layer = Some(CachedLayer { descriptor, diff_id });
+    let layer = Some(CachedLayer { descriptor, diff_id, compression: None });
     let made = CacheEntry { layer, created: "2026-01-01T00:00:00Z".into(), content: None };
     store.cache_put(&key, &made).expect("written");
     assert_eq!(store.cache_get(&key).expect("readable"), Some(made));
@@ -205,7 +205,7 @@ pub(crate) fn removing_spares_what_others_hold() {
     for text in ["one", "stage"] {
         let digest = store.put_blob(text.as_bytes()).expect("a blob");
         let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, digest.clone(), 0);
-        let layer = Some(CachedLayer { descriptor, diff_id: digest.clone() });
+        let layer = Some(CachedLayer { descriptor, diff_id: digest.clone(), compression: None });
         let made = CacheEntry { layer, created: String::new(), content: None };
         store.cache_put(&digest, &made).expect("cached");
     }

@@ -31,6 +31,8 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         no_cache_filter: Vec::new(),
         source_date_epoch: None,
         compression: Compression::default(),
+        shape: crate::build::Shape::default(),
+        is_named: false,
         emulation: crate::fakeroot::Wish::default(),
         network: crate::sandbox::Network::Host,
         surroundings: crate::run::Surroundings::default(),

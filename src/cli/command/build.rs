@@ -2,14 +2,15 @@
 
 use std::cell::OnceCell;
 use std::fs;
-use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
 use serde_json::json;
 
-use crate::build::{self, Arrival, Built, Fault, Fetcher, NamedContext, Options, Services, Survey};
+use crate::build::{
+    self, Arrival, Attestations, Fault, Fetcher, NamedContext, Options, Services, Shape, Survey,
+};
 use crate::cli::args::{self, Network, Reach};
 use crate::cli::attest::Attest;
 use crate::cli::call::{self, Call, Format, Method};
@@ -17,19 +18,20 @@ use crate::cli::context::{Dockerfile, Given, Wish};
 use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::excerpt::Source;
+use crate::cli::exports::{self, Exports};
 use crate::cli::invocation::Invocation;
 use crate::cli::naming;
-use crate::cli::output::{Form, Output};
+use crate::cli::output::Output;
 use crate::cli::parsed;
+use crate::cli::result_files::ResultFiles;
 use crate::cli::secret::{self, Secret};
 use crate::cli::status::Status;
 use crate::cli::steps::Steps;
 use crate::cli::surroundings::Surroundings;
 use crate::dockerfile::{Diagnostic, parse, read};
-use crate::image::{Content, Descriptor, Platform, Reference};
+use crate::image::{Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::store::Store;
-use crate::transfer::{self, Sink, sink, source, transfer};
 
 /// Variables that `RUN` gets without being asked for, so that it reaches the network as bryo does.
 /// They are in no image and in no step's key.
@@ -123,15 +125,40 @@ pub(crate) struct Build {
     /// End a RUN that takes longer, as failed: 90s, 1h30m
     #[arg(long, value_name = "DURATION", value_parser = args::limit)]
     run_timeout: Option<Duration>,
-    /// Also write the image: type=oci|docker|tar|local,dest=PATH; a directory alone means local
-    #[arg(short, long, value_name = "type=TYPE,dest=PATH")]
+    /// Make of the build's layers one, on top of the base's, as `docker build --squash` does
+    #[arg(long)]
+    squash: bool,
+    /// Annotate the manifest; before the name may stand what else: manifest, manifest-descriptor,
+    /// index, index-descriptor, each but the latter two with [OS/ARCH]; may be repeated
+    #[arg(long, value_name = "[KIND:]NAME=VALUE", allow_hyphen_values = true)]
+    annotation: Vec<String>,
+    /// Take this for all times that would come from the clock, in seconds since 1970
+    /// [default: $SOURCE_DATE_EPOCH]
+    #[arg(long, value_name = "SECONDS", allow_negative_numbers = true)]
+    source_date_epoch: Option<i64>,
+    /// Set times in new layers that are later than SOURCE_DATE_EPOCH to that, so that builds at
+    /// different times make the same image
+    #[arg(long)]
+    rewrite_timestamp: bool,
+    /// Also write the image: type=local|tar|oci|docker|image|registry|cacheonly,dest=PATH,…;
+    /// a directory alone means local, `-` a tar on stdout; may be repeated
+    ///
+    /// local and tar are the files alone; oci is an image layout and docker what `docker load` takes,
+    /// in a tar or, with tar=false, in a directory; image is kept here and, with push=true or as
+    /// registry, pushed; cacheonly keeps no image at all. dest=- is stdout. Images take name=,
+    /// compression=gzip|zstd|uncompressed, compression-level=, force-compression=true (the base's
+    /// layers too), oci-mediatypes=false (Docker's manifests), rewrite-timestamp=true,
+    /// annotation.NAME=VALUE; image and registry also push-by-digest=, registry.insecure=, store=.
+    #[arg(short, long, value_name = "type=TYPE[,KEY=VALUE]...")]
     output: Vec<Output>,
-    /// Push the image under all its names
-    #[arg(long, requires = "tag")]
+    /// Push the image under all its names; the same as --output type=registry
+    #[arg(long)]
     push: bool,
-    /// Write the image's ID (the digest of its configuration) to FILE
-    #[arg(long, value_name = "FILE")]
-    iidfile: Option<PathBuf>,
+    /// Keep the image here, as is done anyway; the same as --output type=image
+    #[arg(long)]
+    load: bool,
+    #[command(flatten)]
+    files: ResultFiles,
     /// How layers are compressed: gzip[:1-9], zstd[:1-22] or none
     #[arg(long, value_name = "METHOD", default_value = "gzip")]
     compress: Compression,
@@ -179,7 +206,9 @@ impl Build {
         if self.allow.contains(&Entitlement::Insecure) {
             return Err(Fault::Insecure.into());
         }
-        let (wish, remote) = (self.wish(invocation), self.network.remote(invocation)?);
+        let mut network = self.network.clone();
+        network.insecure.extend(exports::insecure(&self.output, &self.tag));
+        let (wish, remote) = (self.wish(invocation), network.remote(invocation)?);
         let services =
             Services { images: &remote, web: remote.web(), path: &invocation.config.path };
         let reporter = &*invocation.reporter;
@@ -197,9 +226,12 @@ impl Build {
         if self.call.parse_only {
             return self.parse_only(dockerfile.clone(), invocation);
         }
-        let options = self.options(invocation, &given)?;
+        let names = self.names(invocation, dockerfile);
+        let exports = Exports::new(&self.output, self.push, self.load, &self.tag, self.compress)?
+            .called(names);
+        let options = self.options(invocation, &given, &exports)?;
         if options.has_several_platforms() {
-            self.refuse_single_images()?;
+            exports.refuse_several()?;
         }
         let is_json = self.call.format() == Format::Json;
         let answer = match self.call.method() {
@@ -229,6 +261,7 @@ impl Build {
             return Err(dockerfile.clone().failed(error));
         }
         refuse(&survey)?;
+        self.files.clear()?;
         let built = build::build(store, services, &options, reporter);
         if !survey.is_complete {
             // By now there are bases of which nothing was known before.
@@ -237,37 +270,13 @@ impl Build {
             refuse(&again)?;
         }
         let built = built.map_err(|error| dockerfile.clone().failed(error))?;
-        for output in &self.output {
-            self.write(output, store, &built, invocation)?;
-        }
-        if self.push {
-            for name in &self.tag {
-                remote.push(invocation, store, &name.to_string(), name)?;
-            }
-        }
-        if let Some(file) = &self.iidfile {
-            let id = match &built.root {
-                Content::Image(manifest) => &manifest.config.digest,
-                other => &other.descriptor().digest,
-            };
-            fs::write(file, id.to_string()).map_err(Error::writing(file))?;
-        }
+        exports.write(&built, store, &remote, invocation)?;
+        self.files.write(&built, exports.names())?;
         // stdout has room for one thing.
-        if self.output.iter().all(|output| output.destination.is_some()) {
+        if !exports.has_stdout() {
             invocation.print(&format!("{}\n", built.descriptor().digest))?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// What has room for one image cannot be written of several.
-    fn refuse_single_images(&self) -> Result<(), Error> {
-        match self.output.iter().any(|output| output.form == Form::Docker) {
-            false => Ok(()),
-            true => Err(Error::Usage {
-                text: "a docker archive holds no index, and several platforms make one".to_owned(),
-                hint: Some("write type=oci, or build one --platform at a time".to_owned()),
-            }),
-        }
     }
 
     /// `--parse-only`: says what it reads.
@@ -329,7 +338,8 @@ impl Build {
 
     /// What the image is to be called: without --tag, what its files are called.
     fn names(&self, invocation: &Invocation, dockerfile: &Dockerfile) -> Vec<Reference> {
-        if !self.tag.is_empty() || self.only_reads() {
+        let is_named = self.output.iter().any(|output| !output.names.is_empty());
+        if !self.tag.is_empty() || is_named || self.only_reads() {
             return self.tag.clone();
         }
         let reporter = &invocation.reporter;
@@ -346,8 +356,24 @@ impl Build {
         vec![name]
     }
 
-    fn options(&self, invocation: &Invocation, given: &Given) -> Result<Options, Error> {
+    fn options(
+        &self,
+        invocation: &Invocation,
+        given: &Given,
+        exports: &Exports,
+    ) -> Result<Options, Error> {
         let config = &invocation.config;
+        let mut shape = Shape {
+            squash: self.squash,
+            rewrite_timestamp: self.rewrite_timestamp,
+            ..Shape::default()
+        };
+        for text in &self.annotation {
+            shape.annotations.add(text)?;
+        }
+        let attestations = self.attest.wish()?;
+        let is_attested = attestations != Attestations::default();
+        let compression = exports.apply(&mut shape, is_attested, &*invocation.reporter);
         let mut build_args: Vec<(String, String)> = PROXIES
             .iter()
             .filter_map(|name| Some(((*name).to_owned(), config.variable(name)?)))
@@ -373,7 +399,7 @@ impl Build {
             dockerfile: given.dockerfile.text.clone(),
             context: given.directory().map(Path::to_owned),
             ignore_file: given.ignore_file.clone(),
-            tags: self.names(invocation, &given.dockerfile),
+            tags: exports.names().to_vec(),
             target: self.target.clone(),
             build_args,
             contexts: self.build_context.clone(),
@@ -383,8 +409,13 @@ impl Build {
             no_cache: self.steps.executes_all(self.no_cache, config)?,
             no_cache_filter: self.no_cache_filter.clone(),
             binds: self.steps.binds()?,
-            source_date_epoch: config.source_date_epoch()?,
-            compression: self.compress,
+            source_date_epoch: match self.source_date_epoch {
+                Some(seconds) => Some(seconds),
+                None => config.source_date_epoch()?,
+            },
+            compression,
+            shape,
+            is_named: exports.is_named(),
             emulation: self.emulation.wish(config)?,
             network: self.reach.into(),
             surroundings: self.surroundings.read(config),
@@ -393,50 +424,8 @@ impl Build {
             agents,
             jobs: invocation.jobs(),
             origin: given.origin(),
-            attestations: self.attest.wish()?,
+            attestations,
         })
-    }
-
-    fn write(
-        &self,
-        output: &Output,
-        store: &Store,
-        built: &Built,
-        invocation: &Invocation,
-    ) -> Result<(), Error> {
-        let reporter = &*invocation.reporter;
-        let archive = || match &output.destination {
-            Some(path) => sink::Output::File(path.clone()),
-            None => sink::Output::Stream("stdout", Box::new(io::stdout())),
-        };
-        let split = built.has_several_platforms();
-        let sink: Box<dyn Sink> = match (output.form, &output.destination) {
-            (Form::Oci, _) => Box::new(sink::Oci::archive(archive(), None)?),
-            (Form::Docker, _) => Box::new(sink::Docker::archive(archive(), store)?),
-            (Form::Tar, _) => Box::new(sink::Tree::tar(store, archive(), reporter)?.split(split)),
-            (Form::Local, Some(path)) => {
-                Box::new(sink::Tree::directory(store, path, reporter).split(split))
-            }
-            (Form::OciDirectory, Some(path)) => Box::new(sink::Oci::directory(path, None)?),
-            (Form::OciDirectory | Form::Local, None) => unreachable!("Output::new refuses these"),
-        };
-        let whole = [built.descriptor()];
-        // Of an index, a form that has no indexes gets the images.
-        let images = built.images.iter().map(|image| &image.manifest.descriptor);
-        let parts: Vec<&Descriptor> = match output.form {
-            Form::Oci | Form::OciDirectory => whole.to_vec(),
-            Form::Docker | Form::Tar | Form::Local => images.collect(),
-        };
-        let options = transfer::Options {
-            names: self.tag.clone(),
-            jobs: invocation.jobs().layers,
-            ..transfer::Options::default()
-        };
-        for part in parts {
-            let source = source::Store::new(store, part.clone());
-            transfer(&source, &*sink, &options, reporter)?;
-        }
-        Ok(sink.finish()?)
     }
 }
 

@@ -33,10 +33,10 @@ pub struct Docker {
 /// An entry of `manifest.json`.
 #[derive(Debug, Serialize)]
 #[serde(rename_all = "PascalCase")]
-struct Listed {
-    config: String,
-    repo_tags: Vec<String>,
-    layers: Vec<String>,
+pub(super) struct Listed {
+    pub(super) config: String,
+    pub(super) repo_tags: Vec<String>,
+    pub(super) layers: Vec<String>,
 }
 
 impl Docker {

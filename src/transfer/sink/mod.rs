@@ -9,7 +9,7 @@ mod tree;
 
 pub use docker::Docker;
 pub use oci::Oci;
-pub use output::Output;
+pub use output::{Output, replace};
 pub use registry::Registry;
 pub use store::Store;
 pub use tree::Tree;

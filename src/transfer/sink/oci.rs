@@ -1,14 +1,15 @@
 //! To an OCI image layout (image-spec image-layout.md), a directory or a tar. Several images share
 //! one layout; equal blobs are there once.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::HashSet;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, MutexGuard};
 
+use super::docker::Listed;
 use super::output::{self, Opened, Output};
-use crate::image::{Content, Descriptor, Digest, Reference, edit, media_type};
+use crate::image::{Content, Descriptor, Digest, Reference, Timestamp, edit, media_type};
 use crate::layer;
 use crate::layer::archive::{Entry, EntryKind, Writer};
 use crate::report::Outcome;
@@ -16,6 +17,8 @@ use crate::transfer::{Blob, Error, Root, Sink};
 
 /// The tag of an entry of `index.json` (image-spec annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
+/// When the image was made.
+const CREATED: &str = "org.opencontainers.image.created";
 /// The whole name, where containerd and docker look for it.
 const IMAGE_NAME: &str = "io.containerd.image.name";
 
@@ -28,6 +31,8 @@ pub struct Oci {
     place: Place,
     /// What `index.json` shall name.
     entries: Mutex<Vec<Descriptor>>,
+    /// What `manifest.json` shall name, where docker is to load it too.
+    listed: Option<Mutex<Vec<Listed>>>,
 }
 
 #[derive(Debug)]
@@ -66,7 +71,7 @@ impl Oci {
             output::replace(&dir.join("oci-layout"), &edit::layout())?;
         }
         let place = Place::Directory(dir.to_owned());
-        Ok(Self { name, tag, place, entries: Mutex::default() })
+        Ok(Self { name, tag, place, entries: Mutex::default(), listed: None })
     }
 
     /// A tar. Its bytes depend on the images and their names alone.
@@ -78,12 +83,19 @@ impl Oci {
             writer.append(&entry, io::empty()).map_err(|error| from_tar(error, &name))?;
         }
         let place = Place::Archive(Mutex::new(Tar { writer, written: HashSet::new() }));
-        Ok(Self { name, tag, place, entries: Mutex::default() })
+        Ok(Self { name, tag, place, entries: Mutex::default(), listed: None })
+    }
+
+    /// The same with the file that makes a layout an archive of docker's as well (`manifest.json`):
+    /// as the reference builder's `type=docker`. For images, not for indexes.
+    #[must_use]
+    pub fn for_docker(self) -> Self {
+        Self { listed: Some(Mutex::default()), ..self }
     }
 
     fn put(&self, blob: &Blob<'_>) -> Result<Outcome, Error> {
         let Descriptor { digest, size, .. } = blob.descriptor;
-        let inside = format!("blobs/{}/{}", digest.algorithm().name(), digest.hex());
+        let inside = blob_file(digest);
         match &self.place {
             Place::Directory(dir) => {
                 let path = dir.join(inside);
@@ -117,8 +129,14 @@ impl Oci {
     fn entries_of(&self, root: &Root<'_>) -> Vec<Descriptor> {
         let mut entry = root.content.descriptor().clone();
         entry.platform = root.config.map(crate::image::Config::platform);
+        let mut about = entry.annotations.take().unwrap_or_default();
+        let created = root.config.and_then(|config| config.created.as_deref());
+        if let Some(Ok(created)) = created.map(str::parse::<Timestamp>) {
+            let created = Timestamp::from_seconds(created.seconds()).to_string();
+            about.entry(CREATED.to_owned()).or_insert(created);
+        }
         let named = |tag: Option<&str>, whole: Option<&Reference>| {
-            let mut annotations = BTreeMap::new();
+            let mut annotations = about.clone();
             if let Some(whole) = whole {
                 annotations.insert(IMAGE_NAME.to_owned(), whole.to_string());
             }
@@ -180,6 +198,17 @@ impl Sink for Oci {
     }
 
     fn put_root(&self, root: &Root<'_>) -> Result<(), Error> {
+        if let Some(listed) = &self.listed {
+            let Content::Image(manifest) = root.content else {
+                return Err(Error::Unsuitable { sink: self.name(), what: "an index" });
+            };
+            let tags = root.names.iter().filter(|name| name.tag().is_some());
+            lock(listed).push(Listed {
+                config: blob_file(&manifest.config.digest),
+                repo_tags: tags.map(Reference::familiar).collect(),
+                layers: manifest.layers.iter().map(|layer| blob_file(&layer.digest)).collect(),
+            });
+        }
         self.put_manifest(root.content)?;
         let added = self.entries_of(root);
         match &self.place {
@@ -192,18 +221,36 @@ impl Sink for Oci {
     }
 
     fn finish(self: Box<Self>) -> Result<(), Error> {
-        let Self { name, place: Place::Archive(tar), entries, .. } = *self else { return Ok(()) };
+        let Self { name, place, entries, listed, .. } = *self;
+        let listed = listed.map(|listed| {
+            let listed = listed.into_inner().unwrap_or_else(|error| error.into_inner());
+            serde_json::to_vec(&listed).expect("the list has string keys")
+        });
+        let tar = match place {
+            Place::Archive(tar) => tar,
+            Place::Directory(dir) => {
+                return listed
+                    .map_or(Ok(()), |listed| output::replace(&dir.join("manifest.json"), &listed));
+            }
+        };
         let failed = |error| from_tar(error, &name);
         let Tar { mut writer, .. } = tar.into_inner().unwrap_or_else(|error| error.into_inner());
         let entries = entries.into_inner().unwrap_or_else(|error| error.into_inner());
         let index = edit::index(&entries)?;
-        for (path, content) in [("index.json", index.bytes()), ("oci-layout", &edit::layout())] {
+        let layout = edit::layout();
+        let listed = listed.as_deref().map(|listed| ("manifest.json", listed));
+        let files = [Some(("index.json", index.bytes())), listed, Some(("oci-layout", &layout))];
+        for (path, content) in files.into_iter().flatten() {
             let size = content.len() as u64;
             let entry = Entry { mode: 0o644, size, ..Entry::new(path, EntryKind::File) };
             writer.append(&entry, content).map_err(failed)?;
         }
         writer.finish().map_err(failed)?.finish()
     }
+}
+
+fn blob_file(digest: &Digest) -> String {
+    format!("blobs/{}/{}", digest.algorithm().name(), digest.hex())
 }
 
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {

@@ -94,8 +94,9 @@ impl Write for Opened {
     }
 }
 
-/// Writes a small file so that others see the old or the new content, never a part.
-pub(super) fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
+/// Writes a small file so that others see the old or the new content, never a part. What is no plain
+/// file, a pipe say, is written to.
+pub fn replace(path: &Path, content: &[u8]) -> Result<(), Error> {
     let mut opened = Output::File(path.to_owned()).open()?;
     opened.write_all(content).map_err(Error::writing(path.display().to_string()))?;
     opened.finish()

@@ -22,6 +22,8 @@ pub struct Tree<'a> {
     form: Form,
     /// Each image gets a directory of its own.
     split: bool,
+    /// The time of all files instead of their own, in seconds since 1970.
+    time: Option<i64>,
     reporter: &'a dyn Reporter,
 }
 
@@ -36,11 +38,11 @@ enum Form {
 }
 
 impl<'a> Tree<'a> {
-    /// A directory, made if it is not there. Its files belong to the caller; devices, which only
-    /// root may make, are left out with a warning.
+    /// A directory, made if it is not there; what else is in it stays. Files belong to the caller;
+    /// devices, which only root may make, are left out with a warning.
     pub fn directory(store: &'a store::Store, dir: &Path, reporter: &'a dyn Reporter) -> Self {
         let form = Form::Directory(dir.to_owned());
-        Self { store, inner: Store::nameless(store), form, split: false, reporter }
+        Self { store, inner: Store::nameless(store), form, split: false, time: None, reporter }
     }
 
     /// A tar, in which every file has its own owner and devices are devices.
@@ -52,7 +54,7 @@ impl<'a> Tree<'a> {
         let name = output.name();
         let output = Mutex::new(Some(output.open()?));
         let form = Form::Tar { name, output, waiting: Mutex::default() };
-        Ok(Self { store, inner: Store::nameless(store), form, split: false, reporter })
+        Ok(Self { store, inner: Store::nameless(store), form, split: false, time: None, reporter })
     }
 
     /// The same; with `split` for several images, each in a directory that is called after its
@@ -60,6 +62,13 @@ impl<'a> Tree<'a> {
     #[must_use]
     pub fn split(self, split: bool) -> Self {
         Self { split, ..self }
+    }
+
+    /// The same with one time for all files, in seconds since 1970, as the reference builder has it
+    /// where `SOURCE_DATE_EPOCH` is set.
+    #[must_use]
+    pub fn at(self, time: Option<i64>) -> Self {
+        Self { time, ..self }
     }
 
     fn snapshot(&self, config: &Config) -> Result<Snapshot<'a>, Error> {
@@ -99,7 +108,8 @@ impl<'a> Tree<'a> {
         let Some(mut output) = output else {
             return Err(Error::Unsuitable { sink: name.clone(), what: "several" });
         };
-        let options = PackOptions { compression: Compression::None, ..Default::default() };
+        let (compression, time) = (Compression::None, self.time);
+        let options = PackOptions { compression, time, ..Default::default() };
         pack(&options, &mut output).map_err(|error| match error {
             layer::Error::Write(source) => Error::writing(name)(source),
             other => other.into(),
@@ -128,7 +138,10 @@ impl<'a> Tree<'a> {
             owner: Some((0, 0)),
             mode: Some(&mode),
             choose: Some(&choose),
+            time: self.time.map(|seconds| (seconds, 0)),
             no_xattrs: true,
+            // What is in the way goes, what is beside it stays.
+            replace: true,
             ..CopyOptions::default()
         };
         let mut ignored = SideTable::default();

@@ -2,19 +2,19 @@
 
 mod docker;
 mod files;
-mod flattened;
 pub mod host;
 mod make;
 mod oci;
 mod registry;
+mod rewritten;
 mod store;
 pub mod tree;
 
 pub use docker::Docker;
 pub use files::Files;
-pub use flattened::Flattened;
 pub use oci::Oci;
 pub use registry::Registry;
+pub use rewritten::{Rewrite, Rewritten};
 pub use store::Store;
 
 use std::sync::Arc;

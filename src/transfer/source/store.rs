@@ -39,7 +39,9 @@ impl Source for Store<'_> {
     }
 
     fn root(&self) -> Result<Content, Error> {
-        Ok(self.store.content(&self.root)?)
+        let mut content = self.store.content(&self.root)?;
+        content.descriptor_mut().annotations.clone_from(&self.root.annotations);
+        Ok(content)
     }
 
     fn manifest(&self, descriptor: &Descriptor) -> Result<Content, Error> {
