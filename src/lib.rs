@@ -58,7 +58,8 @@
 //! 8. What a step's key does not contain, its result may not depend on.
 //! 9. Nothing of bryo runs with privilege. bryo is no security boundary between the caller and the
 //!    system, but an image can neither write outside its root nor read files of the caller that
-//!    were not given to it.
+//!    were not given to it. (`RSYNC +u` follows links out of a context that is the caller's own
+//!    directory, and says so.)
 
 pub mod build;
 pub mod cli;

@@ -112,6 +112,7 @@ pub(super) fn apply(
         Instruction::Add(_)
         | Instruction::Arg(_)
         | Instruction::Copy(_)
+        | Instruction::Rsync(_)
         | Instruction::Run(_)
         | Instruction::Workdir(_) => return Ok(None),
     };

@@ -155,7 +155,7 @@ impl Work {
 }
 
 /// A path of the image as it was meant, with its trailing slash.
-fn absolute(directory: &str, path: &str) -> String {
+pub(super) fn absolute(directory: &str, path: &str) -> String {
     match path {
         _ if path.starts_with('/') => path.to_owned(),
         "" | "." => format!("{}/", directory.trim_end_matches('/')),

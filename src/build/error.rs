@@ -190,6 +190,9 @@ pub enum Fault {
     MountTarget(String),
     #[error("RUN --security=insecure cannot be done here: bryo has no privilege to give")]
     Insecure,
+    /// What its words ask for, or what it finds, is nothing that RSYNC can do.
+    #[error("{0}")]
+    Rsync(String),
     #[error("RUN has no command")]
     NoCommand,
     #[error("unable to find user {0}: no matching entries in passwd file")]

@@ -21,7 +21,7 @@ use super::remote::Fetcher;
 use super::result::BuiltImage;
 use super::scope::Given;
 use super::state::State;
-use super::{NamedContext, Options, Services, copy_step, run_step, workdir_step};
+use super::{NamedContext, Options, Services, copy_step, rsync_step, run_step, workdir_step};
 use crate::concurrency::{Cancel, Semaphore, SingleFlight};
 use crate::dockerfile::{Instruction, Located, Span, parse_trigger};
 use crate::fakeroot::Help;
@@ -444,6 +444,10 @@ impl<'a> Executor<'a> {
             }
             Instruction::Copy(_) | Instruction::Add(_) => {
                 let deed = copy_step::plan(self, instruction, step)?;
+                self.layer(deed, step)
+            }
+            Instruction::Rsync(rsync) => {
+                let deed = rsync_step::plan(self, rsync, step)?;
                 self.layer(deed, step)
             }
             Instruction::Workdir(workdir) => match workdir_step::plan(self, workdir, step.state)? {

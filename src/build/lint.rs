@@ -276,6 +276,10 @@ pub(super) fn words(instruction: &Instruction) -> Vec<&str> {
             pairs.iter().flat_map(|pair| [pair.key.raw(), pair.value.raw()]).collect()
         }
         Instruction::Expose(expose) => expose.ports.iter().map(Word::raw).collect(),
+        Instruction::Rsync(rsync) => {
+            let words = rsync.options.iter().chain(&rsync.sources).chain([&rsync.destination]);
+            words.map(Word::raw).collect()
+        }
         Instruction::Run(run) => run.mounts.iter().map(String::as_str).collect(),
         Instruction::StopSignal(stop) => vec![stop.signal.raw()],
         Instruction::User(user) => vec![user.user.raw()],

@@ -31,6 +31,7 @@ mod place;
 mod plan;
 mod remote;
 mod result;
+mod rsync_step;
 mod run_step;
 mod scope;
 mod state;
@@ -72,6 +73,8 @@ pub struct Options {
     pub dockerfile: String,
     /// The directory that COPY and ADD read; None: there is none, and nothing in it.
     pub context: Option<PathBuf>,
+    /// The context is a directory of the caller's: RSYNC may follow links that lead out of it.
+    pub is_local: bool,
     /// Replaces the context's own ignore file.
     pub ignore_file: Option<IgnoreFile>,
     pub tags: Vec<Reference>,

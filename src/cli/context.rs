@@ -77,6 +77,11 @@ impl Given {
             Context::Arrival(arrival) => Some(arrival.directory()),
         }
     }
+
+    /// Whether it is a directory of the caller's.
+    pub(crate) fn is_local(&self) -> bool {
+        matches!(self.context, Context::Directory(_))
+    }
 }
 
 /// CONTEXT and `--file`, as they were given.

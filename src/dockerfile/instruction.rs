@@ -6,6 +6,8 @@
 use std::fmt;
 use std::time::Duration;
 
+use super::rsync::Rsync;
+
 use super::Device;
 
 /// Text in which variables, quotes and escapes count: read it through
@@ -53,6 +55,8 @@ pub enum Instruction {
     Label(Label),
     Maintainer(Maintainer),
     Onbuild(Onbuild),
+    /// An extension, not of the reference.
+    Rsync(Rsync),
     Run(Run),
     Shell(Shell),
     StopSignal(StopSignal),
@@ -76,6 +80,7 @@ impl Instruction {
             Self::Label(_) => "LABEL",
             Self::Maintainer(_) => "MAINTAINER",
             Self::Onbuild(_) => "ONBUILD",
+            Self::Rsync(_) => "RSYNC",
             Self::Run(_) => "RUN",
             Self::Shell(_) => "SHELL",
             Self::StopSignal(_) => "STOPSIGNAL",

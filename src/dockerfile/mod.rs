@@ -24,6 +24,7 @@ mod mode;
 mod mount;
 mod parser;
 mod pattern;
+pub mod rsync;
 mod span;
 mod suggest;
 mod syntax;

@@ -1,6 +1,7 @@
 //! [`Node`]s to instructions: what the syntax leaves open is judged here.
 
 use super::flags::Flags;
+use super::rsync::Rsync;
 use super::suggest::suggest_keyword;
 use super::syntax::{Form, Node, read};
 use super::{
@@ -10,7 +11,7 @@ use super::{
     Workdir, heredoc, value,
 };
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "ADD",
     "ARG",
     "CMD",
@@ -23,6 +24,7 @@ const NAMES: [&str; 18] = [
     "LABEL",
     "MAINTAINER",
     "ONBUILD",
+    "RSYNC",
     "RUN",
     "SHELL",
     "STOPSIGNAL",
@@ -120,6 +122,9 @@ fn statement(node: &Node, warnings: &mut Vec<Diagnostic>) -> Result<Statement, D
             Instruction::Maintainer(Maintainer { name: single(node, "MAINTAINER")?.to_owned() })
         }
         "ONBUILD" => Instruction::Onbuild(onbuild(node, warnings)?),
+        "NSYNC" | "RSYNC" => {
+            Instruction::Rsync(Rsync::parse(&node.arguments).map_err(|why| wrong(node, why))?)
+        }
         "RUN" => Instruction::Run(run(node)?),
         "SHELL" => Instruction::Shell(shell(node)?),
         "STOPSIGNAL" => {

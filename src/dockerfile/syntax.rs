@@ -72,7 +72,9 @@ fn node(line: &Line, at: usize, depth: usize, escape: char) -> Result<Node, Diag
     let (keyword, rest) = first_word(text);
     let rest = rest.unwrap_or_default();
     let rest_at = at + (text.len() - rest.len());
-    let (flags, end) = leading_flags(rest);
+    // Its options are rsync's, and stand anywhere.
+    let is_rsync = ["RSYNC", "NSYNC"].iter().any(|name| keyword.eq_ignore_ascii_case(name));
+    let (flags, end) = if is_rsync { (Vec::new(), 0) } else { leading_flags(rest) };
     let arguments = rest[end..].trim();
     let arguments_at = rest_at + end;
     let mut node = Node {
@@ -104,7 +106,7 @@ fn node(line: &Line, at: usize, depth: usize, escape: char) -> Result<Node, Diag
         "EXPOSE" | "FROM" => node.arguments = blank_separated(arguments),
         "MAINTAINER" | "STOPSIGNAL" | "USER" | "WORKDIR" => node.single(arguments),
         "ENV" | "LABEL" => node.arguments = pairs(&name, arguments, escape).map_err(wrong)?,
-        "ARG" => node.arguments = quoted(arguments, escape),
+        "ARG" | "NSYNC" | "RSYNC" => node.arguments = quoted(arguments, escape),
         "HEALTHCHECK" => {
             let (kind, command) = match arguments.split_once(char::is_whitespace) {
                 Some((kind, command)) => (kind, command.trim_start()),

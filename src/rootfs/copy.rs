@@ -58,6 +58,8 @@ pub struct CopyOptions<'o> {
     /// Of the extended attributes, only `security.capability` comes along: the others of a host's
     /// file are not meant for an image.
     pub no_xattrs: bool,
+    /// Each name of a file with several becomes a file of its own.
+    pub separate: bool,
     /// What is in the way is removed: files for a directory, a whole tree for a file.
     pub replace: bool,
     /// A socket becomes an empty file; it is left out otherwise.
@@ -78,6 +80,7 @@ impl fmt::Debug for CopyOptions<'_> {
             .field("mode", &self.mode.is_some())
             .field("time", &self.time)
             .field("no_xattrs", &self.no_xattrs)
+            .field("separate", &self.separate)
             .field("replace", &self.replace)
             .field("sockets", &self.sockets)
             .field("choose", &self.choose.is_some())
@@ -209,7 +212,7 @@ impl<'c> Copier<'c> {
             None => {}
         }
         self.copied.paths += 1;
-        if found.meta.nlink > 1 {
+        if found.meta.nlink > 1 && !self.options.separate {
             if let Some(first) = self.links.get(&found.meta.identity()).cloned()
                 && self.link(&place, &first)?
             {

@@ -30,6 +30,7 @@ mod ports;
 mod readme;
 mod registries;
 mod results;
+mod rsync;
 mod run;
 mod sources;
 mod stages;

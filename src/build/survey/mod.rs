@@ -255,6 +255,9 @@ fn applied(
         Instruction::Run(run) => {
             run.mounts.iter().try_for_each(|mount| Mount::parse(mount, &expander).map(drop))?;
         }
+        Instruction::Rsync(rsync) => {
+            rsync.settings(&expander).map_err(Fault::Rsync)?;
+        }
         Instruction::Copy(_) | Instruction::Add(_) => {
             let work = Work::new(plan, stage, instruction, state)?;
             work.chmod.as_deref().map(Mode::parse).transpose()?;

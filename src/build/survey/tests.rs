@@ -29,6 +29,7 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         no_cache: false,
         binds: Vec::new(),
         no_cache_filter: Vec::new(),
+        is_local: true,
         source_date_epoch: None,
         compression: Compression::default(),
         shape: crate::build::Shape::default(),

@@ -398,6 +398,7 @@ impl Build {
         Ok(Options {
             dockerfile: given.dockerfile.text.clone(),
             context: given.directory().map(Path::to_owned),
+            is_local: given.is_local(),
             ignore_file: given.ignore_file.clone(),
             tags: exports.names().to_vec(),
             target: self.target.clone(),
