@@ -310,7 +310,7 @@ impl<'l, 's> Lister<'l, 's> {
             Ok(())
         };
         match meta.kind {
-            FileType::Dir => return self.directory(name, side, path, meta, levels, is_inside),
+            FileType::Dir => return self.directory(&name, side, &path, meta, levels, is_inside),
             FileType::File => {
                 let (least, most) = (self.settings.min_size, self.settings.max_size);
                 if least.is_some_and(|least| meta.size < least)
@@ -329,30 +329,30 @@ impl<'l, 's> Lister<'l, 's> {
 
     fn directory(
         &mut self,
-        name: PathBuf,
+        name: &Path,
         side: Side,
-        path: PathBuf,
+        path: &Path,
         meta: Meta,
         levels: &Levels,
         is_inside: bool,
     ) -> Result<(), Fault> {
         let Settings { recursive, dirs, .. } = *self.settings;
         if !recursive && !dirs {
-            let shown = if name.as_os_str().is_empty() { Path::new(".") } else { &name };
+            let shown = if name.as_os_str().is_empty() { Path::new(".") } else { name };
             self.list.skipped.push(format!("skipping directory {:?}", shown.display()));
             return Ok(());
         }
         let is_searched = recursive || is_inside;
         let mut levels = levels.clone();
         if is_searched {
-            levels.extend(self.list.rules.level(&name, self.list.root(side), &path)?);
+            levels.extend(self.list.rules.level(name, self.list.root(side), path)?);
         }
         let at = self.list.entries.len();
-        let is_known = self.known.contains_key(&name);
+        let is_known = self.known.contains_key(name);
         let entry = Entry {
-            name: name.clone(),
+            name: name.to_owned(),
             side,
-            path: path.clone(),
+            path: path.to_owned(),
             meta,
             is_searched,
             levels: levels.clone(),
@@ -365,7 +365,7 @@ impl<'l, 's> Lister<'l, 's> {
             return Err(Fault::Rsync(format!("{}: links lead in a circle", name.display())));
         }
         self.open.push(meta.identity());
-        let mut entries = self.list.root(side).read_dir(&path)?;
+        let mut entries = self.list.root(side).read_dir(path)?;
         entries.sort_by(|a, b| a.0.cmp(&b.0));
         let whole = self.files.exactly("")?;
         for (child, meta) in entries {
@@ -383,12 +383,11 @@ impl<'l, 's> Lister<'l, 's> {
         self.open.pop();
         let is_empty = self.list.entries.len() == at + 1;
         // A directory of which something is only kept by `!` in the ignore file may keep nothing.
-        let is_ignored = side == Side::Context && self.files.is_ignored(&path);
-        if is_empty && !is_known && (self.settings.prune_empty_dirs || is_ignored) {
-            if !name.as_os_str().is_empty() {
-                self.list.entries.pop();
-                self.known.remove(&name);
-            }
+        let is_ignored = side == Side::Context && self.files.is_ignored(path);
+        let may_go = !is_known && !name.as_os_str().is_empty();
+        if is_empty && may_go && (self.settings.prune_empty_dirs || is_ignored) {
+            self.list.entries.pop();
+            self.known.remove(name);
         }
         Ok(())
     }

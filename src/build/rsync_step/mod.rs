@@ -11,7 +11,7 @@ mod place;
 use std::cell::Cell;
 use std::fs::File;
 use std::io::{self, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use super::attest::record::{Change, Copied, Operation, Told};
 use super::copy_step::Origins;
@@ -179,7 +179,7 @@ fn perform(
         list.delete_others(settings, &target, snapshot)?;
     }
     // What directories get when all is in them.
-    let mut unfinished: Vec<(PathBuf, Option<u32>, Option<(i64, u32)>)> = Vec::new();
+    let mut unfinished = Vec::new();
     for entry in list.entries.iter().filter(|entry| entry.meta.is_dir()) {
         let path = target.path(&entry.name);
         let before = there(&path, settings, snapshot)?;

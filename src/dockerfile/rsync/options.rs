@@ -319,6 +319,7 @@ impl Group {
     }
 }
 
+#[derive(Clone, Copy)]
 enum Value<'v> {
     Switch(bool),
     Text(&'v str),
