@@ -1,7 +1,7 @@
 //! Filter rules, as rsync(1) has them: what of a directory is copied, and what of the destination
 //! `--delete` spares.
 
-use super::super::glob::{Progress, Token, class};
+use crate::dockerfile::glob::{Progress, Token, class};
 
 /// One line of a filter.
 #[derive(Debug, Clone, PartialEq, Eq)]

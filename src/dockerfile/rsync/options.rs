@@ -1,8 +1,8 @@
 //! [`Settings`]: what the options of `RSYNC` say together.
 
-use super::super::{Mode, value};
 use super::filter::Statement;
 use super::unknown;
+use crate::dockerfile::{Mode, value};
 
 /// What is copied, and what of it is kept. Owners are none of it: a context's files are root's in an
 /// image, unless `chown` says otherwise.
