@@ -1,6 +1,6 @@
 //! Values that can only be judged once variables are expanded.
 
-use std::net::IpAddr;
+use core::net::IpAddr; // a value: nothing here speaks to a network
 
 use super::Error;
 
