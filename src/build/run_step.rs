@@ -90,6 +90,7 @@ pub(super) fn plan<'d>(
     let mut options =
         run::Options { env, volumes, mounts, network, surroundings, limit, cancel, ..rest };
     let runtime = state.config.runtime.clone();
+    let architecture = state.config.architecture.clone();
     let activity: Activity = step.activity;
     let act = move |snapshot: &mut Snapshot<'_>| {
         let made = planned.make(executor)?;
@@ -98,7 +99,8 @@ pub(super) fn plan<'d>(
         let mut unwritten = snapshot.unwritten()?;
         unwritten.extend(made.unwritten.clone());
         let (root, upper) = (snapshot.root(), snapshot.upper());
-        let image = run::Image { root, upper, config: &runtime, unwritten: &unwritten };
+        let (config, architecture, unwritten) = (&runtime, &*architecture, &unwritten);
+        let image = run::Image { root, upper, config, architecture, unwritten };
         let (output, help) = (Output::Report(activity), &executor.help);
         let ended = run::run(image, &options, &prepared, help, output, executor.reporter).map_err(
             |error| match error {

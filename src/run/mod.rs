@@ -35,6 +35,8 @@ pub struct Image<'a> {
     /// The directory that takes the changes of `root`, or `root` itself if no layer lies beneath.
     pub upper: &'a Root,
     pub config: &'a Runtime,
+    /// What its programs are for, as its configuration says; empty when it does not.
+    pub architecture: &'a str,
     /// What the files of `root` do not carry themselves.
     pub unwritten: &'a Unwritten,
 }
@@ -207,7 +209,7 @@ fn prepare(
     prepared: &Prepared,
     help: &Help,
 ) -> Result<Sandbox, Error> {
-    let Image { root, config, unwritten, .. } = image;
+    let Image { root, config, architecture, unwritten, .. } = image;
     let mode = prepared.mode;
     let user = options.user.as_deref().unwrap_or(&config.user);
     let owner = Accounts::read(root)?.process_owner(user)?;
@@ -233,6 +235,7 @@ fn prepare(
     sandbox.user = user;
     sandbox.read_only = options.read_only;
     sandbox.limits.clone_from(&options.surroundings.limits);
+    architecture.clone_into(&mut sandbox.architecture);
     sandbox.limit = options.limit;
     sandbox.cancel = options.cancel.clone();
     sandbox.unwritten = unwritten.clone();
@@ -304,6 +307,7 @@ fn set_up(
         let mut sandbox = world(image, &Options { network, ..options.clone() }, argv);
         sandbox.env = env::environment(image.config, options, Some(profile), home.as_deref());
         sandbox.cancel = options.cancel.clone();
+        image.architecture.clone_into(&mut sandbox.architecture);
         Ok(sandbox.spawn(Output::Report(activity), reporter)?.exit)
     };
     for InitStep { why, test, deed } in &profile.init {

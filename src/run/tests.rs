@@ -23,6 +23,7 @@ fn prepared_as(user: &str, mode: RootEmulation) -> Result<Sandbox, Error> {
         root: &root,
         upper: &root,
         config: &Runtime::default(),
+        architecture: "",
         unwritten: &Unwritten::new(),
     };
     let help = Help::new(Wish { mode, ..Wish::default() });

@@ -3,6 +3,7 @@
 use std::io;
 use std::path::PathBuf;
 
+use super::binfmt::Foreign;
 use super::cause::{Cause, Step};
 use crate::sys::errno::ENOSPC;
 use crate::{rootfs, sys};
@@ -36,6 +37,10 @@ pub enum Error {
     Limit { name: String, wanted: Option<u64>, highest: u64 },
     #[error("{}: no such program in the image", program.display())]
     NotFound { program: PathBuf },
+    #[error(
+        "{} is a program for {architecture}, which this machine cannot execute", program.display()
+    )]
+    Foreign { program: PathBuf, architecture: String, why: Foreign },
     #[error("{} cannot be executed", program.display())]
     Execute { program: PathBuf, source: io::Error },
 }
@@ -51,14 +56,18 @@ impl Error {
                 | Self::Mount { .. }
                 | Self::Emulate { .. }
                 | Self::Limit { .. }
+                | Self::Foreign { .. }
         )
     }
 
-    /// 126 or 127 when the program could not be executed, as of `docker run`.
+    /// 126 or 127 when the program could not be executed, as of `docker run`; 8 when it is for another
+    /// machine.
     pub fn exit_code(&self) -> Option<u8> {
         match self {
             Self::NotFound { .. } => Some(127),
             Self::Execute { .. } | Self::Directory { .. } => Some(126),
+            // Nothing is wrong with the image: the system cannot do it.
+            Self::Foreign { .. } => Some(8),
             _ => None,
         }
     }
@@ -78,6 +87,7 @@ impl Error {
                 "--ulimit {name}={highest} is the most; an administrator can raise this user's limit \
                  (limits.conf(5))"
             )),
+            Self::Foreign { why, .. } => Some(why.remedy()),
             Self::Execute { source, .. } if source.kind() == io::ErrorKind::NotFound => Some(
                 "the file is there, but the interpreter that it names (after `#!`, or the ELF \
                  loader) is not"

@@ -20,6 +20,7 @@
 //! Absent on purpose: any code between fork and exec, any privilege beyond the caller's own, and
 //! `NO_NEW_PRIVS` (sudo would refuse to run).
 
+mod binfmt;
 mod cause;
 mod emulate;
 mod enter;
@@ -46,6 +47,7 @@ use crate::concurrency::Cancel;
 use crate::report::{Activity, Reporter};
 use crate::rootfs::live::Unwritten;
 
+pub use binfmt::Foreign;
 pub use cause::{Cause, Evidence, Step, apparmor_profile};
 pub use emulate::Refusal;
 pub use enter::{Caller, MARKER, enter};
@@ -90,6 +92,10 @@ pub struct Sandbox {
     pub read_only: bool,
     /// Those of bryo, but for these.
     pub limits: Vec<ResourceLimit>,
+    /// What its programs are for, as images name it (`arm64`); empty where nobody knows. Those for
+    /// other machines are emulated.
+    #[serde(skip)]
+    pub architecture: String,
     /// How long the process may run; then it is killed, and all that it started.
     #[serde(skip)]
     pub limit: Option<Duration>,
@@ -177,6 +183,7 @@ impl Sandbox {
             network: Network::Host,
             read_only: false,
             limits: Vec::new(),
+            architecture: String::new(),
             limit: None,
             cancel: Cancel::default(),
             unwritten: Unwritten::new(),

@@ -15,8 +15,9 @@ use std::time::Duration;
 use super::emulate::Supervisor;
 use super::failure::{Failure, Reply};
 use super::init::Order;
-use super::{Ended, Error, Exit, Output, SECOND_STAGE, Sandbox};
+use super::{Ended, Error, Exit, Foreign, Output, SECOND_STAGE, Sandbox, binfmt};
 use crate::report::{Activity, Event, Reporter};
+use crate::sys::errno::ENOEXEC;
 use crate::sys::ns::Namespace;
 use crate::sys::process::{self, Foreground};
 use crate::sys::seccomp::Listener;
@@ -51,6 +52,7 @@ fn run(
     output: Output,
     reporter: &dyn Reporter,
 ) -> sys::Result<Result<Ended, Error>> {
+    let foreign = binfmt::prepare(&sandbox.architecture);
     let (ours, theirs) = UnixStream::pair().map_err(failed("socketpair()"))?;
     let mut command = Command::new("/proc/self/exe");
     command.arg0("bryo").arg(SECOND_STAGE).stdin(OwnedFd::from(theirs));
@@ -131,7 +133,7 @@ fn run(
         return Ok(Ok(Ended { exit, is_late, refusals: Vec::new(), unwritten: None }));
     }
     if let Some(failure) = answer.map_err(failed("second stage"))?.flatten() {
-        return Ok(Err(failure.into_error()));
+        return Ok(Err(explained(failure.into_error(), foreign, sandbox)));
     }
     let supervisor = supervisor.get();
     if let Some(why) = supervisor.and_then(Supervisor::failure) {
@@ -140,6 +142,18 @@ fn run(
     let refusals = supervisor.map(Supervisor::refusals).unwrap_or_default();
     let unwritten = supervisor.map(Supervisor::unwritten);
     Ok(Ok(Ended { exit, is_late, refusals, unwritten }))
+}
+
+/// What the kernel calls no program may be one for another machine.
+fn explained(error: Error, foreign: Option<Foreign>, sandbox: &Sandbox) -> Error {
+    match (error, foreign) {
+        (Error::Execute { program, source }, Some(why))
+            if source.raw_os_error() == Some(ENOEXEC) =>
+        {
+            Error::Foreign { program, architecture: sandbox.architecture.clone(), why }
+        }
+        (error, _) => error,
+    }
 }
 
 /// The supervisor of the processes whose listener has come.

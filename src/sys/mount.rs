@@ -29,6 +29,25 @@ pub fn fresh(kind: &str, target: &Path, options: &str, executable: bool) -> Resu
     })
 }
 
+/// Mounts a new file system of type `kind` nowhere: it is seen through the descriptor alone, and as
+/// long as that is open (Linux 5.2).
+///
+/// # Errors
+///
+/// `EPERM` when only root may have such a file system.
+pub fn detached(kind: &str) -> Result<OwnedFd> {
+    use rustix::mount::{FsMountFlags, FsOpenFlags, MountAttrFlags};
+    let failed = |call: &str| {
+        let call = format!("{call}({kind:?})");
+        move |e| Error::new(call, e)
+    };
+    let context =
+        rustix::mount::fsopen(kind, FsOpenFlags::FSOPEN_CLOEXEC).map_err(failed("fsopen"))?;
+    rustix::mount::fsconfig_create(&context).map_err(failed("fsconfig"))?;
+    let flags = FsMountFlags::FSMOUNT_CLOEXEC;
+    rustix::mount::fsmount(&context, flags, MountAttrFlags::empty()).map_err(failed("fsmount"))
+}
+
 /// Makes `source` visible at `target`.
 ///
 /// A directory needs `recursive` where a mount beneath it came from a more privileged namespace:

@@ -18,6 +18,7 @@ mod emulation;
 mod failures;
 mod fakeroot;
 mod faults;
+mod foreign;
 mod identity;
 mod images;
 mod judges;

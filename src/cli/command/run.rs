@@ -101,7 +101,8 @@ impl Run {
         let snapshot = store.snapshot(&trees)?;
         let (root, upper) = (snapshot.root(), snapshot.upper());
         let unwritten = snapshot.unwritten()?;
-        let image = run::Image { root, upper, config: &config.runtime, unwritten: &unwritten };
+        let (architecture, unwritten) = (&*config.architecture, &unwritten);
+        let image = run::Image { root, upper, config: &config.runtime, architecture, unwritten };
         let command = Command::new(self.words(&config.runtime)?);
         help.announce(reporter)?;
         let profile = if help.wants_profile()? { help.detect(root)? } else { None };

@@ -33,6 +33,17 @@ pub(crate) fn busybox_root(place: &Place) -> PathBuf {
     place.path("work/root")
 }
 
+/// A tar with a static busybox for arm64 that `tests/run` made.
+pub(crate) fn foreign_busybox() -> Option<PathBuf> {
+    match std::env::var_os("BRYO_TEST_FOREIGN").map(PathBuf::from) {
+        Some(tar) if Path::exists(&tar) => Some(tar),
+        _ => {
+            skip("tests of foreign programs (sudo tests/run makes a busybox for arm64)");
+            None
+        }
+    }
+}
+
 /// The tar of a Debian base that `tests/run` made.
 pub(crate) fn debian() -> Option<PathBuf> {
     match std::env::var_os("BRYO_TEST_BASE").map(PathBuf::from) {

@@ -6,7 +6,7 @@ mod judge;
 mod registry;
 mod web;
 
-pub(crate) use base::{busybox, busybox_root, debian};
+pub(crate) use base::{busybox, busybox_root, debian, foreign_busybox};
 pub(crate) use git::repository;
 pub(crate) use judge::Judge;
 pub(crate) use registry::{Registry, free_port};
