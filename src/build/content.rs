@@ -79,7 +79,8 @@ impl Files {
         let mut hashing = Hashing::default();
         let (time, path) = (SystemTime::now(), source.path.clone());
         let file = self.said(self.root.open_file(&path))?;
-        hashing.ask(Asked { path, file, stamp: source.meta.stamp(), time });
+        let stamp = source.meta.stamp();
+        hashing.ask(Asked { path, file, stamp, time, is_all: false });
         self.learned(hashing.next().expect("one was asked for"))
     }
 
@@ -97,17 +98,19 @@ impl Files {
         match found.meta.real_kind {
             FileType::Symlink => tally.link(&self.said(place.read_link())?),
             FileType::File => {
+                let stamp = found.meta.stamp();
+                // What is known by its stamp has no capability.
+                if let Some(digest) = self.known(&stamp) {
+                    hashing.know(digest);
+                    return Ok(());
+                }
+                let time = SystemTime::now();
                 let described = self.said(place.describe(&self.records))?;
                 let (_, xattrs) = self.said(described.ok_or_else(gone))?;
                 tally.capability(&xattrs);
-                let stamp = found.meta.stamp();
-                match self.known(&stamp) {
-                    Some(digest) => hashing.know(digest),
-                    None => {
-                        let (time, file) = (SystemTime::now(), self.said(place.open())?);
-                        hashing.ask(Asked { path: found.path.clone(), file, stamp, time });
-                    }
-                }
+                let (path, file) = (found.path.clone(), self.said(place.open())?);
+                let is_all = !xattrs.contains_key(OsStr::new(CAPABILITY));
+                hashing.ask(Asked { path, file, stamp, time, is_all });
             }
             _ => {}
         }

@@ -38,13 +38,16 @@ pub(super) struct Asked {
     pub(super) stamp: Stamp,
     /// When that was.
     pub(super) time: SystemTime,
+    /// The digest says all that there is to say: the file has no capability.
+    pub(super) is_all: bool,
 }
 
 /// What came of it.
 #[derive(Debug)]
 pub(super) struct Hashed {
     pub(super) digest: Digest,
-    /// The stamp is that of all that was read, which began at the time: nobody wrote meanwhile.
+    /// What the digest may be known by from now on: nobody wrote while it was read, which began at the
+    /// time.
     pub(super) stamp: Option<(Stamp, SystemTime)>,
 }
 
@@ -208,7 +211,8 @@ fn hash_all(files: Vec<Asked>) -> Vec<Outcome> {
     files.into_iter().map(|asked| hash(asked, &mut buffer)).collect()
 }
 
-fn hash(Asked { path, mut file, stamp, time }: Asked, buffer: &mut [u8]) -> Outcome {
+fn hash(asked: Asked, buffer: &mut [u8]) -> Outcome {
+    let Asked { path, mut file, stamp, time, is_all } = asked;
     let mut hasher = Hasher::sha256();
     let mut read = 0;
     // All of it, and not one call more: the stamp tells whether the end is still there.
@@ -223,7 +227,7 @@ fn hash(Asked { path, mut file, stamp, time }: Asked, buffer: &mut [u8]) -> Outc
             Err(error) => return Err((path, error)),
         }
     }
-    let is_same = read == stamp.size && Stamp::of(&file) == Some(stamp);
+    let is_same = is_all && read == stamp.size && Stamp::of(&file) == Some(stamp);
     Ok(Hashed { digest: hasher.finish(), stamp: is_same.then_some((stamp, time)) })
 }
 
@@ -255,7 +259,13 @@ mod tests {
                     let meta = root.lstat(name.as_ref()).expect("it").expect("it");
                     let file = root.open_file(name.as_ref()).expect("it");
                     let time = SystemTime::now();
-                    hashing.ask(Asked { path: name.into(), file, stamp: meta.stamp(), time });
+                    hashing.ask(Asked {
+                        path: name.into(),
+                        file,
+                        stamp: meta.stamp(),
+                        time,
+                        is_all: true,
+                    });
                 }
                 digests.extend(hashing.ready());
             }
@@ -281,7 +291,13 @@ mod tests {
                 .expect("a time");
             let file = root.open_file("f".as_ref()).expect("it");
             let mut hashing = Hashing::default();
-            hashing.ask(Asked { path: "f".into(), file, stamp, time: SystemTime::now() });
+            hashing.ask(Asked {
+                path: "f".into(),
+                file,
+                stamp,
+                time: SystemTime::now(),
+                is_all: true,
+            });
             let hashed = hashing.next().expect("one").expect("it can be read");
             assert!(hashed.stamp.is_none(), "{change}");
         }
