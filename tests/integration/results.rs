@@ -114,7 +114,7 @@ fn the_history_is_that_of_the_reference() {
         ("COPY --chown=1:2 --chmod=600 file /f # buildkit", false),
         ("COPY <<here /h # buildkit", false),
         ("ADD file /g/ # buildkit", false),
-        ("EXPOSE [81/tcp 80/udp 81/tcp]", true),
+        ("EXPOSE [80/udp 81/tcp 81/tcp]", true),
         ("VOLUME [/a b]", true),
         ("USER 5:6", true),
         ("STOPSIGNAL 9", true),

@@ -206,6 +206,7 @@ impl Build {
         if self.allow.contains(&Entitlement::Insecure) {
             return Err(Fault::Insecure.into());
         }
+        let exports = Exports::new(&self.output, self.push, self.load, &self.tag, self.compress)?;
         let mut network = self.network.clone();
         network.insecure.extend(exports::insecure(&self.output, &self.tag));
         let (wish, remote) = (self.wish(invocation), network.remote(invocation)?);
@@ -226,9 +227,7 @@ impl Build {
         if self.call.parse_only {
             return self.parse_only(dockerfile.clone(), invocation);
         }
-        let names = self.names(invocation, dockerfile);
-        let exports = Exports::new(&self.output, self.push, self.load, &self.tag, self.compress)?
-            .called(names);
+        let exports = exports.called(self.names(invocation, dockerfile));
         let options = self.options(invocation, &given, &exports)?;
         if options.has_several_platforms() {
             exports.refuse_several()?;
