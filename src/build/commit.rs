@@ -39,7 +39,16 @@ impl Executor<'_> {
             (step.missed)();
             let trees = self.trees(step.state)?;
             let mut snapshot = self.store.snapshot(&trees)?;
-            let worth = act(&mut snapshot)?;
+            let worth = match act(&mut snapshot) {
+                Ok(worth) => worth,
+                Err(fault) => {
+                    // One that was ended because of another's failure is none.
+                    if self.options.keep_failed && !self.cancel.is_set() {
+                        self.keep(snapshot, step.state, &said);
+                    }
+                    return Err(fault);
+                }
+            };
             let (descriptor, diff_id) = self.commit(snapshot)?;
             let compression = Some(self.options.compression.to_string());
             let layer = Some(CachedLayer { descriptor, diff_id, compression });
@@ -115,7 +124,7 @@ impl Executor<'_> {
     }
 
     /// Packs what was written in a snapshot, and keeps both forms: the blob and the tree.
-    fn commit(&self, mut snapshot: Snapshot<'_>) -> Result<(Descriptor, Digest), Fault> {
+    pub(super) fn commit(&self, mut snapshot: Snapshot<'_>) -> Result<(Descriptor, Digest), Fault> {
         let (changes, records) = snapshot.changes()?;
         let mut blob = self.store.blob_writer()?;
         let options =
@@ -160,7 +169,7 @@ impl Executor<'_> {
     }
 
     /// The moment, or what `SOURCE_DATE_EPOCH` says.
-    fn now(&self) -> String {
+    pub(super) fn now(&self) -> String {
         match self.epoch {
             Some(seconds) => Timestamp::from_seconds(seconds).to_string(),
             None => Timestamp::from(SystemTime::now()).to_string(),

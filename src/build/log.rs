@@ -127,6 +127,10 @@ impl std::fmt::Debug for Log<'_> {
 }
 
 impl Reporter for Log<'_> {
+    fn pause(&self, work: &mut dyn FnMut()) {
+        self.reporter.pause(work);
+    }
+
     fn report(&self, event: Event) {
         match &event {
             Event::Started { activity, title, .. } => {

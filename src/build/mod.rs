@@ -21,6 +21,7 @@ mod files;
 mod finish;
 mod hashing;
 mod history;
+mod keep;
 mod key;
 mod lint;
 mod log;
@@ -44,6 +45,7 @@ use std::time::{Duration, SystemTime};
 
 pub use attest::{Attestations, Elsewhere, Mode, Origin, Predicate, Provenance, Sbom, Subject};
 pub use error::{Error, Fault};
+pub use keep::FAILED;
 pub use log::Written;
 pub use mounts::Secret;
 pub use outline::{Argument, Asked, Cache, Outline, Target, outline, targets};
@@ -108,6 +110,10 @@ pub struct Options {
     pub binds: Vec<Volume>,
     /// What RUN steps find beside their images.
     pub surroundings: Surroundings,
+    /// What a step leaves that fails becomes an image ([`FAILED`]).
+    pub keep_failed: bool,
+    /// Where a RUN step fails, a shell of its own looks around, on the terminal.
+    pub shell_on_error: bool,
     /// How long each RUN step may take.
     pub run_timeout: Option<Duration>,
     pub secrets: Vec<Secret>,

@@ -89,6 +89,7 @@ pub(super) fn plan<'d>(
     let (env, rest) = (environment, run::Options::default());
     let mut options =
         run::Options { env, volumes, mounts, network, surroundings, limit, cancel, ..rest };
+    options.shell_on_failure = executor.options.shell_on_error;
     let runtime = state.config.runtime.clone();
     let architecture = state.config.architecture.clone();
     let activity: Activity = step.activity;
@@ -108,10 +109,11 @@ pub(super) fn plan<'d>(
                 other => other.into(),
             },
         )?;
+        // Of one that failed, too: its root may be kept.
+        if let Some(unwritten) = &ended.unwritten {
+            snapshot.note(unwritten)?;
+        }
         if ended.exit.success() {
-            if let Some(unwritten) = &ended.unwritten {
-                snapshot.note(unwritten)?;
-            }
             return Ok(Worth::Lasting);
         }
         let (command, written) = (words.join(" "), executor.log.written(activity));

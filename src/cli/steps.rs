@@ -1,10 +1,12 @@
 //! How the steps of a build are done: options of `build` that ch-image has too.
 
 use std::fs;
+use std::io::{self, IsTerminal as _};
 use std::path::Path;
 
 use super::config::Config;
 use super::error::Error;
+use super::ui::Progress;
 use crate::image::Platform;
 use crate::run::Volume;
 
@@ -25,6 +27,14 @@ pub(crate) struct Steps {
     /// `yolo` what registries give who does not ask (amd64)
     #[arg(short, long, value_name = "ARCH", value_parser = arch, conflicts_with = "platform")]
     arch: Option<Platform>,
+    /// Keep the files of a step that fails as the image localhost/failed, to enter with `bryo run`;
+    /// the next one takes its place
+    #[arg(long)]
+    pub(crate) keep_failed: bool,
+    /// When a RUN fails, give me a shell in its place: its files, mounts, variables, user and
+    /// directory; needs a terminal
+    #[arg(long)]
+    shell_on_error: bool,
 }
 
 impl Steps {
@@ -40,6 +50,25 @@ impl Steps {
                 text: format!("CH_IMAGE_CACHE is {other:?}"),
                 hint: Some("it is enabled, disabled or rebuild".to_owned()),
             }),
+        }
+    }
+
+    /// Whether a shell takes the place of a RUN that fails.
+    pub(crate) fn has_shell(&self, progress: Progress) -> Result<bool, Error> {
+        if !self.shell_on_error {
+            return Ok(false);
+        }
+        let is_terminal = io::stdin().is_terminal() && io::stdout().is_terminal();
+        let wrong = |text: &str| Error::Usage {
+            text: text.to_owned(),
+            hint: Some("--keep-failed keeps the files of the step, for bryo run".to_owned()),
+        };
+        match (is_terminal, progress) {
+            (false, _) => Err(wrong("--shell-on-error needs a terminal, for input and output")),
+            (true, Progress::Json) => {
+                Err(wrong("--shell-on-error is for people: no --progress json"))
+            }
+            (true, _) => Ok(true),
         }
     }
 

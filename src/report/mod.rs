@@ -68,6 +68,11 @@ pub enum Event {
 pub trait Reporter: Sync {
     fn report(&self, event: Event);
 
+    /// Does something that needs the terminal for itself; nothing is drawn meanwhile.
+    fn pause(&self, work: &mut dyn FnMut()) {
+        work();
+    }
+
     /// Tells a person something, though the work goes on.
     fn warn(&self, text: String) {
         self.report(Event::Warning { text });

@@ -65,6 +65,8 @@ pub struct Options {
     pub limit: Option<Duration>,
     /// Kills the command.
     pub cancel: Cancel,
+    /// When the command fails, a shell takes its place on the terminal before anything is undone.
+    pub shell_on_failure: bool,
 }
 
 /// What a command finds beside its image.
@@ -192,7 +194,11 @@ pub fn run(
             let (name, argv) = (&profile.name, &prepared.command.argv);
             reporter.note(format!("fakeroot profile {name}, for {word}: running {argv:?}"));
         }
-        Ok(sandbox.spawn(output, reporter)?)
+        let mut ended = sandbox.spawn(output, reporter)?;
+        if options.shell_on_failure && !ended.exit.success() && !options.cancel.is_set() {
+            look_around(image.root, sandbox, &mut ended, reporter)?;
+        }
+        Ok(ended)
     });
     points.remove(image.upper)?;
     let ended = ended?;
@@ -200,6 +206,51 @@ pub fn run(
         tell(&ended.refusals, reporter);
     }
     Ok(ended)
+}
+
+/// Shells that people prefer, the best first.
+const SHELLS: [&str; 2] = ["/bin/bash", "/bin/sh"];
+
+/// Runs a shell where a command has just failed, with all that it had. What the shell changes stays
+/// like what the command did.
+fn look_around(
+    root: &Root,
+    mut sandbox: Sandbox,
+    ended: &mut Ended,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    let is_there = |shell: &&&str| {
+        let found = root.stat(shell.as_ref());
+        found.is_ok_and(|meta| meta.is_some_and(|meta| meta.kind == rootfs::FileType::File))
+    };
+    let Some(shell) = SHELLS.iter().find(is_there) else {
+        reporter.warn("there is no shell in the image to look around with".to_owned());
+        return Ok(());
+    };
+    tell(&ended.refusals, reporter);
+    let code = ended.exit.code();
+    let command: Vec<_> = sandbox.argv.iter().map(|word| word.to_string_lossy()).collect();
+    reporter.note(format!(
+        "{:?} failed with exit code {code}: this is {shell} in its place; exit ends the build",
+        command.join(" ")
+    ));
+    sandbox.argv = vec![OsString::from(shell)];
+    (sandbox.limit, sandbox.cancel) = (None, Cancel::default());
+    if let Some(unwritten) = &ended.unwritten {
+        sandbox.unwritten = unwritten.clone();
+    }
+    let mut looked = None;
+    // The same notices as before would need the terminal.
+    reporter.pause(&mut || looked = Some(sandbox.spawn(Output::Inherit, &Silent)));
+    match looked {
+        Some(Ok(after)) => {
+            ended.unwritten = after.unwritten.or(ended.unwritten.take());
+            ended.refusals.clear();
+            Ok(())
+        }
+        Some(Err(error)) => Err(error.into()),
+        None => Ok(()),
+    }
 }
 
 /// The sandbox that a command runs in.

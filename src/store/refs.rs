@@ -102,6 +102,13 @@ impl Store {
         Ok(())
     }
 
+    /// Makes the name stand for something; what it stood for before is deleted by the next
+    /// [`Store::remove`](Self::remove), if nothing else holds it.
+    pub fn supersede_ref(&self, entry: &RefEntry) -> Result<()> {
+        self.forget_ref(&entry.name)?;
+        self.set_ref(entry)
+    }
+
     /// Whether the image has a name of its own besides `except`.
     fn is_named(&self, digest: &Digest, except: &Name) -> Result<bool> {
         let others = self.all_refs("refs")?.into_iter();

@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 
-use crate::support::{Place, Said, busybox};
+use crate::support::{Place, Said, busybox, has};
 
 /// The log that a failed build names.
 fn log(said: &Said) -> (PathBuf, String) {
@@ -108,4 +108,79 @@ fn the_next_build_goes_on_where_the_last_one_failed() {
         assert!(said.errors().contains(step), "{said}\n{step}");
     }
     assert_eq!(place.bryo("run app cat /two").succeeds().text(), "one\nf");
+}
+
+#[test]
+fn the_root_of_a_failed_step_is_kept() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let failing = |name: &str, last: &str| {
+        let text = format!(
+            "FROM base\nENTRYPOINT [\"/no/such/program\"]\nARG HINT=look\nWORKDIR /w\n\
+             RUN echo before > /before\n{last}\n"
+        );
+        place.context(name, &text, &[("f", "f")])
+    };
+    let run = "RUN echo left > /left; chown 33:34 /left; exit 9";
+    let context = failing("c", run);
+    let said = place.bryo("build --progress plain --keep-failed -t app").arg(&context).fails(1);
+    let said = said.mentions("the files of the failed step are kept: bryo run localhost/failed\n");
+    assert!(said.errors().contains("exit code: 9"), "{said}");
+    place.bryo("inspect app").exits(3);
+    let script = "cat /before /left; stat -c %u:%g /left; pwd; echo $HINT";
+    let shown = place.bryo("run localhost/failed /bin/sh -c").arg(script).succeeds();
+    assert_eq!(shown.text(), "before\nleft\n33:34\n/w\nlook");
+    // Alone it is a shell, in place of the image's own program.
+    place.bryo("run localhost/failed").input("test -e /left\n").succeeds();
+
+    // The next one takes its place, and leaves nothing of it.
+    let before = place.bryo("images --all --json").succeeds().json();
+    let context = failing("c", "RUN echo other > /other; exit 1");
+    place.bryo("build --keep-failed -t app").arg(&context).fails(1);
+    let after = place.bryo("images --all --json").succeeds().json();
+    let count = |images: &serde_json::Value| images.as_array().expect("a list").len();
+    assert_eq!(count(&before), count(&after));
+    place
+        .bryo("run localhost/failed /bin/sh -c")
+        .arg("test -e /other && test ! -e /left")
+        .succeeds();
+    // A COPY leaves what it did until then; a build without the wish, or that succeeds, nothing.
+    let context = failing("c", "COPY f /before/f");
+    place.bryo("build --keep-failed").arg(&context).fails(1);
+    place.bryo("run localhost/failed cat /before").succeeds();
+    place.bryo("rm localhost/failed").succeeds();
+    place.bryo("build").arg(failing("c", run)).fails(1);
+    place.bryo("build --keep-failed -t ok").arg(failing("c", "RUN true")).succeeds();
+    place.bryo("inspect localhost/failed").exits(3);
+}
+
+#[test]
+fn a_shell_takes_the_place_of_a_failed_step() {
+    let place = Place::new();
+    if !busybox(&place) || !has("script", "bsdutils") {
+        return;
+    }
+    let text = "FROM base\nENV E=env\nARG A=arg\nWORKDIR /w\nUSER www\nUSER 33:33\n\
+        RUN --mount=type=tmpfs,target=/t,size=1m echo left > /t/left; exit 5\n";
+    let context = place.context("c", text, &[]);
+    // Without a terminal there is nobody to type.
+    let said = place.bryo("build --shell-on-error").arg(&context).fails(2);
+    said.mentions("--shell-on-error needs a terminal").mentions("--keep-failed");
+    for progress in ["plain", "tty"] {
+        let line = format!(
+            "{} build --shell-on-error --keep-failed --progress {progress} {}",
+            env!("CARGO_BIN_EXE_bryo"),
+            context.display()
+        );
+        let typed =
+            "echo \"<$E $A $(pwd) $(id -u) $(ls -d /t)>\"; touch /t/x && echo mine > /w/x\nexit\n";
+        let said = place.run("script").args(["-qec", &line, "/dev/null"]).env("TERM", "xterm");
+        let said = said.input(typed).exits(1);
+        let text = said.text();
+        assert!(text.contains("<env arg /w 33 /t>"), "{progress}: {said}");
+        assert!(text.contains("this is /bin/sh in its place"), "{progress}: {said}");
+        assert!(text.contains("exit code: 5"), "{progress}: {said}");
+    }
 }

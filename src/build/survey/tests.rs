@@ -30,6 +30,8 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         binds: Vec::new(),
         no_cache_filter: Vec::new(),
         is_local: true,
+        keep_failed: false,
+        shell_on_error: false,
         source_date_epoch: None,
         compression: Compression::default(),
         shape: crate::build::Shape::default(),

@@ -268,6 +268,10 @@ impl Build {
             warn(&again, &survey.warnings, dockerfile, invocation);
             refuse(&again)?;
         }
+        if built.is_err() && self.steps.keep_failed {
+            // What was kept the last time has lost its name.
+            store.remove(&[])?;
+        }
         let built = built.map_err(|error| dockerfile.clone().failed(error))?;
         exports.write(&built, store, &remote, invocation)?;
         self.files.write(&built, exports.names())?;
@@ -409,6 +413,8 @@ impl Build {
             no_cache: self.steps.executes_all(self.no_cache, config)?,
             no_cache_filter: self.no_cache_filter.clone(),
             binds: self.steps.binds()?,
+            keep_failed: self.steps.keep_failed,
+            shell_on_error: self.steps.has_shell(invocation.ui.progress)?,
             source_date_epoch: match self.source_date_epoch {
                 Some(seconds) => Some(seconds),
                 None => config.source_date_epoch()?,

@@ -70,6 +70,11 @@ impl Plain {
 }
 
 impl Reporter for Plain {
+    fn pause(&self, work: &mut dyn FnMut()) {
+        let _state = self.lock();
+        work();
+    }
+
     fn report(&self, event: Event) {
         match event {
             Event::Started { activity, title, .. } => {

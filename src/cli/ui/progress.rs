@@ -67,6 +67,10 @@ impl Bars {
 }
 
 impl Reporter for Bars {
+    fn pause(&self, work: &mut dyn FnMut()) {
+        self.screen.suspend(work);
+    }
+
     fn report(&self, event: Event) {
         let mut open = self.open.lock().expect("nothing that holds the lock panics");
         match event {
