@@ -30,7 +30,7 @@ pub(super) fn plan<'d>(
     instruction: &Instruction,
     step: &Step<'_>,
 ) -> Result<Deed<'d>, Fault> {
-    let work = Work::new(&executor.plan, step.stage, instruction, &step.state)?;
+    let work = Work::new(executor.plan, step.stage, instruction, step.state)?;
     let origins = match &work.from {
         None if work.needs_no_context() => None,
         None => Some(Origins::Context(executor.contexts.main(executor.store)?)),

@@ -20,85 +20,16 @@ use super::plan::{self, Origin, Plan};
 use super::remote::Fetcher;
 use super::result::BuiltImage;
 use super::scope::Given;
+use super::shared::{Shared, Stopped};
 use super::state::State;
 use super::{NamedContext, Options, Services, copy_step, rsync_step, run_step, workdir_step};
-use crate::concurrency::{Cancel, Semaphore, SingleFlight};
+use crate::concurrency::{Cancel, SingleFlight};
 use crate::dockerfile::{Instruction, Located, Span, parse_trigger};
 use crate::fakeroot::Help;
 use crate::image::{Config, Digest, Platform};
 use crate::report::{self, Activity, Outcome, Reporter};
 use crate::store::{CacheEntry, Snapshot, Store};
 use crate::transfer;
-
-/// All that the stages of a build share, for whatever platform they are.
-pub(super) struct Shared<'a> {
-    store: &'a Store,
-    services: Services<'a>,
-    options: &'a Options,
-    log: &'a Log<'a>,
-    contexts: Contexts<'a>,
-    help: Help,
-    cancel: Cancel,
-    /// What went wrong first.
-    failure: Mutex<Option<Error>>,
-    /// Permits to execute a step.
-    steps: Semaphore,
-    /// Permits to move a layer.
-    layers: Arc<Semaphore>,
-    entries: SingleFlight<(Digest, bool), CacheEntry>,
-    contents: SingleFlight<Digest, Digest>,
-    bases: SingleFlight<(Origin, String), Arc<Base>>,
-}
-
-/// A stage has ended early: what went wrong has been noted.
-#[derive(Debug)]
-pub(super) struct Stopped;
-
-impl<'a> Shared<'a> {
-    pub(super) fn new(
-        store: &'a Store,
-        services: Services<'a>,
-        options: &'a Options,
-        log: &'a Log<'a>,
-    ) -> Self {
-        Self {
-            store,
-            services,
-            options,
-            log,
-            contexts: Contexts::new(options),
-            help: Help::new(options.emulation.clone()),
-            cancel: Cancel::default(),
-            failure: Mutex::default(),
-            steps: Semaphore::new(options.jobs.steps),
-            layers: Arc::new(Semaphore::new(options.jobs.layers)),
-            entries: SingleFlight::default(),
-            contents: SingleFlight::default(),
-            bases: SingleFlight::default(),
-        }
-    }
-
-    /// Ends everything because of an error; whether it is the first one. Those that come later are
-    /// only because the others were ended.
-    fn fail(&self, error: Error) -> bool {
-        let mut failure = self.failure.lock().unwrap_or_else(PoisonError::into_inner);
-        let is_first = failure.is_none();
-        failure.get_or_insert(error);
-        drop(failure);
-        self.cancel.set();
-        is_first
-    }
-
-    /// Remembers what was read of contexts.
-    pub(super) fn keep_hashes(&self) -> Result<(), Fault> {
-        self.contexts.keep_hashes(self.store)
-    }
-
-    /// What went wrong.
-    pub(super) fn failure(self) -> Option<Error> {
-        self.failure.into_inner().unwrap_or_else(PoisonError::into_inner)
-    }
-}
 
 /// Builds the stages of one platform.
 pub(super) struct Executor<'a> {

@@ -4,7 +4,7 @@
 //! target needs) and executes that: for each step a key is made of everything that the result
 //! depends on, and the store is asked for it; only a miss does something. What a step changes in a
 //! [`Snapshot`](crate::store::Snapshot) is packed into a layer and becomes the next step's lower
-//! directory.
+//! directory. Stages run side by side, for each platform; what they make is [`Built`].
 
 mod archive;
 mod attest;
@@ -35,6 +35,7 @@ mod result;
 mod rsync_step;
 mod run_step;
 mod scope;
+mod shared;
 mod state;
 mod survey;
 mod workdir_step;
@@ -64,9 +65,10 @@ use crate::sandbox::Network;
 use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
 use attest::Invocation;
-use execute::{Executor, Shared};
+use execute::Executor;
 use log::Log;
 use plan::{Plan, Wishes};
+use shared::Shared;
 
 /// What to build, and how.
 #[derive(Debug, Clone)]

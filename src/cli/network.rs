@@ -1,5 +1,6 @@
 //! From the options and the environment to registries that can be spoken to.
 
+use std::collections::HashSet;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -8,7 +9,7 @@ use super::error::Error;
 use super::invocation::Invocation;
 use crate::build::Web;
 use crate::http::{self, Client};
-use crate::image::{Content, Descriptor, Platform, Reference};
+use crate::image::{Content, Descriptor, Digest, Platform, Reference};
 use crate::registry::{Access, Credential, Keyring, Patience, Registries, Registry};
 use crate::store::{Name, Store};
 use crate::transfer::{self, Options, Source, sink, source, transfer};
@@ -159,7 +160,7 @@ fn near(
     content: &Content,
     destination: &Reference,
 ) -> Result<Option<String>, Error> {
-    let Content::Image(manifest) = content else { return Ok(None) };
+    let layers = layers(store, content);
     let mut best = None;
     for entry in store.list_refs()? {
         let Name::Tagged(name) = &entry.name else { continue };
@@ -169,12 +170,31 @@ fn near(
             continue;
         }
         // What cannot be read helps nobody here, and is no reason to fail.
-        let Ok(Content::Image(other)) = store.content(&entry.descriptor) else { continue };
-        let shared = |layer: &&Descriptor| other.layers.iter().any(|o| o.digest == layer.digest);
-        let count = manifest.layers.iter().filter(shared).count();
+        let Ok(other) = store.content(&entry.descriptor) else { continue };
+        let count = self::layers(store, &other).intersection(&layers).count();
         best = best.max((count > 0).then(|| (count, name.repository().to_owned())));
     }
     Ok(best.map(|(_, repository)| repository))
+}
+
+/// The layers of an image, or of all images of an index, as far as they are known here.
+fn layers(store: &Store, content: &Content) -> HashSet<Digest> {
+    match content {
+        Content::Image(manifest) => {
+            manifest.layers.iter().map(|layer| layer.digest.clone()).collect()
+        }
+        Content::Index(index) => index
+            .manifests
+            .iter()
+            .filter_map(|descriptor| store.content(descriptor).ok())
+            .flat_map(|content| match content {
+                Content::Image(manifest) => manifest.layers,
+                _ => Vec::new(),
+            })
+            .map(|layer| layer.digest)
+            .collect(),
+        Content::Artifact(_) => HashSet::new(),
+    }
 }
 
 /// Names that a build does not find in the store are looked for in registries.
