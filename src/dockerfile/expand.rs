@@ -4,7 +4,6 @@ use std::fmt;
 use std::iter::Peekable;
 use std::str::Chars;
 
-use super::pattern::{Pattern, Reach};
 use super::{Error, Word};
 
 /// How deep `${a:-${b:-…}}` may be nested: each level is a few stack frames.
@@ -111,7 +110,7 @@ pub(super) fn expand(
 
 /// Collects words; only what was neither quoted nor escaped separates them.
 #[derive(Default)]
-struct Words {
+pub(super) struct Words {
     done: Vec<String>,
     current: String,
     inside: bool,
@@ -145,12 +144,13 @@ impl Words {
     }
 }
 
-struct Reader<'a> {
-    chars: Peekable<Chars<'a>>,
-    rules: Rules,
-    lookup: &'a dyn Fn(&str) -> Option<String>,
+/// Reads a text from its beginning; [`substitution`](super::substitution) has what begins with `$`.
+pub(super) struct Reader<'a> {
+    pub(super) chars: Peekable<Chars<'a>>,
+    pub(super) rules: Rules,
+    pub(super) lookup: &'a dyn Fn(&str) -> Option<String>,
     depth: usize,
-    uses: Vec<String>,
+    pub(super) uses: Vec<String>,
 }
 
 impl<'a> Reader<'a> {
@@ -159,7 +159,11 @@ impl<'a> Reader<'a> {
     }
 
     /// Reads up to and over `stop`, or to the end. Errors are the reason.
-    fn until(&mut self, stop: Option<char>, keep_escapes: bool) -> Result<(String, Words), String> {
+    pub(super) fn until(
+        &mut self,
+        stop: Option<char>,
+        keep_escapes: bool,
+    ) -> Result<(String, Words), String> {
         let outside = std::mem::replace(&mut self.rules.keep_escapes, keep_escapes);
         self.depth += 1;
         let read = if self.depth > DEPTH {
@@ -290,133 +294,6 @@ impl<'a> Reader<'a> {
             text.extend(quote);
         }
     }
-
-    fn dollar(&mut self) -> Result<String, String> {
-        self.chars.next();
-        if self.chars.next_if_eq(&'{').is_none() {
-            let name = self.name();
-            return Ok(match (name.as_str(), self.value(&name)) {
-                ("", _) => "$".to_owned(),
-                (_, None) if self.rules.keep_unset => format!("${name}"),
-                (_, value) => value.unwrap_or_default(),
-            });
-        }
-        match self.chars.peek() {
-            None => return Err(missing("'}'")),
-            Some('{' | '}' | ':') => return Err("syntax error: bad substitution".to_owned()),
-            Some(_) => {}
-        }
-        let name = self.name();
-        match self.chars.next() {
-            None => Err(missing("'}'")),
-            Some('}') => Ok(match self.value(&name) {
-                None if self.rules.keep_unset => format!("${{{name}}}"),
-                value => value.unwrap_or_default(),
-            }),
-            Some(':') => match self.chars.next() {
-                None => Err(missing("'}'")),
-                Some(modifier @ ('#' | '%')) => Err(unsupported(&format!(":{modifier}"))),
-                Some(modifier) => self.modified(&name, modifier, true),
-            },
-            Some('/') => self.replaced(&name),
-            Some(modifier @ ('+' | '-' | '?' | '#' | '%')) => self.modified(&name, modifier, false),
-            Some(other) => Err(unsupported(&other.to_string())),
-        }
-    }
-
-    /// `${name:-word}`, with (`colon`: empty counts as unset) and without the colon.
-    fn modified(&mut self, name: &str, modifier: char, colon: bool) -> Result<String, String> {
-        let shown = if colon { format!(":{modifier}") } else { modifier.to_string() };
-        let word = self.part('}', matches!(modifier, '#' | '%'), "'}'")?;
-        let value = self.value(name);
-        if value.is_none() && self.rules.keep_unset {
-            return Ok(format!("${{{name}{shown}{word}}}"));
-        }
-        let set = value.as_deref().filter(|value| !(colon && value.is_empty()));
-        match modifier {
-            '-' => Ok(set.unwrap_or(&word).to_owned()),
-            '+' => Ok(set.map_or_else(String::new, |_| word)),
-            '?' => match (set, word.as_str(), &value) {
-                (Some(value), _, _) => Ok(value.to_owned()),
-                (None, "", None) => Err(format!("{name}: is not allowed to be unset")),
-                (None, "", Some(_)) => Err(format!("{name}: is not allowed to be empty")),
-                (None, message, _) => Err(format!("{name}: {message}")),
-            },
-            '#' | '%' => {
-                let value = value.unwrap_or_default();
-                let (reach, pattern) = match word.strip_prefix(modifier) {
-                    Some(pattern) => (Reach::Longest, Pattern::new(pattern)?),
-                    None => (Reach::Shortest, Pattern::new(&word)?),
-                };
-                Ok(match modifier {
-                    '#' => pattern.trim_start(&value, reach),
-                    _ => pattern.trim_end(&value, reach),
-                })
-            }
-            _ => Err(unsupported(&shown)),
-        }
-    }
-
-    /// `${name/pattern/replacement}`
-    fn replaced(&mut self, name: &str) -> Result<String, String> {
-        let all = self.chars.next_if_eq(&'/').is_some();
-        let pattern = self.part('/', true, "'/' in ${}")?;
-        let replacement = self.part('}', true, "'}'")?;
-        let value = self.value(name);
-        if value.is_none() && self.rules.keep_unset {
-            return Ok(format!("${{{name}/{pattern}/{replacement}}}"));
-        }
-        let (value, pattern) = (value.unwrap_or_default(), Pattern::new(&pattern)?);
-        Ok(match all {
-            true => pattern.replace_all(&value, &replacement),
-            false => pattern.replace_first(&value, &replacement),
-        })
-    }
-
-    /// A part of `${…}` up to `stop`, itself expanded.
-    fn part(&mut self, stop: char, keep_escapes: bool, wanted: &str) -> Result<String, String> {
-        match self.until(Some(stop), keep_escapes) {
-            Ok((text, _)) => Ok(text),
-            Err(_) if self.chars.peek().is_none() => Err(missing(wanted)),
-            Err(why) => Err(why),
-        }
-    }
-
-    /// A variable's name: letters, digits and `_`; or only digits; or one special character.
-    fn name(&mut self) -> String {
-        let mut name = String::new();
-        match self.chars.peek() {
-            Some(first) if first.is_ascii_digit() => {
-                while let Some(digit) = self.chars.next_if(char::is_ascii_digit) {
-                    name.push(digit);
-                }
-            }
-            Some('@' | '*' | '#' | '?' | '-' | '$' | '!') => name.extend(self.chars.next()),
-            _ => {
-                let inside = |char: &char| char.is_alphanumeric() || *char == '_';
-                while let Some(char) = self.chars.next_if(inside) {
-                    name.push(char);
-                }
-            }
-        }
-        name
-    }
-
-    fn value(&mut self, name: &str) -> Option<String> {
-        if name.is_empty() {
-            return None;
-        }
-        self.uses.push(name.to_owned());
-        (self.lookup)(name)
-    }
-}
-
-fn missing(what: &str) -> String {
-    format!("syntax error: missing {what}")
-}
-
-fn unsupported(modifier: &str) -> String {
-    format!("unsupported modifier ({modifier}) in substitution")
 }
 
 #[cfg(test)]

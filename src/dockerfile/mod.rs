@@ -26,6 +26,7 @@ mod parser;
 mod pattern;
 pub mod rsync;
 mod span;
+mod substitution;
 mod suggest;
 mod syntax;
 #[cfg(test)]
