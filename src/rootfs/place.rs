@@ -191,16 +191,12 @@ impl Place {
     pub fn describe(&self, records: &SideTable) -> Result<Option<(Meta, Xattrs)>> {
         let Some(stat) = self.stat()? else { return Ok(None) };
         let fail = |source| Error::Inspect { path: self.shown(), source };
-        let carrier = Carrier::of(stat.kind);
+        let carrier = Carrier::of(stat.kind).filter(|_| !self.dir.is_plain());
         let mut xattrs = Xattrs::new();
         let mut on_file = None;
         for name in xattr::list_at(self.dir.fd(), &self.name).map_err(fail)? {
             match carrier {
-                Some(carrier) if name == carrier.attribute() => {
-                    if !self.dir.is_plain() {
-                        on_file = self.recorded(carrier)?;
-                    }
-                }
+                Some(carrier) if name == carrier.attribute() => on_file = self.recorded(carrier)?,
                 _ if is_portable(&name) => {
                     let value = xattr::get_at(self.dir.fd(), &self.name, &name).map_err(fail)?;
                     xattrs.extend(value.map(|value| (name, value)));

@@ -172,7 +172,7 @@ impl Remote {
         let digest = match address.ask(fetcher, true)? {
             web::Answer::Known(digest) => digest,
             web::Answer::Fetched(fetched, digest) => {
-                self.fetched.get_or_init(|| fetched);
+                self.fetched.get_or_init(|| *fetched);
                 digest
             }
         };

@@ -37,7 +37,7 @@ pub(super) struct Address {
 pub(super) enum Answer {
     /// It is what it was: the digest of its content.
     Known(Digest),
-    Fetched(Fetched, Digest),
+    Fetched(Box<Fetched>, Digest),
 }
 
 /// What came of one try.
@@ -86,7 +86,7 @@ impl Address {
     /// Fetches it, and compares it with its checksum if there is one.
     pub(super) fn fetch(&self, fetcher: Fetcher<'_>) -> Result<Fetched, Fault> {
         match self.ask(fetcher, false)? {
-            Answer::Fetched(fetched, _) => Ok(fetched),
+            Answer::Fetched(fetched, _) => Ok(*fetched),
             Answer::Known(_) => unreachable!("all of it was asked for"),
         }
     }
@@ -118,7 +118,7 @@ impl Address {
         let files = Files::of_folder(Root::open(workspace.path())?);
         let mut source = files.at(Path::new(CONTENT))?;
         source.name = self.name.clone().into();
-        Ok(Answer::Fetched(Fetched { files, source, workspace }, digest))
+        Ok(Answer::Fetched(Box::new(Fetched { files, source, workspace }), digest))
     }
 
     /// By what its content is remembered while the server calls it so.
