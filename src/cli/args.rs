@@ -48,7 +48,7 @@ pub(crate) struct Global {
     #[arg(short, long, global = true, conflicts_with = "progress")]
     pub(crate) quiet: bool,
     /// Say more
-    #[arg(long, global = true)]
+    #[arg(long, global = true, alias = "debug", short_alias = 'D')]
     pub(crate) verbose: bool,
     /// Do up to N things at once: execute steps of a build, move layers [default: a step for each
     /// processor, at least 4, and 4 layers]

@@ -90,7 +90,15 @@ fn entitlements_are_those_of_the_caller() {
     build(&place, &["--allow", "everything"], host)
         .fails(2)
         .mentions("security.insecure are known");
-    build(&place, &["--rm", "--force-rm=true"], host).succeeds();
+    for options in
+        [&["--rm", "--force-rm=true"][..], &["--debug"], &["-D", "--disable-content-trust"]]
+    {
+        build(&place, options, host).succeeds();
+    }
+    for progress in ["rawjson", "quiet"] {
+        let context = place.context("context", host, &[]);
+        place.bryo("build --progress").arg(progress).arg(context).succeeds();
+    }
     for (line, code, said) in [
         ("build --memory 1g .", 8, "control group"),
         ("build --memory 1g .", 8, "systemd-run --user --scope"),

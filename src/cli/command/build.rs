@@ -122,6 +122,10 @@ pub(crate) struct Build {
     #[arg(long, hide = true, alias = "force-rm", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "true", overrides_with = "rm")]
     rm: Option<bool>,
+    /// Docker's signatures, which the registries do not keep any more
+    #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
+    #[arg(default_missing_value = "true", value_parser = no_trust)]
+    disable_content_trust: Option<bool>,
     /// End a RUN that takes longer, as failed: 90s, 1h30m
     #[arg(long, value_name = "DURATION", value_parser = args::limit)]
     run_timeout: Option<Duration>,
@@ -441,6 +445,14 @@ enum Entitlement {
     /// Steps have no more than their caller, who need not be asked.
     Granted,
     Insecure,
+}
+
+/// As docker's default has it; the other way round nobody would check what was asked for.
+fn no_trust(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" => Ok(true),
+        _ => Err("signatures are not checked here; name images by their digests".to_owned()),
+    }
 }
 
 fn entitlement(text: &str) -> Result<Entitlement, String> {

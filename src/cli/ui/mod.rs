@@ -29,8 +29,10 @@ pub(crate) enum Progress {
     /// One line for each thing that happened
     Plain,
     /// One JSON object for each event
+    #[value(alias = "rawjson")]
     Json,
     /// Nothing but warnings and what failed
+    #[value(alias = "quiet")]
     None,
 }
 
