@@ -44,7 +44,9 @@ use std::fmt;
 use std::path::PathBuf;
 use std::time::{Duration, SystemTime};
 
-pub use attest::{Attestations, Elsewhere, Mode, Origin, Predicate, Provenance, Sbom, Subject};
+pub use attest::{
+    Attestations, Beside, Elsewhere, Mode, Origin, Predicate, Provenance, Sbom, Subject,
+};
 pub use error::{Error, Fault};
 pub use keep::FAILED;
 pub use log::Written;

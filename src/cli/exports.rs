@@ -8,7 +8,7 @@ use super::error::Error;
 use super::invocation::Invocation;
 use super::network::Remote;
 use super::output::{Form, Look, Output};
-use crate::build::{Built, Shape};
+use crate::build::{Beside, Built, Shape};
 use crate::image::Reference;
 use crate::image::media_type::Family;
 use crate::layer::compress::Compression;
@@ -228,6 +228,8 @@ impl Way<'_> {
             None => sink::Output::Stream("stdout", Box::new(io::stdout())),
         };
         let split = built.has_several_platforms() && output.split;
+        let together = built.has_several_platforms() && !output.split;
+        let beside = Beside { built, prefix: output.attestation_prefix.clone(), together };
         let layout = |sink: sink::Oci| if output.is_layout { sink.for_docker() } else { sink };
         let sink: Box<dyn Sink> = match (output.form, &output.destination) {
             (Form::CacheOnly, _) => return Ok(()),
@@ -238,11 +240,11 @@ impl Way<'_> {
             (Form::Oci | Form::Docker, _) => Box::new(layout(sink::Oci::archive(archive(), None)?)),
             (Form::Tar, _) => {
                 let tar = sink::Tree::tar(store, archive(), reporter)?;
-                Box::new(tar.split(split).at(built.epoch))
+                Box::new(tar.split(split).at(built.epoch).beside(&beside))
             }
             (Form::Local, Some(path)) => {
                 let directory = sink::Tree::directory(store, path, reporter);
-                Box::new(directory.split(split).at(built.epoch))
+                Box::new(directory.split(split).at(built.epoch).beside(&beside))
             }
             (Form::OciDirectory, Some(path)) => Box::new(layout(sink::Oci::directory(path, None)?)),
             (Form::OciDirectory | Form::Local, None) => unreachable!("Output::new refuses these"),

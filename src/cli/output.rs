@@ -49,6 +49,8 @@ pub(crate) struct Output {
     pub(crate) is_layout: bool,
     /// Several platforms get a directory each.
     pub(crate) split: bool,
+    /// What the names of files begin with that say something about the image.
+    pub(crate) attestation_prefix: String,
     pub(crate) look: Look,
 }
 
@@ -74,8 +76,8 @@ pub(crate) struct Look {
 
 /// The types, and the keys that each takes beside `type`.
 const TYPES: [(&str, &[&str]); 7] = [
-    ("local", &["dest", "platform-split"]),
-    ("tar", &["dest", "platform-split"]),
+    ("local", &["dest", "platform-split", "attestation-prefix"]),
+    ("tar", &["dest", "platform-split", "attestation-prefix"]),
     ("oci", FILE),
     ("docker", FILE),
     ("image", IMAGE),
@@ -158,6 +160,7 @@ struct Fields {
     how: Push,
     store: Option<bool>,
     split: Option<bool>,
+    attestation_prefix: String,
     method: Option<String>,
     level: Option<String>,
     look: Look,
@@ -194,6 +197,12 @@ impl Fields {
             "registry.insecure" => self.how.insecure = yes()?,
             "store" => self.store = Some(yes()?),
             "platform-split" => self.split = Some(yes()?),
+            "attestation-prefix" if value.contains('/') => {
+                return Err(format!(
+                    "attestation-prefix={value:?} is no beginning of a file's name"
+                ));
+            }
+            "attestation-prefix" => value.clone_into(&mut self.attestation_prefix),
             // Images here can always be run, and are found by name and digest.
             "unpack" | "name-canonical" => _ = yes()?,
             "compression" => self.method = Some(value.to_owned()),
@@ -251,6 +260,7 @@ impl Fields {
             is_stored: self.store.unwrap_or(true),
             is_layout: kind == "docker" && !(form == Form::Docker && is_plain),
             split: self.split.unwrap_or(true),
+            attestation_prefix: self.attestation_prefix,
             look: Look { compression: method, ..self.look },
             ..Output::of(form)
         })
@@ -267,6 +277,7 @@ impl Output {
             is_stored: true,
             is_layout: false,
             split: true,
+            attestation_prefix: String::new(),
             look: Look::default(),
         }
     }

@@ -6,8 +6,9 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
+use super::config::Config;
 use super::error::Error;
-use crate::build::Built;
+use crate::build::{Built, Mode, Options, Provenance};
 use crate::image::{Content, Digest, Reference};
 use crate::transfer::sink;
 
@@ -20,7 +21,8 @@ pub(crate) struct ResultFiles {
     #[arg(long, value_name = "FILE")]
     digest_file: Option<PathBuf>,
     /// Write what was built to FILE, in JSON and with the keys of buildx: containerimage.digest,
-    /// containerimage.config.digest, containerimage.descriptor, image.name, buildx.build.ref
+    /// containerimage.config.digest, containerimage.descriptor, image.name, buildx.build.ref,
+    /// buildx.build.provenance
     #[arg(long, value_name = "FILE")]
     metadata_file: Option<PathBuf>,
 }
@@ -38,7 +40,13 @@ impl ResultFiles {
     }
 
     /// Writes them, each whole or not at all.
-    pub(crate) fn write(&self, built: &Built, names: &[Reference]) -> Result<(), Error> {
+    pub(crate) fn write(
+        &self,
+        built: &Built,
+        names: &[Reference],
+        options: &Options,
+        config: &Config,
+    ) -> Result<(), Error> {
         let digest = &built.descriptor().digest;
         let id = match &built.root {
             Content::Image(manifest) => &manifest.config.digest,
@@ -51,7 +59,12 @@ impl ResultFiles {
         write(&self.iidfile, id.to_string())?;
         write(&self.digest_file, digest.to_string())?;
         if let Some(path) = &self.metadata_file {
-            let text = format!("{:#}\n", metadata(built, names));
+            let mut metadata = metadata(built, names);
+            if let Some(mode) = provenance_mode(config) {
+                add_provenance(&mut metadata, built, options, mode);
+            }
+            metadata.sort_all_objects();
+            let text = format!("{metadata:#}\n");
             replace(path, text.as_bytes())?;
         }
         Ok(())
@@ -81,8 +94,30 @@ fn metadata(built: &Built, names: &[Reference]) -> Value {
         let names: Vec<String> = names.iter().map(ToString::to_string).collect();
         metadata["image.name"] = json!(names.join(","));
     }
-    metadata.sort_all_objects();
     metadata
+}
+
+/// How much `buildx.build.provenance` tells; None: there is none.
+fn provenance_mode(config: &Config) -> Option<Mode> {
+    match config.variable("BUILDX_METADATA_PROVENANCE").as_deref() {
+        Some("max") => Some(Mode::Max),
+        Some("disabled" | "false" | "0") => None,
+        // All else is what buildx does anyway.
+        _ => Some(Mode::Min),
+    }
+}
+
+/// Says of each image how it came to be, whether that goes with the image or not.
+fn add_provenance(metadata: &mut Value, built: &Built, options: &Options, mode: Mode) {
+    let asked = options.attestations.provenance.clone().unwrap_or_default();
+    let wish = Provenance { mode, ..asked };
+    for image in &built.images {
+        let key = match built.has_several_platforms() {
+            true => format!("buildx.build.provenance/{}", image.platform),
+            false => "buildx.build.provenance".to_owned(),
+        };
+        metadata[key] = image.provenance(options, &wish);
+    }
 }
 
 /// Tells this build from all others; in the form of BuildKit's identifiers.

@@ -7,6 +7,7 @@
 mod support;
 
 mod archives;
+mod attestations;
 mod build;
 mod ch_image;
 mod command_line;

@@ -20,11 +20,12 @@ pub use statement::{Predicate, Subject};
 use super::Options;
 use super::error::Fault;
 use super::execute::Executor;
-use super::result::BuiltImage;
+use super::result::{Built, BuiltImage};
 use super::state::State;
 use crate::image::{Digest, Manifest, Platform, Reference, Timestamp};
 use crate::packages::{self, Installed};
 use crate::store::Store;
+use crate::transfer::sink;
 use record::{Source, Vertex, VertexId};
 
 /// What shall be said about the result.
@@ -216,6 +217,58 @@ pub(super) fn attest(
     image.attestations = vec![entry];
     image.predicates = predicates;
     Ok(())
+}
+
+/// What is said about the images of a build, in the files beside theirs.
+#[derive(Debug)]
+pub struct Beside<'a> {
+    pub built: &'a Built,
+    /// Before the names of the files.
+    pub prefix: String,
+    /// Images of several platforms are in one directory: the names tell their platforms.
+    pub together: bool,
+}
+
+impl Beside<'_> {
+    fn predicates<'b>(&'b self, image: &'b BuiltImage) -> impl Iterator<Item = &'b Predicate> {
+        image.predicates.iter().filter(|predicate| !predicate.inline_only)
+    }
+
+    fn image(&self, digest: &Digest) -> Option<&BuiltImage> {
+        self.built.images.iter().find(|image| image.manifest.descriptor.digest == *digest)
+    }
+
+    fn name(&self, predicate: &Predicate, platform: &Platform) -> String {
+        let name = format!("{}{}", self.prefix, predicate.file);
+        if !self.together {
+            return name;
+        }
+        let platform = platform.to_string().replace('/', "_");
+        match name.rsplit_once('.') {
+            Some((name, extension)) => format!("{name}.{platform}.{extension}"),
+            None => format!("{name}.{platform}"),
+        }
+    }
+}
+
+impl sink::Beside for Beside<'_> {
+    fn files(&self, image: &Digest, files: &[(String, Digest)]) -> Vec<(String, Vec<u8>)> {
+        let Some(image) = self.image(image) else { return Vec::new() };
+        let subject = |(name, digest): &(String, Digest)| Subject {
+            name: name.clone(),
+            digest: digest.clone(),
+        };
+        let subjects: Vec<Subject> = files.iter().map(subject).collect();
+        let file = |predicate: &Predicate| {
+            let text = format!("{:#}", predicate.statement(&subjects));
+            (self.name(predicate, &image.platform), text.into_bytes())
+        };
+        self.predicates(image).map(file).collect()
+    }
+
+    fn has_files(&self, image: &Digest) -> bool {
+        self.image(image).is_some_and(|image| self.predicates(image).next().is_some())
+    }
 }
 
 /// The image under each of its names.

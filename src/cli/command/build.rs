@@ -278,7 +278,7 @@ impl Build {
         }
         let built = built.map_err(|error| dockerfile.clone().failed(error))?;
         exports.write(&built, store, &remote, invocation)?;
-        self.files.write(&built, exports.names())?;
+        self.files.write(&built, exports.names(), &options, &invocation.config)?;
         // stdout has room for one thing.
         if !exports.has_stdout() {
             invocation.print(&format!("{}\n", built.descriptor().digest))?;

@@ -12,4 +12,4 @@ pub use oci::Oci;
 pub use output::{Output, replace};
 pub use registry::Registry;
 pub use store::Store;
-pub use tree::Tree;
+pub use tree::{Beside, Tree};

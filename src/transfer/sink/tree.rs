@@ -2,16 +2,17 @@
 
 use std::cell::Cell;
 use std::fs;
+use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
 use super::Store;
 use super::output::{Opened, Output};
-use crate::image::{Config, Content};
+use crate::image::{Config, Content, Digest, Hasher};
 use crate::layer::compress::Compression;
 use crate::layer::{self, PackOptions};
 use crate::report::{Outcome, Reporter};
-use crate::rootfs::{self, Choice, Copier, CopyOptions, FileType, Meta, SideTable};
+use crate::rootfs::{self, Choice, Copier, CopyOptions, FileType, Meta, SideTable, Walk};
 use crate::store::{self, Snapshot};
 use crate::transfer::{Blob, Error, Root, Sink};
 
@@ -24,7 +25,18 @@ pub struct Tree<'a> {
     split: bool,
     /// The time of all files instead of their own, in seconds since 1970.
     time: Option<i64>,
+    beside: Option<&'a dyn Beside>,
     reporter: &'a dyn Reporter,
+}
+
+/// Has files that are no image's, and come beside those of one.
+pub trait Beside: Sync {
+    /// Names and contents. The image is known by the digest of its manifest; `files` are its regular
+    /// files, by their paths, with the digests of what is in them.
+    fn files(&self, image: &Digest, files: &[(String, Digest)]) -> Vec<(String, Vec<u8>)>;
+
+    /// Whether there will be any: reading all files of an image takes its time.
+    fn has_files(&self, image: &Digest) -> bool;
 }
 
 enum Form {
@@ -33,7 +45,7 @@ enum Form {
     Tar {
         name: String,
         output: Mutex<Option<Opened>>,
-        waiting: Mutex<Vec<Config>>,
+        waiting: Mutex<Vec<(Config, Digest)>>,
     },
 }
 
@@ -42,7 +54,8 @@ impl<'a> Tree<'a> {
     /// devices, which only root may make, are left out with a warning.
     pub fn directory(store: &'a store::Store, dir: &Path, reporter: &'a dyn Reporter) -> Self {
         let form = Form::Directory(dir.to_owned());
-        Self { store, inner: Store::nameless(store), form, split: false, time: None, reporter }
+        let (inner, time, beside) = (Store::nameless(store), None, None);
+        Self { store, inner, form, split: false, time, beside, reporter }
     }
 
     /// A tar, in which every file has its own owner and devices are devices.
@@ -54,7 +67,8 @@ impl<'a> Tree<'a> {
         let name = output.name();
         let output = Mutex::new(Some(output.open()?));
         let form = Form::Tar { name, output, waiting: Mutex::default() };
-        Ok(Self { store, inner: Store::nameless(store), form, split: false, time: None, reporter })
+        let (inner, time, beside) = (Store::nameless(store), None, None);
+        Ok(Self { store, inner, form, split: false, time, beside, reporter })
     }
 
     /// The same; with `split` for several images, each in a directory that is called after its
@@ -71,25 +85,43 @@ impl<'a> Tree<'a> {
         Self { time, ..self }
     }
 
-    fn snapshot(&self, config: &Config) -> Result<Snapshot<'a>, Error> {
-        let missing = || Error::Missing { path: self.inner.name(), what: "unpacked layer".into() };
-        let trees = self.store.trees(config).ok_or_else(missing)?;
-        Ok(self.store.snapshot(&trees)?)
+    /// The same with other files beside those of each image.
+    #[must_use]
+    pub fn beside(self, beside: &'a dyn Beside) -> Self {
+        Self { beside: Some(beside), ..self }
     }
 
-    fn write(&self, config: &Config) -> Result<(), Error> {
+    /// An image's files, and what comes beside them: nobody keeps what is written there.
+    fn snapshot(&self, config: &Config, image: &Digest) -> Result<Snapshot<'a>, Error> {
+        let missing = || Error::Missing { path: self.inner.name(), what: "unpacked layer".into() };
+        let trees = self.store.trees(config).ok_or_else(missing)?;
+        let snapshot = self.store.snapshot(&trees)?;
+        if let Some(beside) = self.beside.filter(|beside| beside.has_files(image)) {
+            let root = snapshot.root();
+            let files = digests(root, &snapshot.records()?)?;
+            for (name, content) in beside.files(image, &files) {
+                root.write_file(Path::new(&name), 0o600, &content)?;
+            }
+        }
+        Ok(snapshot)
+    }
+
+    fn write(&self, config: &Config, image: &Digest) -> Result<(), Error> {
         match &self.form {
             Form::Directory(dir) => {
-                let snapshot = self.snapshot(config)?;
+                let snapshot = self.snapshot(config, image)?;
                 let dir = if self.split { dir.join(directory_of(config)) } else { dir.clone() };
                 self.copy(snapshot.root(), &snapshot.records()?, &dir)
             }
             Form::Tar { waiting, .. } if self.split => {
-                waiting.lock().expect("keeping one cannot panic").push(config.clone());
+                waiting
+                    .lock()
+                    .expect("keeping one cannot panic")
+                    .push((config.clone(), image.clone()));
                 Ok(())
             }
             Form::Tar { .. } => {
-                let snapshot = self.snapshot(config)?;
+                let snapshot = self.snapshot(config, image)?;
                 let records = snapshot.records()?;
                 self.pack(|options, output| {
                     layer::pack_tree(snapshot.root(), &records, options, output)
@@ -156,6 +188,31 @@ impl<'a> Tree<'a> {
     }
 }
 
+/// The regular files of an image, with the digests of what is in them.
+fn digests(root: &rootfs::Root, records: &SideTable) -> Result<Vec<(String, Digest)>, Error> {
+    let mut digests = Vec::new();
+    let mut buffer = vec![0; 128 << 10];
+    for found in Walk::new(root, Path::new(""), records) {
+        let found = found?;
+        if found.meta.kind != FileType::File {
+            continue;
+        }
+        let name = found.path.to_string_lossy().into_owned();
+        let mut file = root.open_file(&found.path)?;
+        let mut hasher = Hasher::sha256();
+        loop {
+            match file.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => hasher.update(&buffer[..count]),
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(Error::opening(&name)(error)),
+            }
+        }
+        digests.push((name, hasher.finish()));
+    }
+    Ok(digests)
+}
+
 /// What an image's directory is called among others.
 fn directory_of(config: &Config) -> PathBuf {
     config.platform().to_string().replace('/', "_").into()
@@ -192,7 +249,7 @@ impl Sink for Tree<'_> {
             return Err(Error::Unsuitable { sink: self.name(), what: "an index or an artifact" });
         };
         self.inner.put_root(root)?;
-        self.write(config)
+        self.write(config, &root.content.descriptor().digest)
     }
 
     fn finish(self: Box<Self>) -> Result<(), Error> {
@@ -202,8 +259,8 @@ impl Sink for Tree<'_> {
             return Ok(());
         }
         let mut parts = Vec::new();
-        for config in &waiting {
-            let snapshot = self.snapshot(config)?;
+        for (config, image) in &waiting {
+            let snapshot = self.snapshot(config, image)?;
             let records = snapshot.records()?;
             parts.push((directory_of(config), snapshot, records));
         }
