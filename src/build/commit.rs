@@ -6,6 +6,7 @@ use super::base::Form;
 use super::error::Fault;
 use super::execute::{Deed, Executor, Step, Worth};
 use super::key::{CacheKey, KeyMaker};
+use super::rehearse::Expected;
 use super::state::State;
 use crate::image::{Config, Content, Descriptor, Digest, Timestamp, edit, media_type};
 use crate::layer::{self, PackOptions};
@@ -20,10 +21,7 @@ impl Executor<'_> {
         let mut config = step.state.config.clone();
         config.history.clear();
         config.created = None;
-        let key = KeyMaker::new("configuration", None)
-            .field("config", config.to_bytes())
-            .field("instruction", &said)
-            .finish();
+        let key = configuration_key(&config, &said);
         let (entry, outcome) = self.entry(&key, step.stage, || {
             let entry = CacheEntry { layer: None, created: self.now(), content: None };
             Ok((entry, Worth::Lasting))
@@ -69,6 +67,46 @@ impl Executor<'_> {
         let vertex = self.record.step(state.vertex, told, platform, &state.layers, step.span);
         state.vertex = Some(vertex);
         Ok(outcome)
+    }
+
+    /// As [`Self::change`], without remembering anything.
+    pub(super) fn expect_change(
+        &self,
+        said: String,
+        step: &mut Step<'_>,
+    ) -> Result<Expected, Fault> {
+        let mut config = step.state.config.clone();
+        config.history.clear();
+        config.created = None;
+        let entry = self.cached(&configuration_key(&config, &said), step.stage)?;
+        let expected = if entry.is_some() { Expected::Hit } else { Expected::Miss };
+        let created = entry.map_or_else(|| self.now(), |entry| entry.created);
+        step.state.push_change(said, &self.time(&created));
+        Ok(expected)
+    }
+
+    /// As [`Self::layer`], without doing anything.
+    pub(super) fn expect_layer(
+        &self,
+        deed: Deed<'_>,
+        step: &mut Step<'_>,
+    ) -> Result<Expected, Fault> {
+        let Deed { key, said, .. } = deed;
+        let entry = self.cached(&key, step.stage)?;
+        let Some((CachedLayer { descriptor, diff_id, .. }, created)) =
+            entry.and_then(|entry| Some((entry.layer?, entry.created)))
+        else {
+            return Ok(Expected::Miss);
+        };
+        step.state.push_layer(descriptor, diff_id, said, &self.time(&created));
+        Ok(Expected::Hit)
+    }
+
+    fn cached(&self, key: &CacheKey, stage: usize) -> Result<Option<CacheEntry>, Fault> {
+        match self.uses_cache(stage) {
+            true => Ok(self.store.cache_get(key.digest())?),
+            false => Ok(None),
+        }
     }
 
     /// What a step makes: made by an equal step of this build, found in the cache, or made now.
@@ -183,4 +221,11 @@ impl Executor<'_> {
             None => cached.to_owned(),
         }
     }
+}
+
+fn configuration_key(config: &Config, said: &str) -> CacheKey {
+    KeyMaker::new("configuration", None)
+        .field("config", config.to_bytes())
+        .field("instruction", said)
+        .finish()
 }

@@ -72,6 +72,14 @@ impl Error {
         Self::At { span, fault: Box::new(fault.into()) }
     }
 
+    /// What went wrong, wherever that was.
+    pub(super) fn into_fault(self) -> Fault {
+        match self {
+            Self::At { fault, .. } | Self::Result(fault) => *fault,
+            other => Fault::Trigger(other.to_string()),
+        }
+    }
+
     /// Where in the Dockerfile.
     pub fn span(&self) -> Option<Span> {
         match self {

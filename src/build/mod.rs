@@ -30,6 +30,7 @@ mod outline;
 mod parents;
 mod place;
 mod plan;
+mod rehearse;
 mod remote;
 mod result;
 mod rsync_step;
@@ -52,6 +53,7 @@ pub use keep::FAILED;
 pub use log::Written;
 pub use mounts::Secret;
 pub use outline::{Argument, Asked, Cache, Outline, Target, outline, targets};
+pub use rehearse::{Expected, Rehearsed, rehearse};
 pub use remote::{Arrival, Error as RemoteError, Fetcher, Kind as RemoteKind, Web, fetch_text};
 pub use result::{Built, BuiltImage};
 pub use survey::{Survey, survey};
@@ -161,6 +163,12 @@ impl Default for Shape {
 }
 
 impl Options {
+    /// Whether a named context is a directory here.
+    fn has_directory(&self, name: &str) -> bool {
+        let named = self.contexts.iter().find(|(known, _)| known == name);
+        matches!(named, Some((_, NamedContext::Directory(_))))
+    }
+
     /// Tells of names that no stage has: most often, of a stage whose cache is used after all.
     fn warn_of_filter(&self, plan: &Plan, reporter: &dyn Reporter) {
         let has = |name: &String| {

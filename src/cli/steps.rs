@@ -7,6 +7,7 @@ use std::path::Path;
 use super::config::Config;
 use super::error::Error;
 use super::ui::Progress;
+use crate::build::{Expected, Rehearsed};
 use crate::image::Platform;
 use crate::run::Volume;
 
@@ -27,6 +28,10 @@ pub(crate) struct Steps {
     /// `yolo` what registries give who does not ask (amd64)
     #[arg(short, long, value_name = "ARCH", value_parser = arch, conflicts_with = "platform")]
     arch: Option<Platform>,
+    /// Do nothing: say for each instruction whether it would come from the cache (`*`) or be done
+    /// (`.`), or that this cannot be said before something is fetched or done (`?`)
+    #[arg(short = 'n', long)]
+    pub(crate) dry_run: bool,
     /// Keep the files of a step that fails as the image localhost/failed, to enter with `bryo run`;
     /// the next one takes its place
     #[arg(long)]
@@ -84,6 +89,20 @@ impl Steps {
         }
         Ok(self.bind.clone())
     }
+}
+
+/// A line for each instruction: its line in the Dockerfile, a mark, and its text, as of ch-image.
+pub(crate) fn plan_text(plan: &[Rehearsed]) -> String {
+    let line = |step: &Rehearsed| {
+        let mark = match step.expected {
+            Expected::Hit => '*',
+            Expected::Miss => '.',
+            Expected::Unknown => '?',
+        };
+        let platform = step.platform.iter().map(|platform| format!("[{platform}] "));
+        format!("{:3}{mark} {}{}\n", step.line, platform.collect::<String>(), step.instruction)
+    };
+    plan.iter().map(line).collect()
 }
 
 /// `SRC`, or `SRC:DST` as `run -v` takes it.

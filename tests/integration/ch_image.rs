@@ -181,3 +181,51 @@ fn arguments_and_architectures_are_taken_as_ch_image_does() {
     }
     place.bryo("build --arch host --platform linux/amd64").arg(&context).exits(2);
 }
+
+#[test]
+fn a_dry_run_does_nothing_and_says_what_would_be_done() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let shared = place.folder("shared");
+    let text = format!(
+        "FROM base AS one\nRUN echo one > /one\n\
+         FROM base\nLABEL a=b\nCOPY f /f\nCOPY --from=one /one /one\nRUN touch {}/ran\nENV x=y\n",
+        shared.display()
+    );
+    let context = place.context("c", &text, &[("f", "1")]);
+    let bind = format!("-b {}", shared.display());
+    let plan = |more: &str| -> String {
+        let line = format!("build -n {bind} -t app {more}");
+        place.bryo(&line).arg(&context).succeeds().text()
+    };
+    let marks = |plan: &str| -> String {
+        plan.lines().map(|line| line.chars().nth(3).expect("a mark")).collect()
+    };
+    let first = plan("");
+    let lines: Vec<&str> = first.lines().collect();
+    assert_eq!(lines[..3], ["  1* FROM base AS one", "  2. RUN echo one > /one", "  3* FROM base"]);
+    assert_eq!(lines[6], format!("  7. RUN touch {}/ran", shared.display()));
+    assert_eq!(marks(&first), "*.*.....");
+    place.bryo("inspect app").exits(3);
+    assert!(!shared.join("ran").exists(), "it ran");
+
+    built(&place, &format!("{bind} -t app"), &context);
+    assert!(shared.join("ran").exists());
+    assert_eq!(marks(&plan("")), "********");
+    place.file(context.join("f"), "2");
+    assert_eq!(marks(&plan("")), "****....");
+    assert_eq!(marks(&plan("--no-cache")), "*.*.....");
+    // What is not here is not fetched, and nobody is asked.
+    let context =
+        place.context("d", "FROM registry.invalid/x\nRUN true\nADD http://x.invalid/f /\n", &[]);
+    let said = place.bryo("build --dry-run --format json").arg(&context).succeeds();
+    let steps = said.json()["steps"].clone();
+    let expected: Vec<&str> =
+        steps.as_array().expect("a list").iter().filter_map(|s| s["expected"].as_str()).collect();
+    assert_eq!(expected, ["miss", "unknown", "unknown"], "{said}");
+    // What is wrong is found all the same.
+    let context = place.context("e", "FROM base\nCOPY nothing /\n", &[]);
+    place.bryo("build -n").arg(&context).fails(3).mentions("\"/nothing\": not found");
+}

@@ -26,7 +26,7 @@ use crate::cli::parsed;
 use crate::cli::result_files::ResultFiles;
 use crate::cli::secret::{self, Secret};
 use crate::cli::status::Status;
-use crate::cli::steps::Steps;
+use crate::cli::steps::{self, Steps};
 use crate::cli::surroundings::Surroundings;
 use crate::dockerfile::{Diagnostic, parse, read};
 use crate::image::{Platform, Reference};
@@ -264,6 +264,15 @@ impl Build {
             return Err(dockerfile.clone().failed(error));
         }
         refuse(&survey)?;
+        if self.steps.dry_run {
+            let plan = build::rehearse(store, services, &options, reporter)
+                .map_err(|error| dockerfile.clone().failed(error))?;
+            invocation.print(&match self.call.format() {
+                Format::Json => format!("{:#}\n", json!({ "steps": plan })),
+                Format::Text => steps::plan_text(&plan),
+            })?;
+            return Ok(ExitCode::SUCCESS);
+        }
         self.files.clear()?;
         let built = build::build(store, services, &options, reporter);
         if !survey.is_complete {
