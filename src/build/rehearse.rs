@@ -6,9 +6,10 @@ use serde::Serialize;
 use super::base::{Base, local_config};
 use super::copy_words::{Input, Work};
 use super::error::{Error, Fault};
-use super::execute::{Executor, Shared, Step};
+use super::execute::{Executor, Step};
 use super::log::Log;
 use super::plan::{Origin, Plan, Wishes};
+use super::shared::Shared;
 use super::state::State;
 use super::{
     Options, Services, config_step, copy_step, rsync_step, run_step, survey, workdir_step,
