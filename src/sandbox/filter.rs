@@ -12,6 +12,7 @@ mod tests;
 use crate::sys::seccomp::Instruction;
 
 use super::emulate::tables::{self, Abi};
+use super::{RootEmulation, Sandbox};
 use rules::{Condition, Verdict};
 
 /// How much is taken from the kernel.
@@ -19,11 +20,28 @@ use rules::{Condition, Verdict};
 pub(super) enum Filter {
     /// Everything that tells or changes an owner, an identity or a device.
     Full,
-    /// That, without what tells the owners of files and without creation.
+    /// That, and what only looks at files or reads them: a user other than root may not look at
+    /// everything.
+    Strict,
+    /// As `Full`, without what tells the owners of files and without creation.
     Ids,
     /// Nothing is told to anybody: what root alone may do is answered by 0, and not done. For
     /// kernels that cannot notify.
     Fake,
+}
+
+impl Filter {
+    /// The one under which a sandbox runs; `None` if it runs under none.
+    pub(super) fn of(sandbox: &Sandbox) -> Option<Self> {
+        match sandbox.emulation {
+            RootEmulation::Full if sandbox.user.uid != 0 => Some(Self::Strict),
+            RootEmulation::Full => Some(Self::Full),
+            RootEmulation::Ids => Some(Self::Ids),
+            RootEmulation::Fake => Some(Self::Fake),
+            RootEmulation::Fakeroot | RootEmulation::None => None,
+            RootEmulation::Auto => unreachable!("it was resolved before"),
+        }
+    }
 }
 
 /// The filter for a sandbox on this host; `None` on an architecture without tables.

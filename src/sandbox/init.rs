@@ -17,7 +17,7 @@ use serde::{Deserialize, Serialize};
 
 use super::failure::{About, Failure, Reply};
 use super::filter::{self, Filter};
-use super::{Identity, Network, RootEmulation, Sandbox, limits, mounts, probe};
+use super::{Identity, Network, Sandbox, limits, mounts, probe};
 use crate::sys::errno::EBUSY;
 use crate::sys::ns::Namespace;
 use crate::sys::seccomp::{Instruction, Listener};
@@ -95,14 +95,10 @@ fn obey(socket: &mut UnixStream) -> Result<Infallible, Failure> {
 /// Has calls answered from now on, and becomes who the process is to be.
 fn emulate(sandbox: &Sandbox, socket: &mut UnixStream) -> Result<(), Failure> {
     let failed = |e| Failure::call(About::Emulation, e);
-    let filter = match sandbox.emulation {
-        RootEmulation::Full => Filter::Full,
-        RootEmulation::Ids => Filter::Ids,
-        RootEmulation::Fake => {
-            return seccomp::load(&program(Filter::Fake)?).map_err(failed);
-        }
-        RootEmulation::Fakeroot | RootEmulation::None => return Ok(()),
-        RootEmulation::Auto => unreachable!("it was resolved before"),
+    let filter = match Filter::of(sandbox) {
+        None => return Ok(()),
+        Some(Filter::Fake) => return seccomp::load(&program(Filter::Fake)?).map_err(failed),
+        Some(filter) => filter,
     };
     let mounts = open("/proc/self/ns/mnt")?;
     process::begin_as_root().map_err(failed)?;

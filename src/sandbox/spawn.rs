@@ -14,6 +14,7 @@ use std::time::Duration;
 
 use super::emulate::Supervisor;
 use super::failure::{Failure, Reply};
+use super::filter::Filter;
 use super::init::Order;
 use super::{Ended, Error, Exit, Foreign, Output, SECOND_STAGE, Sandbox, binfmt};
 use crate::report::{Activity, Event, Reporter};
@@ -164,8 +165,9 @@ fn supervise<'s>(
     process: Arc<Process>,
 ) -> io::Result<&'s Supervisor> {
     let end = move || process.kill();
-    let (unwritten, emulation) = (sandbox.unwritten.clone(), sandbox.emulation);
-    let supervisor = Supervisor::new(listener, mounts, unwritten, emulation, Box::new(end));
+    let filter = Filter::of(sandbox).ok_or(io::ErrorKind::InvalidData)?;
+    let unwritten = sandbox.unwritten.clone();
+    let supervisor = Supervisor::new(listener, mounts, unwritten, filter, Box::new(end));
     let supervisor = supervisor.map_err(|e| e.source)?;
     Ok(place.get_or_init(|| supervisor))
 }

@@ -67,6 +67,10 @@ impl Attributes {
         self.mode & 0o170_000 == 0o100_000
     }
 
+    pub fn is_link(&self) -> bool {
+        self.mode & 0o170_000 == 0o120_000
+    }
+
     pub fn is_char_device(&self) -> bool {
         self.mode & 0o170_000 == 0o020_000
     }
@@ -143,6 +147,13 @@ pub fn handle(path: &CStr, follow: bool) -> Result<OwnedFd> {
 /// Whether a descriptor is no more than a handle (`O_PATH`).
 pub fn is_handle(descriptor: impl AsFd) -> Result<bool> {
     Ok(rustix::fs::fcntl_getfl(descriptor)?.contains(OFlags::PATH))
+}
+
+/// A handle (`O_PATH`) on what has a name in a directory, of which there may be no more than a handle
+/// either. A link is not followed.
+pub fn handle_beside(directory: impl AsFd, name: &CStr) -> Result<OwnedFd> {
+    let flags = OFlags::PATH | OFlags::CLOEXEC | OFlags::NOFOLLOW;
+    rustix::fs::openat(directory, name, flags, Mode::empty())
 }
 
 /// A handle (`O_PATH`) on a path below an open directory; links are followed.
@@ -235,6 +246,11 @@ pub mod open_flags {
     pub const NOFOLLOW: u32 = libc::O_NOFOLLOW.cast_unsigned();
     pub const DIRECTORY: u32 = libc::O_DIRECTORY.cast_unsigned();
     pub const PATH: u32 = libc::O_PATH.cast_unsigned();
+    pub const NOATIME: u32 = libc::O_NOATIME.cast_unsigned();
+    /// What tells whether a file is read, written or both.
+    pub const ACCESS: u32 = 0o3;
+    pub const WRITE_ONLY: u32 = libc::O_WRONLY.cast_unsigned();
+    pub const READ_ONLY: u32 = libc::O_RDONLY.cast_unsigned();
     pub const CLOEXEC: u32 = libc::O_CLOEXEC.cast_unsigned();
     /// Without the `O_DIRECTORY` that goes with it.
     pub const TMPFILE: u32 = (libc::O_TMPFILE & !libc::O_DIRECTORY).cast_unsigned();
@@ -306,6 +322,10 @@ pub fn change_mode(path: &CStr, mode: u32) -> Result<()> {
     rustix::fs::chmodat(CWD, path, Mode::from_bits_retain(mode), AtFlags::empty())
 }
 
+/// Nanoseconds that are none: the time is now, or stays.
+pub const NOW: i64 = (1 << 30) - 1;
+pub const OMITTED: i64 = (1 << 30) - 2;
+
 /// Changes the times of access and of modification, each in seconds and nanoseconds; the latter may
 /// be `UTIME_NOW` or `UTIME_OMIT`. `None` is now. Follows a link at the end.
 // The field's type differs between architectures.
@@ -316,7 +336,7 @@ pub fn change_times(path: &CStr, times: Option<[(i64, i64); 2]>) -> Result<()> {
         let tv_nsec = nanoseconds.try_into().unwrap_or(-1);
         Timespec { tv_sec: seconds, tv_nsec }
     };
-    let [access, modification] = times.unwrap_or([(0, libc::UTIME_NOW.into()); 2]);
+    let [access, modification] = times.unwrap_or([(0, NOW); 2]);
     let times = Timestamps { last_access: time(access), last_modification: time(modification) };
     rustix::fs::utimensat(CWD, path, &times, AtFlags::empty())
 }

@@ -21,9 +21,6 @@ use emulate::layout::{Field, statx};
 use emulate::tables::{self, Abi, Trapped};
 use headers::{HOMES, Headers, Home};
 
-/// Forms that emulation leaves to the kernel, which does them well on an open file.
-const LEFT: [&str; 1] = ["fchmod"];
-
 /// What the headers number although the kernel has only `ENOSYS` behind it.
 const ENOSYS: [(Abi, &str); 4] = [
     (Abi::Ppc64le, "getrlimit"),
@@ -86,7 +83,6 @@ fn no_form_of_a_call_is_forgotten() {
         for name in headers.calls() {
             let fine = ours.contains_key(name)
                 || !known.contains(stem(name))
-                || LEFT.contains(&name)
                 || ENOSYS.contains(&(home.abi, name));
             assert!(fine, "{:?} has {name}", home.abi);
         }
@@ -102,6 +98,8 @@ fn constants_are_the_kernels() {
     let same = [
         ("RLIMIT_LOCKS", tables::RLIMIT_LOCKS),
         ("CLONE_NEWNS", tables::CLONE_NEWNS),
+        ("O_ACCMODE", tables::O_ACCMODE),
+        ("O_TRUNC", tables::O_TRUNC),
         ("S_IFMT", tables::S_IFMT),
         ("S_IFCHR", tables::S_IFCHR),
         ("S_IFBLK", tables::S_IFBLK),

@@ -11,19 +11,23 @@
 //! ([`rootfs::is_hidden`]); nobody has a use for a real one there, and who sets one is refused
 //! (`EOPNOTSUPP`, as on a file system without).
 
+use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr};
 use std::os::unix::ffi::OsStrExt as _;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::credentials::{Capability, Credentials};
 use super::request::{Reply, Request};
 use super::tables::Call;
 use super::target::{self, Target};
-use super::{Answer, acl, control, owner};
+use super::{Answer, acl, control, lock, owner};
 use crate::rootfs::{self, FileType};
 use crate::sys::errno::Errno;
 use crate::sys::native::{self, Attributes};
 
 const CAPABILITY: &str = "security.capability";
+const DEFAULT_ACL: &CStr = c"system.posix_acl_default";
 
 /// `XATTR_SIZE_MAX`.
 const LONGEST_VALUE: u64 = 64 << 10;
@@ -63,6 +67,25 @@ impl Class {
     }
 }
 
+/// Files whose access control lists say more than what is kept of them: nobody is refused anything
+/// there.
+#[derive(Debug, Default)]
+pub(super) struct Acls {
+    any: AtomicBool,
+    files: Mutex<HashSet<(u64, u64)>>,
+}
+
+impl Acls {
+    fn add(&self, file: &Attributes) {
+        lock(&self.files).insert((file.dev, file.ino));
+        self.any.store(true, Ordering::Release);
+    }
+
+    pub(super) fn has(&self, file: &Attributes) -> bool {
+        self.any.load(Ordering::Acquire) && lock(&self.files).contains(&(file.dev, file.ino))
+    }
+}
+
 /// A change of one attribute that the emulation has a word to say about.
 struct Change {
     target: Target,
@@ -94,7 +117,12 @@ pub(super) fn set(request: &Request<'_>) -> Reply {
     request.read(address, &mut value)?;
     match change.class {
         Class::Acl => match acl::without_foreign_ids(&value) {
-            Some(ours) => change.set(&ours, flags),
+            Some(_) if change.is_in_vain() => Err(Errno::ACCESS),
+            Some(ours) => {
+                let done = change.set(&ours, flags)?;
+                request.shared().acls.add(&change.native);
+                Ok(done)
+            }
             // The kernel would change the device.
             None if change.target.is_held() => change.set(&value, flags),
             None => Ok(Answer::Continue),
@@ -200,13 +228,23 @@ impl Change {
         let found = place(request).and_then(|(target, _)| Ok((target.native()?, target)));
         let Ok((native, target)) = found else { return Ok(None) };
         let change = Self { target, name, class, native };
-        if !is_capable && !change.is_of_record() {
+        if !is_capable && !change.is_in_vain() {
             let mut file = native;
             let record = change.target.record(request.shared(), &native);
             target::apply(&mut file, Some(&request.presume(record, &credentials)));
-            may_change(class, &credentials, &file)?;
+            // A bryo that this user runs keeps records of its own.
+            let is_own_record = change.is_of_record() && credentials.uid.fs == file.uid;
+            if !is_own_record {
+                may_change(class, &credentials, &file)?;
+            }
         }
         Ok(Some(change))
+    }
+
+    /// Whether it is about what new files inherit, of what is no directory: nobody may set that, and
+    /// everybody may remove it.
+    fn is_in_vain(&self) -> bool {
+        self.name.as_c_str() == DEFAULT_ACL && !self.native.is_dir()
     }
 
     fn set(&self, value: &[u8], flags: u32) -> Reply {
@@ -225,6 +263,7 @@ impl Change {
         if self.is_of_record() {
             return match rootfs::is_record(value) {
                 true => Ok(Answer::Continue),
+                false if !request.credentials()?.may(Capability::SetFCap) => Err(Errno::PERM),
                 false => Err(self.refuse(request, Errno::OPNOTSUPP)),
             };
         }
@@ -253,8 +292,9 @@ impl Change {
     }
 
     fn remove_capability(&self, request: &Request<'_>) -> Reply {
+        // A change of owner to root has removed it, if it was for a bryo here to remove.
         if self.is_of_record() {
-            return Ok(Answer::Continue);
+            return Err(Errno::NODATA);
         }
         let removed = self.remove();
         if matches!(removed, Err(Errno::NODATA | Errno::OPNOTSUPP)) {
@@ -312,7 +352,9 @@ fn may_change(class: Class, credentials: &Credentials, file: &Attributes) -> Res
                     0
                 };
             let is_owner = owns || credentials.may(Capability::FOwner);
-            if file.is_dir() && file.mode & STICKY != 0 && !is_owner {
+            let may_have_them =
+                file.is_file() || file.is_dir() && (file.mode & STICKY == 0 || is_owner);
+            if !may_have_them {
                 Err(Errno::PERM)
             } else if bits & WRITE == 0 {
                 Err(Errno::ACCESS)

@@ -3,6 +3,7 @@
 
 use std::ffi::{CStr, CString};
 
+use super::permission::{READ, WRITE};
 use super::place::{Made, Place};
 use super::request::{CURRENT_DIRECTORY, Reply, Request};
 use super::tables::Call;
@@ -21,31 +22,27 @@ const MOST_LINKS: usize = 40;
 
 /// What a call of the open(2) family asks for.
 #[derive(Debug, PartialEq, Eq)]
-struct Order {
-    directory: i32,
-    flags: u32,
+pub(super) struct Order {
+    pub(super) directory: i32,
+    pub(super) flags: u32,
     mode: u32,
     /// `RESOLVE_…`.
-    resolve: u64,
+    pub(super) resolve: u64,
     /// By openat2(2).
     strict: bool,
     /// Which argument.
-    path: usize,
+    pub(super) path: usize,
 }
 
 impl Order {
-    /// `None` for what makes no file, or what only the kernel knows.
-    fn of(request: &Request<'_>) -> Result<Option<Self>, Errno> {
-        let order = match request.call() {
+    /// `None` for what only the kernel knows.
+    pub(super) fn of(request: &Request<'_>) -> Result<Option<Self>, Errno> {
+        Ok(Some(match request.call() {
             Call::Open => Self::plain(CURRENT_DIRECTORY, 0, request.word(1), request.word(2)),
             Call::Creat => Self::plain(CURRENT_DIRECTORY, 0, flags::OF_CREAT, request.word(1)),
             Call::Openat => Self::plain(request.int(0), 1, request.word(2), request.word(3)),
-            _ => match Self::how(request)? {
-                Some(order) => order,
-                None => return Ok(None),
-            },
-        };
-        Ok(order.makes_files().then_some(order))
+            _ => return Self::how(request),
+        }))
     }
 
     /// As openat2(2) tells it, in a structure that may have grown by what was 0.
@@ -89,6 +86,26 @@ impl Order {
         self.flags & (flags::EXCL | flags::NOFOLLOW) == 0 && self.resolve & RESOLVE_NO_SYMLINKS == 0
     }
 
+    /// Whether a file that is there is to be opened, and a link at the end of the path leads to it.
+    pub(super) fn opens_end(&self) -> bool {
+        let only_makes = self.flags & (flags::CREAT | flags::EXCL) == flags::CREAT | flags::EXCL;
+        self.flags & flags::NOFOLLOW == 0 && !only_makes
+    }
+
+    /// The permissions that a file that is there must give.
+    pub(super) fn wanted(&self) -> u32 {
+        let only_makes = self.flags & (flags::CREAT | flags::EXCL) == flags::CREAT | flags::EXCL;
+        if self.is_unnamed() || only_makes || self.flags & flags::PATH != 0 {
+            return 0;
+        }
+        let access = match self.flags & flags::ACCESS {
+            flags::READ_ONLY => READ,
+            flags::WRITE_ONLY => WRITE,
+            _ => READ | WRITE,
+        };
+        if self.flags & flags::TRUNC != 0 { access | WRITE } else { access }
+    }
+
     /// The flags by which the file is made: only if there is none.
     fn making(&self) -> u32 {
         if self.is_unnamed() { self.flags } else { self.flags & !flags::TRUNC | flags::EXCL }
@@ -96,7 +113,9 @@ impl Order {
 }
 
 pub(super) fn open(request: &Request<'_>) -> Reply {
-    let Some(order) = Order::of(request)? else { return Ok(Answer::Continue) };
+    let Some(order) = Order::of(request)?.filter(Order::makes_files) else {
+        return Ok(Answer::Continue);
+    };
     let mut path = request.text(order.path)?;
     let close_on_exec = order.flags & flags::CLOEXEC != 0;
     if let Some(descriptor) = device::open(request, order.directory, &path, order.flags) {
@@ -207,6 +226,26 @@ mod tests {
         assert_eq!(order(TMPFILE | DIRECTORY).making(), TMPFILE | DIRECTORY);
         let closed = Order { resolve: RESOLVE_NO_SYMLINKS, ..order(CREAT) };
         assert!(!closed.follows());
+    }
+
+    #[test]
+    fn flags_tell_what_permission_is_needed() {
+        use flags::{ACCESS, CREAT, DIRECTORY, EXCL, NOFOLLOW, PATH, TMPFILE, TRUNC, WRITE_ONLY};
+        const BOTH: u32 = READ | WRITE;
+        for (flags, wanted, opens_end) in [
+            (0, READ, true),
+            (WRITE_ONLY, WRITE, true),
+            (WRITE_ONLY | NOFOLLOW, WRITE, false),
+            (ACCESS, BOTH, true),
+            (TRUNC, BOTH, true),
+            (CREAT | TRUNC | WRITE_ONLY, WRITE, true),
+            (CREAT | EXCL | WRITE_ONLY, 0, false),
+            (PATH | WRITE_ONLY, 0, true),
+            (TMPFILE | DIRECTORY | WRITE_ONLY, 0, true),
+        ] {
+            let order = Order::plain(CURRENT_DIRECTORY, 0, flags, 0);
+            assert_eq!((order.wanted(), order.opens_end()), (wanted, opens_end), "{flags:o}");
+        }
     }
 
     #[test]

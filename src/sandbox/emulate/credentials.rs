@@ -12,8 +12,8 @@
 //! fact, in its user namespace, and what it can do natively. For others `bounding` is as full, so
 //! that sudo and setuid programs give what root has.
 //!
-//! To the kernel everyone is still root, so nobody is held back where it does the checks itself:
-//! access to files (save for execution), kill(2), ptrace(2), prlimit(2) of others, new namespaces,
+//! To the kernel everyone is still root, so nobody is held back where it does the checks itself and
+//! nobody else does them ([`super::permission`] is about files): kill(2), ptrace(2), prlimit(2) of others, new namespaces,
 //! the texts in `/proc/PID`. A user who makes a user namespace cannot map an id into it: the one
 //! that getuid(2) told does not exist outside.
 

@@ -32,14 +32,16 @@
 //!   an injection; not done.
 //! - a filter that knows who is root: filters see neither credentials nor paths.
 //!
-//! Permission to read and to write is not checked: each open would have to be trapped, 1 µs would
-//! become 7.
+//! Permission to read is checked only where the sandbox begins as another user than root: each open
+//! has to be trapped for that, 1 µs becomes 7, and root's commands, which are most, would pay for
+//! what never concerns them ([`permission`]).
 //!
 //! Security is no matter of this room: a traced process has every right that a worker has, and may
 //! change its own memory while it is looked at.
 
 mod acl;
 mod attribute;
+mod change;
 mod control;
 mod create;
 mod credentials;
@@ -51,6 +53,7 @@ mod limit;
 mod message;
 mod node;
 mod owner;
+mod permission;
 mod place;
 mod port;
 mod process;
@@ -74,6 +77,7 @@ use std::{fmt, io};
 
 use serde::{Deserialize, Serialize};
 
+use attribute::Acls;
 use credentials::{Credentials, Table};
 use device::Devices;
 use exec::Attempts;
@@ -84,7 +88,7 @@ use socket::Sockets;
 use tables::Call;
 
 use crate::rootfs::{Record, live};
-use crate::sandbox::RootEmulation;
+use crate::sandbox::filter::Filter;
 use crate::sys::errno::Errno;
 use crate::sys::native::{self, Attributes};
 use crate::sys::seccomp::Listener;
@@ -109,6 +113,7 @@ enum Answer {
 /// Answers a call.
 fn answer(request: &Request<'_>) -> Reply {
     request.shared().attempts.settle(request);
+    permission::check(request)?;
     match request.call() {
         Call::Chown | Call::Lchown | Call::Fchown | Call::Fchownat => owner::chown(request),
         Call::Stat | Call::Lstat | Call::Fstat | Call::Newfstatat => owner::stat(request),
@@ -160,16 +165,21 @@ fn answer(request: &Request<'_>) -> Reply {
         Call::Mkdir | Call::Mkdirat => create::mkdir(request),
         Call::Symlink | Call::Symlinkat => create::symlink(request),
         Call::Mknod | Call::Mknodat => node::mknod(request),
+        // Who may not was refused above.
+        Call::Access | Call::Faccessat | Call::Faccessat2 | Call::Chdir | Call::Truncate => {
+            Ok(Answer::Continue)
+        }
+        Call::Readlink | Call::Readlinkat => Ok(Answer::Continue),
         Call::Chroot => root::chroot(request),
         Call::PivotRoot => root::pivot_root(request),
         Call::Setns | Call::Unshare => root::leave_namespace(request),
-        Call::Unlink | Call::Rmdir | Call::Unlinkat => device::unlink(request),
-        Call::Rename | Call::Renameat | Call::Renameat2 => device::rename(request),
-        Call::Link | Call::Linkat => device::link(request),
-        Call::Chmod | Call::Fchmodat | Call::Fchmodat2 => device::chmod(request),
-        Call::Fchmod => device::chmod_open(request),
+        Call::Unlink | Call::Rmdir | Call::Unlinkat => change::unlink(request),
+        Call::Rename | Call::Renameat | Call::Renameat2 => change::rename(request),
+        Call::Link | Call::Linkat => change::link(request),
+        Call::Chmod | Call::Fchmodat | Call::Fchmodat2 => change::chmod(request),
+        Call::Fchmod => change::chmod_open(request),
         Call::Utime | Call::Utimes | Call::Futimesat | Call::Utimensat | Call::UtimensatTime64 => {
-            device::set_times(request)
+            change::set_times(request)
         }
     }
 }
@@ -211,6 +221,9 @@ struct Shared {
     ports: Ports,
     /// Whether creation is trapped.
     knows_creators: bool,
+    /// Whether all is trapped that only looks at files.
+    checks_reading: bool,
+    acls: Acls,
     /// Whether a process may have another root than the first one.
     has_other_roots: AtomicBool,
     refusals: Mutex<BTreeMap<(String, i32), u32>>,
@@ -244,7 +257,7 @@ impl Supervisor {
         listener: Listener,
         mounts: OwnedFd,
         unwritten: live::Unwritten,
-        emulation: RootEmulation,
+        filter: Filter,
         end: Box<dyn Fn() + Send + Sync>,
     ) -> sys::Result<Self> {
         listener.wake_on_the_same_processor();
@@ -271,7 +284,9 @@ impl Supervisor {
                 unwritten: Unwritten::new(unwritten),
                 sockets: Sockets::default(),
                 ports: Ports::default(),
-                knows_creators: emulation == RootEmulation::Full,
+                knows_creators: matches!(filter, Filter::Full | Filter::Strict),
+                checks_reading: filter == Filter::Strict,
+                acls: Acls::default(),
                 has_other_roots: AtomicBool::new(false),
                 refusals: Mutex::default(),
                 workers: AtomicUsize::new(0),

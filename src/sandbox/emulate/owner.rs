@@ -153,7 +153,11 @@ fn patch(told: &mut [u8; statx::SIZE], attributes: &Attributes) {
 }
 
 /// What is recorded of a file; of a file in `/proc`, what is known about its process.
-fn record(request: &Request<'_>, target: &Target, native: &Attributes) -> Option<Record> {
+pub(super) fn record(
+    request: &Request<'_>,
+    target: &Target,
+    native: &Attributes,
+) -> Option<Record> {
     match process::owner(request, target, native) {
         Some((uid, gid)) => Some(Record::owner(uid, gid)),
         None => target.record(request.shared(), native),

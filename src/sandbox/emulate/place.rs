@@ -155,7 +155,14 @@ impl<'r> Place<'r> {
             let owner = self.owner();
             let is_own = self.credentials.uid.fs == owner.uid;
             let in_group = || self.credentials.in_group(owner.gid);
-            permits(self.mode, is_own, in_group, MAKE)
+            permits(self.mode, is_own, in_group, MAKE) || self.has_foreign_acl()
+        }
+    }
+
+    fn has_foreign_acl(&self) -> bool {
+        match &self.directory {
+            Directory::Path(_, attributes) => self.request.shared().acls.has(attributes),
+            Directory::Handle(_) => false,
         }
     }
 
@@ -302,7 +309,12 @@ fn permissions(mode: u32, inherits_group: bool, member: impl FnOnce() -> bool) -
 }
 
 /// The kernel's `acl_permission_check`: the first class that one belongs to decides alone.
-fn permits(mode: u32, is_owner: bool, in_group: impl FnOnce() -> bool, wanted: u32) -> bool {
+pub(super) fn permits(
+    mode: u32,
+    is_owner: bool,
+    in_group: impl FnOnce() -> bool,
+    wanted: u32,
+) -> bool {
     let shift = match is_owner {
         true => 6,
         false if in_group() => 3,

@@ -254,6 +254,11 @@ impl<'w> Request<'w> {
         device::beneath(self, self.worker.glimpse(self.thread(), directory, &path, follow)?)
     }
 
+    /// See [`Worker::way`].
+    pub(super) fn way(&self, directory: i32, path: &CStr) -> Result<(CString, usize), Errno> {
+        self.worker.way(self.thread(), directory, path)
+    }
+
     /// As [`Self::target_of`]; of a device's node, what is mounted over it.
     pub(super) fn topmost_of(
         &self,

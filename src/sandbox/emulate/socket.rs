@@ -201,6 +201,11 @@ pub(super) fn bind(request: &Request<'_>) -> Reply {
     })
 }
 
+/// The path in the address that a call passes.
+pub(super) fn path_argument(request: &Request<'_>) -> Result<Option<CString>, Errno> {
+    Ok(name(request)?.and_then(address).and_then(|address| path(&address)))
+}
+
 /// The path in a trimmed address; abstract names have none.
 fn path(address: &[u8]) -> Option<CString> {
     let path = address.get(2..).filter(|path| !path.is_empty())?;

@@ -158,6 +158,9 @@ const GENERIC: Constants = Constants {
 /// The limit that nothing in Linux looks at any more, so that it can carry an identity.
 pub(crate) const RLIMIT_LOCKS: u32 = 10;
 pub(crate) const CLONE_NEWNS: u32 = 0x2_0000;
+/// All but reading.
+pub(crate) const O_ACCMODE: u32 = 0o3;
+pub(crate) const O_TRUNC: u32 = 0o1000;
 pub(crate) const S_IFMT: u32 = 0o170_000;
 pub(crate) const S_IFCHR: u32 = 0o020_000;
 pub(crate) const S_IFBLK: u32 = 0o060_000;
@@ -257,6 +260,14 @@ pub(crate) enum Call {
     Mkdirat,
     Symlink,
     Symlinkat,
+    // Permissions.
+    Access,
+    Faccessat,
+    Faccessat2,
+    Chdir,
+    Truncate,
+    Readlink,
+    Readlinkat,
     // What devices that are bound into place cannot stand.
     Unlink,
     Rmdir,

@@ -257,15 +257,32 @@ impl<'w> Worker<'w> {
         path: &CStr,
         follow: bool,
     ) -> Result<Target, Errno> {
+        let (through, _) = self.way(thread, directory, path)?;
+        Ok(Target::new(through, follow))
+    }
+
+    /// A path that leads where `path` leads a thread, and how much of it is where that one begins: a
+    /// directory.
+    pub(super) fn way(
+        &self,
+        thread: i32,
+        directory: i32,
+        path: &CStr,
+    ) -> Result<(CString, usize), Errno> {
         self.take_root(thread)?;
+        if path.to_bytes().starts_with(b"/") {
+            return Ok((path.to_owned(), 1));
+        }
         self.enter_proc()?;
         let mut through = match directory {
-            CURRENT_DIRECTORY => format!("{thread}/cwd/"),
-            descriptor => format!("{thread}/fd/{descriptor}/"),
+            CURRENT_DIRECTORY => format!("{thread}/cwd"),
+            descriptor => format!("{thread}/fd/{descriptor}"),
         }
         .into_bytes();
+        let start = through.len();
+        through.push(b'/');
         through.extend_from_slice(path.to_bytes());
-        Ok(Target::new(text(through), follow))
+        Ok((text(through), start))
     }
 
     /// Makes a directory the working directory, from which the next paths lead.

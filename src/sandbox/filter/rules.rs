@@ -1,12 +1,13 @@
 //! What each filter does with each call: the policy, apart from BPF and from numbers.
 //!
-//! Not taken, on purpose: access checks, `getxattr`, and what changes the mode or the times of an
-//! open file, which the root of a user namespace does well natively; and `clone`, whose new mount
-//! namespace is seen when it is used (`pivot_root`, `chroot`).
+//! Not taken, on purpose: `getxattr`, and what changes the times of an open file, which the root of
+//! a user namespace does well natively; and `clone`, whose new mount namespace is seen when it is
+//! used (`pivot_root`, `chroot`).
 
 use super::{Action, Filter};
 use crate::sandbox::emulate::tables::{
-    self, Abi, CLONE_NEWNS, Call, RLIMIT_LOCKS, S_IFBLK, S_IFCHR, S_IFMT, SOCKETCALLS,
+    self, Abi, CLONE_NEWNS, Call, O_ACCMODE, O_TRUNC, RLIMIT_LOCKS, S_IFBLK, S_IFCHR, S_IFMT,
+    SOCKETCALLS,
 };
 
 /// A filter's answer.
@@ -46,8 +47,14 @@ impl Condition {
 pub(super) fn action(filter: Filter, abi: Abi, call: Call) -> Option<Action> {
     let topic = topic(call);
     let (conditions, verdict) = match filter {
-        Filter::Ids if topic == Topic::Stat || topic == Topic::Creation => return None,
-        Filter::Full | Filter::Ids => (conditions(abi, call), Verdict::Notify),
+        Filter::Ids if matches!(topic, Topic::Stat | Topic::Creation | Topic::Permission) => {
+            return None;
+        }
+        Filter::Full | Filter::Ids if topic == Topic::Look => return None,
+        Filter::Strict if matches!(call, Call::Open | Call::Openat) => {
+            (Vec::new(), Verdict::Notify)
+        }
+        Filter::Full | Filter::Strict | Filter::Ids => (conditions(abi, call), Verdict::Notify),
         Filter::Fake if topic == Topic::Privileged => (Vec::new(), Verdict::Errno(0)),
         Filter::Fake if topic == Topic::Node => (vec![device(call)], Verdict::Errno(0)),
         Filter::Fake => return None,
@@ -70,6 +77,10 @@ enum Topic {
     Stat,
     /// The new file belongs to somebody.
     Creation,
+    /// It uses a file, and not everybody may.
+    Permission,
+    /// It tells that a file is there, which not everybody may know.
+    Look,
 }
 
 fn topic(call: Call) -> Topic {
@@ -96,16 +107,18 @@ fn topic(call: Call) -> Topic {
         Stat | Lstat | Fstat | Newfstatat | Statx => Topic::Stat,
         Open | Openat | Openat2 | Creat | Mkdir | Mkdirat => Topic::Creation,
         Symlink | Symlinkat => Topic::Creation,
+        Access | Faccessat | Faccessat2 | Chdir | Truncate => Topic::Permission,
+        Readlink | Readlinkat => Topic::Look,
     }
 }
 
 /// When a call concerns emulation, by its arguments; none: always.
 fn conditions(abi: Abi, call: Call) -> Vec<Condition> {
     let of = abi.constants();
-    let creates = of.o_creat | of.o_tmpfile;
+    let changes = of.o_creat | of.o_tmpfile | O_ACCMODE | O_TRUNC;
     match call {
-        Call::Open => vec![Condition::has(1, creates)],
-        Call::Openat => vec![Condition::has(2, creates)],
+        Call::Open => vec![Condition::has(1, changes)],
+        Call::Openat => vec![Condition::has(2, changes)],
         Call::Prctl => vec![Condition::is(0, PRCTL)],
         Call::Getrlimit | Call::OldGetrlimit | Call::Setrlimit => {
             vec![Condition::is(0, &[RLIMIT_LOCKS])]

@@ -137,6 +137,15 @@ pub(crate) const CALLS: &[Row<Call>] = &[
     row("mkdirat",          Mkdirat,         [ 258,  296,   34,  323,   34,  287,  289, 5248,   34]),
     row("symlink",          Symlink,         [  88,   83,   NO,   83,   NO,   83,   83, 5086,   NO]),
     row("symlinkat",        Symlinkat,       [ 266,  304,   36,  331,   36,  295,  297, 5256,   36]),
+    // Permissions.
+    row("access",           Access,          [  21,   33,   NO,   33,   NO,   33,   33, 5020,   NO]),
+    row("faccessat",        Faccessat,       [ 269,  307,   48,  334,   48,  298,  300, 5259,   48]),
+    row("faccessat2",       Faccessat2,      [ 439,  439,  439,  439,  439,  439,  439, 5439,  439]),
+    row("chdir",            Chdir,           [  80,   12,   49,   12,   49,   12,   12, 5078,   49]),
+    row("truncate",         Truncate,        [  76,   92,   45,   92,   45,   92,   92, 5074,   45]),
+    row("truncate64",       Truncate,        [  NO,  193,   NO,  193,   NO,   NO,   NO,   NO,   NO]),
+    row("readlink",         Readlink,        [  89,   85,   NO,   85,   NO,   85,   85, 5087,   NO]),
+    row("readlinkat",       Readlinkat,      [ 267,  305,   78,  332,   78,  296,  298, 5257,   78]),
     // What devices that are bound into place cannot stand.
     row("unlink",           Unlink,          [  87,   10,   NO,   10,   NO,   10,   10, 5085,   NO]),
     row("rmdir",            Rmdir,           [  84,   40,   NO,   40,   NO,   40,   40, 5082,   NO]),
