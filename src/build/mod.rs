@@ -295,6 +295,7 @@ pub fn build(
     }
     options.check_shape()?;
     let started = Timestamp::from(SystemTime::now());
+    attest::warn_of_scans(options, &dockerfile, reporter);
     let declared = Plan::declared(&dockerfile);
     let log = Log::new(store, reporter, &options.secrets);
     let shared = Shared::new(store, services, options, &log);

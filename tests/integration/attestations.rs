@@ -309,6 +309,15 @@ COPY Packages /var/lib/rpm/
     let said = place.bryo("build -t app --sbom=true").arg(&context).succeeds();
     let warning = "/var/lib/rpm/Packages cannot be read: it is of a kind that cannot be read";
     assert!(said.errors().contains(warning), "{said}");
+    // What is not looked at is told.
+    let scans = "ARG BUILDKIT_SBOM_SCAN_STAGE=true\nFROM scratch\nCOPY os-release /\n";
+    let other = place.file("c/Scans", scans);
+    let wish = |line: &str| place.bryo(line).arg(&other).arg(&context).succeeds();
+    let warning = "BUILDKIT_SBOM_SCAN_STAGE is not supported";
+    assert!(wish("build --sbom=true -f").errors().contains(warning));
+    let without = "build --sbom=true --build-arg BUILDKIT_SBOM_SCAN_STAGE=false -f";
+    assert!(!wish(without).errors().contains(warning));
+    assert!(!wish("build -f").errors().contains(warning));
     let document = layout(&place, "--sbom=true", &context).predicate(SBOM);
     assert_eq!(document["spdxVersion"], "SPDX-2.3");
     let packages = document["packages"].as_array().expect("a list");

@@ -22,8 +22,10 @@ use super::error::Fault;
 use super::execute::Executor;
 use super::result::{Built, BuiltImage};
 use super::state::State;
+use crate::dockerfile::{Argument, Dockerfile, Instruction, Word};
 use crate::image::{Digest, Manifest, Platform, Reference, Timestamp};
 use crate::packages::{self, Installed};
+use crate::report::Reporter;
 use crate::store::Store;
 use crate::transfer::sink;
 use record::{Source, Vertex, VertexId};
@@ -163,6 +165,34 @@ impl Story {
             invocation: &self.invocation.id,
         };
         provenance::predicate(wish, &facts)
+    }
+}
+
+/// Arguments that make the reference builder look at stages and at the context, too.
+const SCANS: [&str; 2] = ["BUILDKIT_SBOM_SCAN_CONTEXT", "BUILDKIT_SBOM_SCAN_STAGE"];
+
+/// Says which wishes for more than the image's own packages are not fulfilled.
+pub(super) fn warn_of_scans(options: &Options, dockerfile: &Dockerfile, reporter: &dyn Reporter) {
+    if options.attestations.sbom.is_none() {
+        return;
+    }
+    let steps = dockerfile.stages.iter().flat_map(|stage| &stage.steps);
+    let in_stages = steps.filter_map(|step| match &step.value {
+        Instruction::Arg(arg) => Some(arg),
+        _ => None,
+    });
+    let all = dockerfile.arguments.iter().map(|located| &located.value).chain(in_stages);
+    let arguments: Vec<&Argument> = all.flat_map(|arg| &arg.arguments).collect();
+    for name in SCANS {
+        let given = options.build_args.iter().rev().find(|(known, _)| known == name);
+        let is_wanted = |argument: &&&Argument| {
+            let default = argument.default.as_ref().map_or("", Word::raw);
+            let value = given.map_or(default, |(_, value)| value.as_str());
+            argument.name.raw() == name && !matches!(value, "" | "0" | "f" | "false" | "False")
+        };
+        if arguments.iter().any(|argument| is_wanted(&argument)) {
+            reporter.warn(format!("{name} is not supported: the SBOM is that of the image alone"));
+        }
     }
 }
 
