@@ -131,6 +131,8 @@ impl<'a> Executor<'a> {
         given: &'a Given,
         platform: Platform,
     ) -> Result<Self, Error> {
+        let needed = plan.order()?;
+        plan.refuse_impossible(&needed)?;
         Ok(Self {
             store: shared.store,
             services: shared.services,
@@ -149,7 +151,7 @@ impl<'a> Executor<'a> {
             platform,
             epoch: plan.epoch(given)?,
             record: Record::default(),
-            needed: plan.order()?,
+            needed,
             stages: SingleFlight::default(),
             triggered: Mutex::default(),
         })

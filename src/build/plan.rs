@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::Options;
 use super::error::{Error, Fault, Misnamed};
 use super::scope::{Given, Globals, SOURCE_DATE_EPOCH};
-use crate::dockerfile::{self, Arg, Dockerfile, Expander, Instruction, Located, parse_trigger};
+use crate::dockerfile::{
+    self, Arg, Dockerfile, Expander, Instruction, Located, Security, parse_trigger,
+};
 use crate::image::{Platform, Reference};
 
 /// A Dockerfile's stages with everything resolved that needs neither disk nor network.
@@ -262,6 +264,16 @@ impl Plan {
         let mut order = Vec::new();
         self.visit(self.target, &mut order)?;
         Ok(order)
+    }
+
+    /// What no system allows ends a build before its first step.
+    pub(super) fn refuse_impossible(&self, needed: &[usize]) -> Result<(), Error> {
+        let mut steps = needed.iter().flat_map(|number| &self.stages[*number].steps);
+        let is_insecure = |step: &&Located<Instruction>| matches!(&step.value, Instruction::Run(run) if run.security == Security::Insecure);
+        match steps.find(is_insecure) {
+            Some(step) => Err(Error::at(step.span, Fault::Insecure)),
+            None => Ok(()),
+        }
     }
 
     /// How many instructions the target takes, all its stages' together.

@@ -298,6 +298,8 @@ fn what_cannot_be_mounted_is_explained() {
         let folder = context(&place, &dockerfile);
         let said = place.bryo("build --target this").arg(folder).fails(code).mentions(said);
         assert!(said.errors().contains("Dockerfile:2:1") || code == 2, "{said}");
+        // What no system allows is known before anything is done.
+        assert!(!said.errors().contains("[1/2]") || code != 8, "{said}");
     }
 }
 
