@@ -38,7 +38,7 @@ impl Executor<'_> {
         let runtime = &mut state.config.runtime;
         (runtime.entrypoint, runtime.cmd) = (None, Some(vec!["/bin/sh".to_owned()]));
         for (name, value) in state.scope.environment() {
-            runtime.set_env(&name, &value);
+            runtime.set_env(name, value);
         }
         let bytes = state.config.to_bytes();
         self.store.put_blob(&bytes)?;

@@ -22,7 +22,7 @@ fn context(place: &Place, script: &str) -> PathBuf {
 /// Builds each Dockerfile in turn, and compares what is listed: `=` stands for the moment of the
 /// context's files.
 #[track_caller]
-fn compare(place: &Place, context: &PathBuf, rows: &[(&str, &[&str])]) {
+fn compare(place: &Place, context: &Path, rows: &[(&str, &[&str])]) {
     for (dockerfile, expected) in rows {
         let (_, lines) = built(place, dockerfile, context);
         let lines: Vec<String> = lines.iter().map(|line| line.replace(THEN, "=")).collect();
