@@ -2,7 +2,7 @@
 //!
 //! - dpkg: `var/lib/dpkg/status`, and `status.d/` of images that have no dpkg
 //! - apk: `lib/apk/db/installed`
-//! - rpm: `rpmdb.sqlite`, `Packages.db` (ndb) and `Packages` (Berkeley DB), see [`rpm`]
+//! - rpm: `rpmdb.sqlite`, `Packages.db` (ndb) and `Packages` (Berkeley DB), see `rpm`
 //!
 //! Databases are read by small readers of our own and never written. They come from an image, so
 //! nothing in them is believed: no database makes a reader loop, or read more than it is long. What

@@ -5,7 +5,7 @@
 //! which the kernel sets and nobody else can. That time moves in ticks: a file that was changed a
 //! moment before it was read may be changed once more without a new time. So what is that young is not
 //! remembered (git's "racy" files), and neither is anything on a file system that does not tell all
-//! changes ([`tells_changes`](sys::storage::tells_changes)).
+//! changes ([`tells_changes`](crate::sys::storage::tells_changes)).
 //!
 //! ```text
 //! hashes/HEX   of the directory whose path has this digest: a line that names the format, then for

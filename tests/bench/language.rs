@@ -1,6 +1,8 @@
 //! How long the Dockerfile language takes: `cargo bench --bench language`. Fails when a file of 1,000
 //! lines is not read in 5 ms, or when a hostile text takes out of proportion long.
 
+#![allow(clippy::print_stdout)] // a bench talks
+
 use std::hint::black_box;
 use std::time::{Duration, Instant};
 
@@ -111,7 +113,7 @@ fn main() {
     }));
     let path = format!("{}a", "a/".repeat(1_000));
     for pattern in ["**/".repeat(300) + "b", "*a".repeat(300) + "b", "**".repeat(300) + "b"] {
-        fast.push(time(&format!("ignore: {:.12}… a/a/a/…", pattern), ms(3000), || {
+        fast.push(time(&format!("ignore: {pattern:.12}… a/a/a/…"), ms(3000), || {
             let ignore = Ignore::new([&pattern]).expect("a pattern");
             black_box((ignore.is_ignored(&path), ignore.may_reinclude_below(&path)));
         }));
