@@ -5,6 +5,7 @@ use std::io::Write as _;
 use std::net::{TcpListener, TcpStream};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::Duration;
 
 use tempfile::TempDir;
@@ -52,9 +53,7 @@ impl Docker {
 
     fn try_start(door: &Door<'_>) -> Option<Self> {
         let folder = tempfile::tempdir().expect("a directory");
-        let listener = TcpListener::bind("127.0.0.1:0").expect("a port on loopback");
-        let address = listener.local_addr().expect("it is bound").to_string();
-        drop(listener);
+        let address = free_address();
         let config = folder.path().join("config.yml");
         fs::write(&config, configuration(door, &address, folder.path())).expect("written");
         let mut child = Command::new("docker-registry")
@@ -75,6 +74,19 @@ impl Docker {
         }
         child.kill().expect("it is our child");
         None
+    }
+}
+
+/// An address that nobody listens at. Its port is below those that the kernel gives to who asks for
+/// any: else another test might get it before the registry has it.
+fn free_address() -> String {
+    static NEXT: AtomicU32 = AtomicU32::new(0);
+    loop {
+        let number = std::process::id().wrapping_mul(64) + NEXT.fetch_add(1, Ordering::Relaxed);
+        let address = format!("127.0.0.1:{}", 16000 + number % 16000);
+        if TcpListener::bind(&address).is_ok() {
+            return address;
+        }
     }
 }
 
