@@ -11,6 +11,7 @@ use clap::CommandFactory as _;
 use clap_mangen::Man;
 
 use super::args::Args;
+use crate::dockerfile;
 
 /// The sections of bryo(1) that no definition of an option can hold.
 const MORE: &str = include_str!("manual.roff");
@@ -36,6 +37,21 @@ fn pages_tell_the_truth() {
         assert_eq!(kept.get(&name), Some(&text), "man/{name}: write it again, see above");
     }
     assert_eq!(kept.len(), pages().len(), "man/ has a page of no command");
+}
+
+#[test]
+fn the_language_is_explained_in_full() {
+    let page = Path::new(env!("CARGO_MANIFEST_DIR")).join("man/bryo-dockerfile.5");
+    let page = fs::read_to_string(page).expect("the page is there").replace("\\-", "-");
+    let is_part = |c: char| c.is_ascii_alphanumeric() || c == '-';
+    let words: Vec<&str> = page.split(|c| !is_part(c)).collect();
+    for word in dockerfile::vocabulary() {
+        let is_there = words.iter().any(|known| {
+            // `\fB` and its like stick to the words that they change.
+            known.trim_start_matches("fB") == word
+        });
+        assert!(is_there, "man/bryo-dockerfile.5 does not explain {word}");
+    }
 }
 
 #[test]

@@ -55,6 +55,12 @@ const TABLE: &[Row] = &[
     ("RUN", &[("device", Texts), ("mount", Texts), ("network", Text), ("security", Text)]),
 ];
 
+/// All flags, for the manual.
+#[cfg(test)]
+pub(crate) fn all() -> impl Iterator<Item = &'static str> {
+    TABLE.iter().flat_map(|(_, row)| row.iter().map(|(name, _)| *name))
+}
+
 /// The flags of one instruction, each known to be its own. What is taken twice is a bug, so the
 /// accessors consume.
 pub(super) struct Flags(Vec<(&'static str, String)>);

@@ -47,6 +47,13 @@ pub use span::{Diagnostic, Severity, Span};
 pub use suggest::suggest;
 pub use syntax::{Form, Node, Syntax, read};
 
+/// Every word of the language that a manual has to explain: instructions, and flags with their `--`.
+#[cfg(test)]
+pub(crate) fn vocabulary() -> Vec<String> {
+    let flags = flags::all().chain(rsync::options()).map(|name| format!("--{name}"));
+    parser::NAMES.iter().map(ToString::to_string).chain(flags).collect()
+}
+
 /// A Dockerfile, read. What had an error is missing from it.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Dockerfile {

@@ -11,7 +11,7 @@ use super::{
     Workdir, heredoc, value,
 };
 
-const NAMES: [&str; 19] = [
+pub(super) const NAMES: [&str; 19] = [
     "ADD",
     "ARG",
     "CMD",

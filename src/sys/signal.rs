@@ -31,11 +31,13 @@ pub struct Caught {
     pub from_kernel: bool,
 }
 
-/// Signals are caught as long as this lives; there may be one at a time.
+/// Signals are caught as long as this lives. One that is made later takes them over until it goes.
 #[derive(Debug)]
 pub struct Catcher {
     writer: OwnedFd,
     before: Vec<(i32, libc::sigaction)>,
+    /// Where the handler wrote before.
+    outer: i32,
 }
 
 /// The signals that came, until the [`Catcher`] is dropped.
@@ -56,8 +58,8 @@ impl Iterator for Signals {
 pub fn catch(signals: &[i32]) -> Result<(Catcher, Signals)> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|e| Error::new("pipe2(O_CLOEXEC)", e))?;
-    PIPE.store(writer.as_raw_fd(), Ordering::Release);
-    let mut catcher = Catcher { writer, before: Vec::new() };
+    let outer = PIPE.swap(writer.as_raw_fd(), Ordering::AcqRel);
+    let mut catcher = Catcher { writer, before: Vec::new(), outer };
     // SAFETY: all-zero bytes are a valid `sigaction`: the default action, an empty mask, no flags.
     let mut action: libc::sigaction = unsafe { mem::zeroed() };
     action.sa_sigaction = note as *const () as usize;
@@ -78,8 +80,13 @@ impl Drop for Catcher {
             // It was valid before, so it is now.
             drop(exchange(*signal, Some(before)));
         }
-        PIPE.compare_exchange(self.writer.as_raw_fd(), -1, Ordering::AcqRel, Ordering::Relaxed)
-            .ok();
+        PIPE.compare_exchange(
+            self.writer.as_raw_fd(),
+            self.outer,
+            Ordering::AcqRel,
+            Ordering::Relaxed,
+        )
+        .ok();
     }
 }
 

@@ -1,6 +1,7 @@
 //! A build that fails: what is said, what is kept, and how one goes on from there.
 
 use std::fs;
+use std::io::{BufRead as _, BufReader};
 use std::path::PathBuf;
 
 use crate::support::{Place, Said, busybox, has};
@@ -183,4 +184,34 @@ fn a_shell_takes_the_place_of_a_failed_step() {
         assert!(text.contains("this is /bin/sh in its place"), "{progress}: {said}");
         assert!(text.contains("exit code: 5"), "{progress}: {said}");
     }
+}
+
+#[test]
+fn an_interrupted_build_says_so_and_leaves_nothing_running() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let text = "FROM base\nRUN echo one > /one\nRUN echo $$; sleep 1234.5\n";
+    let context = place.context("c", text, &[]);
+    for (signal, code) in [("INT", 130), ("TERM", 143)] {
+        let mut child = place.bryo("build --progress plain -t app").arg(&context).spawn();
+        let mut lines = BufReader::new(child.stderr.take().expect("a pipe")).lines();
+        let is_under_way = |line: std::io::Result<String>| line.expect("text") == "[3/3] 1";
+        assert!(lines.any(is_under_way), "the last step begins");
+        let pid = child.id().to_string();
+        place.run("kill").args([format!("-{signal}"), pid]).succeeds();
+        let rest: Vec<String> = lines.map(|line| line.expect("text")).collect();
+        let status = child.wait().expect("it ends");
+        assert_eq!(status.code(), Some(code), "{rest:?}");
+        assert!(
+            rest.iter().any(|line| *line == format!("error: ended by SIG{signal}")),
+            "{rest:?}"
+        );
+        place.bryo("inspect app").exits(3);
+    }
+    let said = place.bryo("build --run-timeout 1s --progress plain").arg(&context).fails(1);
+    assert!(said.errors().contains("[2/3]* RUN echo one"), "{said}");
+    let left = place.run("ps").args(["-eo", "args"]).succeeds();
+    assert!(!left.text().contains("sleep 1234.5"), "{left}");
 }

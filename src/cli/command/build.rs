@@ -28,6 +28,7 @@ use crate::cli::secret::{self, Secret};
 use crate::cli::status::Status;
 use crate::cli::steps::{self, Steps};
 use crate::cli::surroundings::Surroundings;
+use crate::cli::ui;
 use crate::dockerfile::{Diagnostic, parse, read};
 use crate::image::{Platform, Reference};
 use crate::layer::compress::Compression;
@@ -274,6 +275,7 @@ impl Build {
             return Ok(ExitCode::SUCCESS);
         }
         self.files.clear()?;
+        let _interruption = ui::end_when_interrupted(invocation.ui);
         let built = build::build(store, services, &options, reporter);
         if !survey.is_complete {
             // By now there are bases of which nothing was known before.

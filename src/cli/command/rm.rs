@@ -6,7 +6,7 @@ use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::table::bytes;
 use crate::dockerfile::{self, Glob};
-use crate::store::{Name, RefEntry, Store};
+use crate::store::{self, Name, RefEntry, Store};
 
 /// Remove images
 ///
@@ -17,6 +17,9 @@ use crate::store::{Name, RefEntry, Store};
   bryo rm app:old
   bryo rm 'registry.example/team/*'")]
 pub(crate) struct Rm {
+    /// What is not here is no error
+    #[arg(short, long)]
+    force: bool,
     /// Names, patterns, or the beginnings of IDs
     #[arg(required = true, value_name = "IMAGE|PATTERN")]
     images: Vec<String>,
@@ -27,7 +30,11 @@ impl Rm {
         let store = invocation.store()?;
         let mut names = BTreeSet::new();
         for text in &self.images {
-            names.extend(meant(&store, text)?);
+            match meant(&store, text) {
+                Err(Error::NothingMatches(_) | Error::Store(store::Error::NotFound(_)))
+                    if self.force => {}
+                found => names.extend(found?),
+            }
         }
         let names: Vec<Name> = names.into_iter().collect();
         let removed = store.remove(&names)?;

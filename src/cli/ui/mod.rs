@@ -18,6 +18,7 @@ pub(crate) use lines::Lines;
 
 use super::config::Config;
 use crate::report::{Outcome, Reporter};
+use crate::sys::signal::{self, Catcher};
 
 /// How progress is shown.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -196,4 +197,35 @@ pub(crate) fn say(text: &str) {
 pub(crate) fn ask(question: &str) {
     let mut stderr = io::stderr().lock();
     drop(stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()));
+}
+
+/// Signals that end a command from outside, and their names.
+const DEADLY: [(i32, &str); 3] =
+    [(signal::INTERRUPT, "SIGINT"), (signal::TERMINATE, "SIGTERM"), (signal::HANGUP, "SIGHUP")];
+
+/// From now on a signal that ends bryo is told of; as long as what is returned lives. All commands of
+/// images die with bryo, and what was being made has not got its name yet.
+///
+/// Starts a thread: only after `sandbox::enter`.
+pub(crate) fn end_when_interrupted(ui: Ui) -> Option<Catcher> {
+    let (catcher, signals) = signal::catch(&DEADLY.map(|(signal, _)| signal)).ok()?;
+    std::thread::spawn(move || {
+        for caught in signals {
+            let known = DEADLY.iter().find(|(signal, _)| *signal == caught.signal);
+            let name = known.map_or("a signal", |(_, name)| name);
+            let hint = "what was built until now is in the cache".to_owned();
+            let status = u8::try_from(128 + caught.signal).unwrap_or(u8::MAX);
+            ui.fail(&format!("ended by {name}"), &[hint], status);
+            end(status);
+        }
+    });
+    Some(catcher)
+}
+
+#[allow(
+    clippy::exit,
+    reason = "no other thread can be made to stop, and nothing needs to be undone"
+)]
+fn end(status: u8) -> ! {
+    std::process::exit(i32::from(status))
 }

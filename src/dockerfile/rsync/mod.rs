@@ -75,6 +75,12 @@ impl Rsync {
     }
 }
 
+/// The long names of all options.
+#[cfg(test)]
+pub(super) fn options() -> impl Iterator<Item = &'static str> {
+    options::known().into_iter()
+}
+
 /// A name that is not known, and what else there is.
 fn unknown(kind: &str, name: &str, known: &[&str]) -> String {
     let meant = suggest(name.trim_start_matches('-'), known.iter().copied())

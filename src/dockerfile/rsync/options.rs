@@ -326,7 +326,7 @@ enum Value<'v> {
 }
 
 /// All names, for who wrote one that is none of them.
-fn known() -> Vec<&'static str> {
+pub(super) fn known() -> Vec<&'static str> {
     let mut names = vec!["archive"];
     names.extend(SWITCHES.iter().map(|(name, ..)| *name));
     names.extend(VALUES.iter().map(|(name, _)| *name));
