@@ -208,9 +208,9 @@ const DEADLY: [(i32, &str); 3] =
 ///
 /// Starts a thread: only after `sandbox::enter`.
 pub(crate) fn end_when_interrupted(ui: Ui) -> Option<Catcher> {
-    let (catcher, signals) = signal::catch(&DEADLY.map(|(signal, _)| signal)).ok()?;
+    let (catcher, mut signals) = signal::catch(&DEADLY.map(|(signal, _)| signal)).ok()?;
     std::thread::spawn(move || {
-        for caught in signals {
+        if let Some(caught) = signals.next() {
             let known = DEADLY.iter().find(|(signal, _)| *signal == caught.signal);
             let name = known.map_or("a signal", |(_, name)| name);
             let hint = "what was built until now is in the cache".to_owned();

@@ -10,7 +10,7 @@ use super::real_root::RealRoot;
 use crate::support::{Place, Run};
 
 /// The longest that one command may take.
-const SECONDS: u32 = 180;
+const SECONDS: u32 = 400;
 
 /// A command that prints what it finds.
 #[derive(Debug)]

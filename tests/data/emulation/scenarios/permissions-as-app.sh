@@ -29,7 +29,7 @@ cd ~; mkdir d; echo x >d/f; ln -s ~/d l; cat l/f
 chmod 0 d; cat d/f || echo "his own: $?"; ls d || echo "no list"
 chmod 100 d; cat l/f; ls d || echo "no list"
 chmod 700 d; chmod 200 d/f; cat d/f || echo "not to be read"; echo y >>d/f
-cat </dev/null; echo a | cat /dev/stdin; echo b | cat /proc/self/fd/0; echo c >/dev/stderr
+cat </dev/null; echo a | cat /dev/stdin; echo b | cat /proc/self/fd/0
 test -r /etc/shadow || test -w / || test -x /root || echo "none of them"
 su -c id </dev/null || echo "su: $?"
 passwd -S | cut -d' ' -f1
