@@ -73,6 +73,7 @@ pub struct Index {
     /// Of `bytes`.
     pub descriptor: Descriptor,
     pub manifests: Vec<Descriptor>,
+    pub subject: Option<Descriptor>,
     pub annotations: BTreeMap<String, String>,
 }
 
@@ -102,17 +103,18 @@ impl Content {
             other => return Err(Error::MediaType(other.to_owned())),
         };
         let mut descriptor = Descriptor::of(kind, &bytes);
+        descriptor.artifact_type.clone_from(&view.artifact_type);
         let annotations = view.annotations;
         if media_type::is_index(kind) {
             let manifests = view
                 .manifests
                 .ok_or_else(|| Error::Invalid("the index has no field \"manifests\"".into()))?;
-            return Ok(Self::Index(Index { bytes, descriptor, manifests, annotations }));
+            let subject = view.subject;
+            return Ok(Self::Index(Index { bytes, descriptor, manifests, subject, annotations }));
         }
         let config = view
             .config
             .ok_or_else(|| Error::Invalid("the manifest has no field \"config\"".into()))?;
-        descriptor.artifact_type.clone_from(&view.artifact_type);
         // An attestation has an image's configuration, for registries that want one.
         let is_said = |layer: &Descriptor| layer.media_type == media_type::IN_TOTO;
         let is_image =
@@ -141,6 +143,30 @@ impl Content {
             Self::Image(manifest) | Self::Artifact(manifest) => &manifest.descriptor,
             Self::Index(index) => &index.descriptor,
         }
+    }
+
+    /// What it says something about.
+    pub fn subject(&self) -> Option<&Descriptor> {
+        match self {
+            Self::Image(manifest) | Self::Artifact(manifest) => manifest.subject.as_ref(),
+            Self::Index(index) => index.subject.as_ref(),
+        }
+    }
+
+    /// As a list of referrers describes it (distribution-spec, "Listing Referrers"): with its
+    /// annotations, and with its artifact type, which the type of its configuration stands in for.
+    pub fn as_referrer(&self) -> Descriptor {
+        let (annotations, config) = match self {
+            Self::Image(manifest) | Self::Artifact(manifest) => {
+                (&manifest.annotations, Some(&manifest.config.media_type))
+            }
+            Self::Index(index) => (&index.annotations, None),
+        };
+        let own = self.descriptor();
+        let artifact_type = own.artifact_type.as_ref().filter(|kind| !kind.is_empty()).or(config);
+        let annotations = (!annotations.is_empty()).then(|| annotations.clone());
+        let bare = Descriptor::new(own.media_type.clone(), own.digest.clone(), own.size);
+        Descriptor { annotations, artifact_type: artifact_type.cloned(), ..bare }
     }
 
     /// For what is said where it is pointed to.
@@ -229,6 +255,30 @@ mod tests {
         assert!(matches!(parse(r#"{"schemaVersion":1}"#.into(), None), Err(Error::SchemaOne(_))));
         assert!(matches!(parse("{}".into(), None), Err(Error::MediaType(_))));
         assert!(matches!(parse("nonsense".into(), None), Err(Error::Json { .. })));
+    }
+
+    #[test]
+    fn referrers_are_described_by_what_they_say() {
+        let (a, b) = (digest('a'), digest('b'));
+        let subject = format!(r#""subject":{{"mediaType":"m","digest":"{b}","size":1}}"#);
+        let config = format!(r#""config":{{"mediaType":"application/x","digest":"{a}","size":2}}"#);
+        let said = r#""annotations":{"k":"v"}"#;
+        for (text, kind) in [
+            (format!("{{{config},{said},{subject}}}"), Some("application/x")),
+            (format!(r#"{{"artifactType":"t/y",{config},{said},{subject}}}"#), Some("t/y")),
+            (format!(r#"{{"artifactType":"","manifests":[],{said},{subject}}}"#), None),
+            (format!(r#"{{"artifactType":"t/z","manifests":[],{said},{subject}}}"#), Some("t/z")),
+        ] {
+            let content = Content::parse(text.clone().into_bytes(), None).expect(&text);
+            assert_eq!(
+                content.subject().map(|subject| subject.digest.to_string()),
+                Some(b.clone())
+            );
+            let referrer = content.as_referrer();
+            assert_eq!(referrer.artifact_type.as_deref(), kind, "{text}");
+            assert_eq!(referrer.digest, Digest::of(text.as_bytes()));
+            assert_eq!(referrer.annotations, Some(BTreeMap::from([("k".into(), "v".into())])));
+        }
     }
 
     #[test]

@@ -29,6 +29,16 @@ impl Scope {
         Self { repository: repository.to_owned(), actions: "pull,push", from: None }
     }
 
+    /// Every action: some servers know none of the name `delete`, others want that one.
+    pub(super) fn delete(repository: &str) -> Self {
+        Self { repository: repository.to_owned(), actions: "*", from: None }
+    }
+
+    /// To list repositories; concerns none.
+    pub(super) fn catalog() -> Self {
+        Self { repository: String::new(), actions: "catalog", from: None }
+    }
+
     pub(super) fn and_from(mut self, repository: Option<&str>) -> Self {
         self.from = repository.map(str::to_owned);
         self
@@ -37,7 +47,10 @@ impl Scope {
     /// What a token is asked for; the most needed first, since some servers look at one only.
     fn words(&self) -> Vec<String> {
         if self.repository.is_empty() {
-            return Vec::new();
+            return match self.actions {
+                "catalog" => vec!["registry:catalog:*".to_owned()],
+                _ => Vec::new(),
+            };
         }
         let own = format!("repository:{}:{}", self.repository, self.actions);
         let from = self.from.as_ref().map(|from| format!("repository:{from}:pull"));
@@ -356,6 +369,12 @@ mod tests {
             (&push.clone().and_from(Some("c")), None, "repository:a/b:pull,push repository:c:pull"),
             (&Scope::default(), Some("registry:catalog:*"), "registry:catalog:*"),
             (&Scope::default(), None, ""),
+            (&Scope::catalog(), Some("registry:catalog:*"), "registry:catalog:*"),
+            (
+                &Scope::delete("a"),
+                Some("repository:a:delete"),
+                "repository:a:* repository:a:delete",
+            ),
         ] {
             assert_eq!(scope.with(asked).join(" "), expected);
         }

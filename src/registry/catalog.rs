@@ -1,4 +1,4 @@
-//! Tags, page by page; and whether a registry is there at all.
+//! Lists that come page by page: tags, repositories; and whether a registry is there at all.
 
 use std::collections::HashSet;
 
@@ -6,18 +6,25 @@ use serde::Deserialize;
 
 use super::Error;
 use super::auth::Scope;
-use super::client::{Call, Connection};
+use super::client::{Call, Connection, Headers};
 use crate::http::{Method, Url};
 
 /// A page's answer.
 const LONGEST: u64 = 16 * 1024 * 1024;
-/// Tags on a page; Amazon's registry refuses more.
+/// Entries on a page; Amazon's registry refuses more.
 const PAGE: u32 = 1000;
+/// A list that goes on longer has no end.
+const MOST_PAGES: usize = 10_000;
 
 #[derive(Deserialize)]
-struct Page {
+struct Tags {
     /// Null in a repository that lost all its tags.
     tags: Option<Vec<String>>,
+}
+
+#[derive(Deserialize)]
+struct Repositories {
+    repositories: Option<Vec<String>>,
 }
 
 pub(super) fn check(connection: &Connection) -> Result<(), Error> {
@@ -31,33 +38,75 @@ pub(super) fn check(connection: &Connection) -> Result<(), Error> {
 }
 
 pub(super) fn tags(connection: &Connection, repository: &str) -> Result<Vec<String>, Error> {
-    let scope = Scope::pull(repository);
-    let path = format!("/v2/{repository}/tags/list?n={PAGE}");
-    let mut tags = Vec::new();
+    let path = format!("/v2/{repository}/tags/list");
+    list(connection, &path, &Scope::pull(repository), |bytes| {
+        let page: Tags = serde_json::from_slice(bytes)?;
+        Ok(page.tags.unwrap_or_default())
+    })
+}
+
+pub(super) fn repositories(connection: &Connection) -> Result<Vec<String>, Error> {
+    list(connection, "/v2/_catalog", &Scope::catalog(), |bytes| {
+        let page: Repositories = serde_json::from_slice(bytes)?;
+        Ok(page.repositories.unwrap_or_default())
+    })
+}
+
+/// All names of a list, sorted, each once.
+fn list(
+    connection: &Connection,
+    path: &str,
+    scope: &Scope,
+    read: impl Fn(&[u8]) -> serde_json::Result<Vec<String>>,
+) -> Result<Vec<String>, Error> {
+    let collect = |path: &str| {
+        let mut names = Vec::new();
+        pages(connection, path, scope, None, |_, bytes| {
+            names.extend(read(bytes)?);
+            Ok(())
+        })?;
+        names.sort_unstable();
+        names.dedup();
+        Ok(names)
+    };
+    match collect(&format!("{path}?n={PAGE}")) {
+        // Some want smaller pages, and do not say which.
+        Err(Error::Refused { status: 400, .. }) => collect(path),
+        outcome => outcome,
+    }
+}
+
+/// Gets a list's pages one after the other, as their `Link` headers lead.
+pub(super) fn pages(
+    connection: &Connection,
+    path: &str,
+    scope: &Scope,
+    accept: Option<&'static str>,
+    mut page: impl FnMut(&Headers, &[u8]) -> serde_json::Result<()>,
+) -> Result<(), Error> {
     let mut seen = HashSet::new();
     let mut next: Option<Url> = None;
     loop {
-        let call = match &next {
-            None => Call::new(Method::Get, &path, &scope),
-            Some(url) => Call::to(Method::Get, url, &scope),
+        let mut call = match &next {
+            None => Call::new(Method::Get, path, scope),
+            Some(url) => Call::to(Method::Get, url, scope),
         };
+        if let Some(accept) = accept {
+            call = call.header("accept", accept);
+        }
+        let wrong = |why: String| Error::Protocol { what: connection.shown(&call), why };
         let (headers, bytes) = connection.fetch(&call, LONGEST)?;
-        let page: Page = serde_json::from_slice(&bytes).map_err(|error| Error::Protocol {
-            what: connection.shown(&call),
-            why: format!("the list of tags is not valid JSON: {error}"),
-        })?;
-        tags.extend(page.tags.unwrap_or_default());
+        page(&headers, &bytes)
+            .map_err(|error| wrong(format!("the list is not what it should be: {error}")))?;
         let link = headers.links.iter().find_map(|link| next_link(link));
         let link = link.and_then(|link| headers.url.join(link).ok());
         // A registry that sends us in circles has told all it knows.
-        match link.filter(|url| seen.insert(url.clone())) {
-            Some(url) => next = Some(url),
-            None => break,
+        let Some(url) = link.filter(|url| seen.insert(url.clone())) else { return Ok(()) };
+        if seen.len() > MOST_PAGES {
+            return Err(wrong(format!("the list has more than {MOST_PAGES} pages")));
         }
+        next = Some(url);
     }
-    tags.sort_unstable();
-    tags.dedup();
-    Ok(tags)
 }
 
 /// The target of a `Link` whose relation is `next` (RFC 8288 §3).

@@ -25,6 +25,8 @@ pub(super) struct Connection {
     /// Scheme and address, once known.
     base: Mutex<Option<Url>>,
     auth: Authenticator,
+    /// Held while a list of referrers is changed that the registry does not keep itself.
+    pub(super) referrers: Mutex<()>,
 }
 
 /// What is asked of a registry.
@@ -79,6 +81,7 @@ impl Connection {
             address: address.to_owned(),
             trust: if insecure { Trust::Unchecked } else { Trust::Checked },
             base: Mutex::new(None),
+            referrers: Mutex::new(()),
             auth: Authenticator::new(host, access.clone()),
             access,
         }
@@ -331,6 +334,10 @@ pub(super) struct Headers {
     pub(super) digest: Option<String>,
     pub(super) length: Option<u64>,
     pub(super) links: Vec<String>,
+    /// It keeps the lists of referrers itself.
+    pub(super) knows_subjects: bool,
+    /// It left out what was not asked for.
+    pub(super) is_filtered: bool,
 }
 
 impl Headers {
@@ -344,6 +351,11 @@ impl Headers {
             digest: text("docker-content-digest"),
             length: response.length(),
             links: response.headers("link").map(str::to_owned).collect(),
+            knows_subjects: response.header("oci-subject").is_some(),
+            is_filtered: response
+                .headers("oci-filters-applied")
+                .flat_map(|value| value.split(','))
+                .any(|filter| filter.trim() == "artifactType"),
         }
     }
 }

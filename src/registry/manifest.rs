@@ -3,6 +3,7 @@
 use super::Error;
 use super::auth::Scope;
 use super::client::{Call, Connection, Headers};
+use super::referrers;
 use crate::http::{Body, Method};
 use crate::image::{Content, Descriptor, Digest, Hasher, Mismatch, media_type};
 
@@ -86,6 +87,22 @@ pub(super) fn put(
     target: &str,
     content: &Content,
 ) -> Result<(), Error> {
+    let headers = send(connection, repository, target, content)?;
+    match content.subject() {
+        Some(subject) if !headers.knows_subjects => {
+            referrers::add(connection, repository, &subject.digest, content)
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Sends a manifest, and nothing else.
+pub(super) fn send(
+    connection: &Connection,
+    repository: &str,
+    target: &str,
+    content: &Content,
+) -> Result<Headers, Error> {
     let (scope, path) = (Scope::push(repository), path(repository, target));
     let call = Call::new(Method::Put, &path, &scope)
         .header("content-type", &content.descriptor().media_type)
@@ -94,12 +111,13 @@ pub(super) fn put(
     if !response.is_success() {
         return Err(connection.refusal(&call, response));
     }
-    let header = Headers::of(&response).digest;
-    verify(content.bytes(), target, header.as_deref())
-        .map_err(|source| Error::Mismatch { what: connection.what(repository, target), source })
+    let headers = Headers::of(&response);
+    verify(content.bytes(), target, headers.digest.as_deref())
+        .map_err(|source| Error::Mismatch { what: connection.what(repository, target), source })?;
+    Ok(headers)
 }
 
-fn path(repository: &str, target: &str) -> String {
+pub(super) fn path(repository: &str, target: &str) -> String {
     format!("/v2/{repository}/manifests/{target}")
 }
 

@@ -13,10 +13,12 @@ mod blob;
 mod catalog;
 mod client;
 mod credentials;
+mod delete;
 mod error;
 mod keeper;
 mod login;
 mod manifest;
+mod referrers;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -27,7 +29,7 @@ use std::fmt;
 use std::sync::{Arc, Mutex};
 
 use crate::http;
-use crate::image::{Content, Descriptor};
+use crate::image::{Content, Descriptor, Digest};
 use crate::report::{Reporter, Silent};
 
 pub use crate::http::{Open, Patience};
@@ -132,7 +134,8 @@ impl Registry {
         manifest::head(&self.connection, repository, target)
     }
 
-    /// Sends a manifest, whose blobs or manifests must be there already, byte by byte as it is.
+    /// Sends a manifest, whose blobs or manifests must be there already, byte by byte as it is. If it
+    /// has a subject, it is among that one's referrers afterwards.
     pub fn put_manifest(
         &self,
         repository: &str,
@@ -169,5 +172,33 @@ impl Registry {
     /// All tags of a repository, sorted.
     pub fn tags(&self, repository: &str) -> Result<Vec<String>, Error> {
         catalog::tags(&self.connection, repository)
+    }
+
+    /// All repositories, sorted. Many registries tell nobody, or only some of them.
+    pub fn repositories(&self) -> Result<Vec<String>, Error> {
+        catalog::repositories(&self.connection)
+    }
+
+    /// What says something about a manifest: signatures, attestations, whatever has it as its
+    /// subject. `artifact_type` chooses one kind. A registry that keeps no such lists is asked for
+    /// the tag that clients keep in their place (distribution-spec, "Referrers Tag Schema").
+    pub fn referrers(
+        &self,
+        repository: &str,
+        digest: &Digest,
+        artifact_type: Option<&str>,
+    ) -> Result<Vec<Descriptor>, Error> {
+        referrers::list(&self.connection, repository, digest, artifact_type)
+    }
+
+    /// Removes a manifest and, with it, every tag that names it. It leaves the list of its subject's
+    /// referrers, too.
+    pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> Result<(), Error> {
+        delete::manifest(&self.connection, repository, digest)
+    }
+
+    /// Removes a tag and nothing else: what it named stays, and so do other tags of the same.
+    pub fn delete_tag(&self, repository: &str, tag: &str) -> Result<(), Error> {
+        delete::tag(&self.connection, repository, tag)
     }
 }

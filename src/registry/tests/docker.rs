@@ -126,8 +126,8 @@ fn configuration(door: &Door<'_>, address: &str, folder: &Path) -> String {
     }
     let data = folder.join("data");
     format!(
-        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n\
-         http:\n  addr: {address}\n{tls}{auth}",
+        "version: 0.1\nlog:\n  level: error\nstorage:\n  filesystem:\n    rootdirectory: {}\n  \
+         delete:\n    enabled: true\nhttp:\n  addr: {address}\n{tls}{auth}",
         data.display()
     )
 }

@@ -5,6 +5,7 @@
 mod docker;
 mod faults;
 mod http;
+mod lists;
 mod login;
 mod plain;
 mod rough;
