@@ -9,9 +9,10 @@ use super::key::{CacheKey, KeyMaker};
 use super::rehearse::Expected;
 use super::state::State;
 use crate::image::{Config, Content, Descriptor, Digest, Timestamp, edit, media_type};
+use crate::layer::compress::Compression;
 use crate::layer::{self, PackOptions};
 use crate::report::Outcome;
-use crate::store::{CacheEntry, CachedLayer, Snapshot, Tree};
+use crate::store::{CacheEntry, CachedLayer, Snapshot, Store, Tree};
 use crate::transfer;
 
 impl Executor<'_> {
@@ -23,9 +24,12 @@ impl Executor<'_> {
         config.created = None;
         let key = configuration_key(&config, &said);
         let (entry, outcome) = self.entry(&key, step.stage, || {
-            let entry = CacheEntry { layer: None, created: self.now(), content: None };
+            let (said, parent) = (Some(said.clone()), step.state.step.clone());
+            let created = self.now();
+            let entry = CacheEntry { created, said, parent, ..CacheEntry::default() };
             Ok((entry, Worth::Lasting))
         })?;
+        step.state.step = Some(key.digest().clone());
         step.state.push_change(said, &self.time(&entry.created));
         Ok(outcome)
     }
@@ -55,8 +59,10 @@ impl Executor<'_> {
                     "files changed while they were copied, so the next build does this again: {said}"
                 ));
             }
-            Ok((CacheEntry { layer, created: self.now(), content: None }, worth))
+            let (said, parent) = (Some(said.clone()), step.state.step.clone());
+            Ok((CacheEntry { layer, created: self.now(), content: None, said, parent }, worth))
         })?;
+        step.state.step = Some(key.digest().clone());
         let CachedLayer { descriptor, diff_id, compression } =
             entry.layer.expect("keys of layers have other fields than those of configurations");
         // How it is compressed is a choice of the caller, not of the instruction.
@@ -147,7 +153,7 @@ impl Executor<'_> {
             }
             let digest = find()?;
             let content = Some(digest.clone());
-            let entry = CacheEntry { layer: None, created: String::new(), content };
+            let entry = CacheEntry { content, ..CacheEntry::default() };
             self.store.cache_put(key.digest(), &entry)?;
             Ok::<_, Fault>(digest)
         })?;
@@ -162,16 +168,8 @@ impl Executor<'_> {
     }
 
     /// Packs what was written in a snapshot, and keeps both forms: the blob and the tree.
-    pub(super) fn commit(&self, mut snapshot: Snapshot<'_>) -> Result<(Descriptor, Digest), Fault> {
-        let (changes, records) = snapshot.changes()?;
-        let mut blob = self.store.blob_writer()?;
-        let options =
-            PackOptions { compression: self.options.compression, ..PackOptions::default() };
-        let layer::Layer { descriptor, diff_id } =
-            layer::pack(snapshot.upper(), &changes, &records, &options, &mut blob)?;
-        blob.commit(Some(&descriptor.digest))?;
-        snapshot.commit(&diff_id, &records)?;
-        Ok((descriptor, diff_id))
+    pub(super) fn commit(&self, snapshot: Snapshot<'_>) -> Result<(Descriptor, Digest), Fault> {
+        pack(self.store, self.options.compression, snapshot)
     }
 
     /// The unpacked layers below the next step. What is not unpacked yet is now, and fetched if need
@@ -221,6 +219,22 @@ impl Executor<'_> {
             None => cached.to_owned(),
         }
     }
+}
+
+/// Packs what was written in a snapshot, and keeps both forms: the blob and the tree.
+pub(super) fn pack(
+    store: &Store,
+    compression: Compression,
+    mut snapshot: Snapshot<'_>,
+) -> Result<(Descriptor, Digest), Fault> {
+    let (changes, records) = snapshot.changes()?;
+    let mut blob = store.blob_writer()?;
+    let options = PackOptions { compression, ..PackOptions::default() };
+    let layer::Layer { descriptor, diff_id } =
+        layer::pack(snapshot.upper(), &changes, &records, &options, &mut blob)?;
+    blob.commit(Some(&descriptor.digest))?;
+    snapshot.commit(&diff_id, &records)?;
+    Ok((descriptor, diff_id))
 }
 
 fn configuration_key(config: &Config, said: &str) -> CacheKey {

@@ -191,8 +191,7 @@ impl Executor<'_> {
             return Ok(layer);
         }
         let layer = make()?;
-        let entry =
-            CacheEntry { layer: Some(layer.clone()), created: String::new(), content: None };
+        let entry = CacheEntry { layer: Some(layer.clone()), ..CacheEntry::default() };
         self.store.cache_put(key.digest(), &entry)?;
         Ok(layer)
     }

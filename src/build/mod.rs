@@ -9,6 +9,7 @@
 mod archive;
 mod attest;
 mod base;
+mod change;
 mod commit;
 mod config_step;
 mod content;
@@ -25,6 +26,7 @@ mod keep;
 mod key;
 mod lint;
 mod log;
+mod modify;
 mod mounts;
 mod outline;
 mod parents;
@@ -48,9 +50,11 @@ use std::time::{Duration, SystemTime};
 pub use attest::{
     Attestations, Beside, Elsewhere, Mode, Origin, Predicate, Provenance, Sbom, Subject,
 };
+pub use change::change;
 pub use error::{Error, Fault};
 pub use keep::FAILED;
 pub use log::Written;
+pub use modify::{Deed, modify};
 pub use mounts::Secret;
 pub use outline::{Argument, Asked, Cache, Outline, Target, outline, targets};
 pub use rehearse::{Expected, Rehearsed, rehearse};

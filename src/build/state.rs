@@ -11,7 +11,7 @@ use crate::image::media_type::Family;
 use crate::image::{Config, Descriptor, Digest, History};
 
 /// What `RUN` and other shell forms use when no `SHELL` was set.
-const SHELL: [&str; 2] = ["/bin/sh", "-c"];
+pub(super) const SHELL: [&str; 2] = ["/bin/sh", "-c"];
 
 /// The search path that every stage has which does not set its own.
 pub(super) const PATH: &str = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -30,6 +30,8 @@ pub(super) struct State {
     pub(super) fakeroot: Fakeroot,
     /// What made its files, in the build's record; None: there are none.
     pub(super) vertex: Option<VertexId>,
+    /// The key of the last step that has one.
+    pub(super) step: Option<Digest>,
     /// Where the lowest layers come from, in case that they are not here.
     pub(super) base: Option<Arc<Base>>,
     pub(super) ground: Ground,
@@ -72,6 +74,7 @@ impl State {
             created: config.created.clone(),
             fakeroot: Fakeroot::default(),
             vertex: None,
+            step: None,
             base: None,
             config,
         }

@@ -51,7 +51,7 @@ pub(super) fn plan<'d>(
 
 /// An absolute path as it was written; another one, and be it empty, joins the present directory,
 /// cleaned.
-fn joined(directory: &str, path: &str) -> String {
+pub(super) fn joined(directory: &str, path: &str) -> String {
     if path.starts_with('/') {
         return path.to_owned();
     }

@@ -1,13 +1,13 @@
 //! What people type: the options that all or several commands share.
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use clap::Parser;
 
 use super::command::Command;
 use super::ui::{Color, Progress};
-use crate::image::Platform;
+use crate::image::{Platform, Timestamp};
 use crate::{dockerfile, sandbox};
 
 /// Builds OCI container images with no privilege and no set-up
@@ -38,6 +38,9 @@ pub(crate) struct Global {
     /// Where images are kept [default: $BRYO_STORAGE, or ~/.local/share/bryo]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) storage: Option<PathBuf>,
+    /// Read settings from FILE [default: $BRYO_CONFIG, or ~/.config/bryo/config.toml]
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) config_file: Option<PathBuf>,
     /// How progress is shown
     #[arg(long, global = true, value_enum, default_value = "auto", value_name = "STYLE")]
     pub(crate) progress: Progress,
@@ -131,6 +134,35 @@ pub(crate) fn limit(text: &str) -> Result<Duration, String> {
         Ok(nanoseconds @ 1..) => Ok(Duration::from_nanos(nanoseconds)),
         _ => Err("it is not longer than nothing".to_owned()),
     }
+}
+
+/// How long ago: a limit as in [`limit`], or days and weeks: `30d`, `2w`.
+pub(crate) fn age(text: &str) -> Result<Duration, String> {
+    const DAY: u64 = 24 * 3600;
+    let days = |text: &str, length: u64| {
+        text.parse::<u64>().ok().and_then(|count| count.checked_mul(length))
+    };
+    let known = text.strip_suffix('d').and_then(|text| days(text, DAY));
+    match known.or_else(|| text.strip_suffix('w').and_then(|text| days(text, 7 * DAY))) {
+        Some(seconds) => Ok(Duration::from_secs(seconds)),
+        None => limit(text).map_err(|why| format!("{why}; an age is 90m, 36h, 30d or 2w")),
+    }
+}
+
+/// A moment, as docker's filters have it: RFC 3339, a day, seconds since 1970, or an age.
+pub(crate) fn moment(text: &str) -> Result<SystemTime, String> {
+    if let Ok(seconds) = text.parse::<u64>() {
+        return Ok(UNIX_EPOCH + Duration::from_secs(seconds));
+    }
+    let day = || format!("{text}T00:00:00Z").parse::<Timestamp>();
+    if let Ok(time) = text.parse::<Timestamp>().or_else(|_| day()) {
+        return Ok(time.into());
+    }
+    let age = age(text).map_err(|_| {
+        "it is no time: 2026-01-31, 2026-01-31T12:00:00Z, seconds since 1970, or an age: 36h, 30d"
+            .to_owned()
+    })?;
+    SystemTime::now().checked_sub(age).ok_or_else(|| "that was before all times".to_owned())
 }
 
 /// `OS/ARCH[/VARIANT]`, or `local` for this machine's.

@@ -9,6 +9,7 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
 
 use super::error::Error;
+use super::settings::{Problem, Settings};
 use crate::fakeroot::ProfileFile;
 use crate::http::Proxies;
 use crate::sandbox;
@@ -47,8 +48,16 @@ pub(crate) struct Config {
     pub(crate) path: String,
     /// `CH_IMAGE_CACHE`.
     pub(crate) cache: Option<String>,
-    /// `BRYO_ROOT_EMULATION`.
+    /// What the configuration file and its variables say.
+    pub(crate) settings: Settings,
+    /// Where that file is, or would be.
+    pub(crate) file: Option<PathBuf>,
+    /// Why nothing of it is heeded.
+    problem: Option<Problem>,
+    /// `root-emulation`.
     pub(crate) root_emulation: Option<String>,
+    /// `insecure`.
+    pub(crate) insecure: Vec<String>,
     /// Where the user's own fakeroot profiles are.
     pub(crate) profiles: Option<PathBuf>,
     /// Where CDI specifications are.
@@ -88,12 +97,12 @@ impl Environment {
 
 impl Config {
     /// Reads everything once.
-    pub(crate) fn read() -> Self {
+    pub(crate) fn read(file: Option<&Path>) -> Self {
         let environment = Environment(std::env::vars_os().collect());
-        Self::from(environment, &Caller::now())
+        Self::from(environment, &Caller::now(), file)
     }
 
-    fn from(environment: Environment, caller: &Caller) -> Self {
+    fn from(environment: Environment, caller: &Caller, file: Option<&Path>) -> Self {
         // Under `sudo` images and credentials are those of who typed it. The second stage sees the
         // same variables, but has that person's identity already.
         let sudo = environment
@@ -110,45 +119,90 @@ impl Config {
         let personal = |name| if sudo.is_some() { None } else { environment.path(name) };
         let data =
             personal("XDG_DATA_HOME").or_else(|| Some(home.as_deref()?.join(".local/share")));
-        let storage = environment.path("BRYO_STORAGE").or_else(|| Some(data?.join("bryo")));
+        let folder = personal("XDG_CONFIG_HOME").or_else(|| Some(home.as_deref()?.join(".config")));
+        let file = file.map(Path::to_owned).or_else(|| environment.path("BRYO_CONFIG"));
+        let is_named = file.is_some();
+        let file = file.or_else(|| Some(folder.as_ref()?.join("bryo/config.toml")));
+        let read = text_of(file.as_deref(), is_named)
+            .and_then(|text| Settings::read(&text, &|name| environment.text(name)));
+        let (settings, problem) = match read {
+            Ok(settings) => (settings, None),
+            Err(problem) => (Settings::default(), Some(problem)),
+        };
+        // With all its bytes, which need not be text.
+        let storage = environment.path("BRYO_STORAGE");
+        let storage = storage.or_else(|| settings.text("storage").map(PathBuf::from));
+        let storage = storage.or_else(|| Some(data?.join("bryo")));
         let storage_is_public = storage.is_none();
         let storage = storage.unwrap_or_else(|| format!("/var/tmp/bryo-{uid}").into());
-        let settings =
-            personal("XDG_CONFIG_HOME").or_else(|| Some(home.as_deref()?.join(".config")));
         let docker = environment.path("DOCKER_CONFIG").or_else(|| Some(home?.join(".docker")));
         let docker = docker.map(|folder| folder.join("config.json"));
         let auth_files = [
             environment.path("REGISTRY_AUTH_FILE"),
             personal("XDG_RUNTIME_DIR").map(|folder| folder.join("containers/auth.json")),
-            settings.as_ref().map(|folder| folder.join("containers/auth.json")),
+            folder.as_ref().map(|folder| folder.join("containers/auth.json")),
             docker.clone(),
         ];
+        let auth_file = settings.text("authfile").map(PathBuf::from);
         Self {
             storage,
             storage_is_public,
             sudo,
             marker: environment.get(sandbox::MARKER).map(OsStr::to_owned),
-            auth_files: auth_files.into_iter().flatten().collect(),
-            login_file: environment.path("REGISTRY_AUTH_FILE").or(docker),
+            auth_files: match &auth_file {
+                Some(file) => vec![file.clone()],
+                None => auth_files.into_iter().flatten().collect(),
+            },
+            login_file: auth_file.or_else(|| environment.path("REGISTRY_AUTH_FILE")).or(docker),
             proxies: Proxies {
                 http: environment.any(&["http_proxy", "all_proxy", "ALL_PROXY"]),
                 https: environment.any(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
                 none: environment.any(&["no_proxy", "NO_PROXY"]),
             },
-            certificates: environment.path("SSL_CERT_FILE").into_iter().collect(),
+            certificates: environment
+                .path("SSL_CERT_FILE")
+                .into_iter()
+                .chain(settings.list("cacert").into_iter().map(PathBuf::from))
+                .collect(),
             no_color: environment.get("NO_COLOR").is_some(),
             able_terminal: environment.get("TERM").is_some_and(|term| term != "dumb"),
             path: environment.text("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned()),
             cache: environment.text("CH_IMAGE_CACHE"),
-            root_emulation: environment.text("BRYO_ROOT_EMULATION"),
+            root_emulation: settings.text("root-emulation"),
+            insecure: settings.list("insecure"),
             cdi_folders: ["/etc/cdi", "/var/run/cdi"]
                 .map(PathBuf::from)
                 .into_iter()
-                .chain(settings.as_ref().map(|folder| folder.join("cdi")))
+                .chain(folder.as_ref().map(|folder| folder.join("cdi")))
                 .collect(),
-            profiles: settings.map(|folder| folder.join("bryo/fakeroot-profiles")),
+            profiles: folder.map(|folder| folder.join("bryo/fakeroot-profiles")),
+            settings,
+            file,
+            problem,
             agent: environment.path("SSH_AUTH_SOCK"),
             environment,
+        }
+    }
+
+    /// Settings that are wrong are heeded by nobody, and so have to be told.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match (&self.problem, &self.file) {
+            (None, _) => Ok(()),
+            (Some(problem), file) => Err(Error::Settings {
+                file: file.clone().unwrap_or_default(),
+                source: problem.clone(),
+            }),
+        }
+    }
+
+    /// The configuration file, as it is.
+    pub(crate) fn file_text(&self) -> Result<String, Error> {
+        match self.file.as_deref().map(fs::read_to_string) {
+            None => Ok(String::new()),
+            Some(Err(error)) if error.kind() == io::ErrorKind::NotFound => Ok(String::new()),
+            Some(text) => {
+                text.map_err(Error::reading(self.file.as_deref().unwrap_or(Path::new(""))))
+            }
         }
     }
 
@@ -191,6 +245,17 @@ impl Config {
     pub(crate) fn variable(&self, name: &str) -> Option<String> {
         let (_, value) = self.environment.0.iter().find(|(key, _)| key == name)?;
         value.to_str().map(str::to_owned)
+    }
+}
+
+/// What a configuration file says; nothing when there is none, unless somebody named it.
+fn text_of(file: Option<&Path>, is_named: bool) -> Result<String, Problem> {
+    match file.map(fs::read_to_string) {
+        None => Ok(String::new()),
+        Some(Err(error)) if error.kind() == io::ErrorKind::NotFound && !is_named => {
+            Ok(String::new())
+        }
+        Some(text) => text.map_err(|error| Problem::Toml(error.to_string())),
     }
 }
 
@@ -252,7 +317,7 @@ mod tests {
         let environment = variables.iter().map(|(k, v)| (k.into(), v.into())).collect();
         let passwd =
             || "root:x:0:0::/root:/bin/sh\nann:x:1000:1000:,,,:/home/ann:/bin/sh\n".to_owned();
-        Config::from(Environment(environment), &Caller { uid, passwd })
+        Config::from(Environment(environment), &Caller { uid, passwd }, None)
     }
 
     #[test]

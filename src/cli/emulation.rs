@@ -122,7 +122,7 @@ mod tests {
     fn wish(line: &str, variable: Option<&str>) -> Result<Wish, String> {
         let words = std::iter::once("bryo").chain(line.split_whitespace());
         let line = Line::try_parse_from(words).map_err(|error| error.to_string())?;
-        let mut config = Config::read();
+        let mut config = Config::read(None);
         config.root_emulation = variable.map(str::to_owned);
         config.profiles = None;
         line.emulation.wish(&config).map_err(|error| error.to_string())

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use super::excerpt::Source;
+use super::settings::Problem;
 use super::status::{Ends as _, Status, causes};
 use super::ui::{Lines, Progress, Ui, say};
 use crate::{build, fakeroot, image, registry, run, sandbox, store, transfer};
@@ -56,6 +57,11 @@ pub(crate) enum Error {
     /// What was asked for needs privilege.
     #[error("{text}")]
     Impossible { text: String, hint: String },
+    /// What was asked for would undo something.
+    #[error("{text}")]
+    Refused { text: String, hint: Option<String> },
+    #[error("{image} is not in {list}")]
+    NotListed { image: String, list: String },
     /// The words were understood, but make no sense together.
     #[error("{text}")]
     Usage { text: String, hint: Option<String> },
@@ -75,6 +81,13 @@ pub(crate) enum Error {
     NotOurs(PathBuf),
     #[error("there is no home directory to keep credentials in")]
     NoPlaceForCredentials,
+    #[error("there is no home directory to keep settings in")]
+    NoPlaceForSettings,
+    #[error("{}", file.display())]
+    Settings { file: PathBuf, source: Problem },
+    /// What somebody wants to set.
+    #[error(transparent)]
+    Setting(#[from] Problem),
 }
 
 impl From<build::Fault> for Error {
@@ -165,10 +178,15 @@ impl Error {
             Self::NotRun(error) => error.hint(),
             Self::Fault(fault) => fault.hint(),
             Self::Impossible { hint, .. } => Some(hint.clone()),
-            Self::Usage { hint, .. } | Self::NoContext { hint, .. } => hint.clone(),
+            Self::Usage { hint, .. }
+            | Self::NoContext { hint, .. }
+            | Self::Refused { hint, .. } => hint.clone(),
             Self::Lint(_) => Some("`# check=error=true` says that warnings are errors".to_owned()),
             Self::NotOurs(_) => Some("name a directory with --storage or $BRYO_STORAGE".to_owned()),
             Self::NoPlaceForCredentials => Some("name a file with --authfile".to_owned()),
+            Self::NoPlaceForSettings => Some("name a file with $BRYO_CONFIG".to_owned()),
+            Self::Settings { source, .. } => source.hint(),
+            Self::Setting(problem) => problem.hint(),
             _ => None,
         }
     }
@@ -203,11 +221,17 @@ impl Error {
             Self::Build { error, .. } => error.status(),
             Self::Fault(fault) => fault.status(),
             Self::Impossible { .. } => Status::SYSTEM,
-            Self::Lint(_) | Self::Invalid(_) => Status::FAILED,
-            Self::Usage { .. } | Self::NotAnImage(_) | Self::NoPlaceForCredentials => Status::USAGE,
-            Self::NoContext { .. } | Self::NothingMatches(_) | Self::Read { .. } => {
-                Status::NOT_FOUND
-            }
+            Self::Lint(_) | Self::Invalid(_) | Self::Refused { .. } => Status::FAILED,
+            Self::Usage { .. }
+            | Self::NotAnImage(_)
+            | Self::NoPlaceForCredentials
+            | Self::NoPlaceForSettings
+            | Self::Settings { .. }
+            | Self::Setting(_) => Status::USAGE,
+            Self::NoContext { .. }
+            | Self::NothingMatches(_)
+            | Self::NotListed { .. }
+            | Self::Read { .. } => Status::NOT_FOUND,
             Self::Write { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::NotOurs(_) => {
                 Status::STORAGE
             }

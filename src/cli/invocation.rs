@@ -1,5 +1,7 @@
 //! [`Invocation`]: what every command starts from.
 
+use std::io::{self, IsTerminal as _};
+use std::path::Path;
 use std::sync::Arc;
 use std::{fmt, thread};
 
@@ -10,6 +12,7 @@ use crate::build::Jobs;
 use crate::report::Reporter;
 use crate::store::Store;
 use crate::transfer;
+use crate::transfer::sink::Output;
 
 /// So many steps of a build are executed at least, unless somebody says otherwise: many wait for the
 /// network or the disk.
@@ -30,12 +33,30 @@ pub(crate) struct Invocation {
 impl Invocation {
     /// Opens the storage directory.
     pub(crate) fn store(&self) -> Result<Store, Error> {
+        Ok(Store::open(self.storage()?)?)
+    }
+
+    /// Where it is, or will be.
+    pub(crate) fn storage(&self) -> Result<&Path, Error> {
         let config = &self.config;
         // Anybody may make a directory of that name where everybody may write.
         if config.storage_is_public && !config::is_ours(&config.storage) {
             return Err(Error::NotOurs(config.storage.clone()));
         }
-        Ok(Store::open(&config.storage)?)
+        Ok(&config.storage)
+    }
+
+    /// Where an archive goes: a file, or stdout, which must not be a terminal.
+    pub(crate) fn archive(&self, path: Option<&Path>) -> Result<Output, Error> {
+        match path.filter(|path| *path != Path::new("-")) {
+            Some(path) => Ok(Output::File(path.to_owned())),
+            None if io::stdout().is_terminal() => {
+                let hint = Some("name a file with --output, or redirect stdout".to_owned());
+                let text = "an archive is nothing for a terminal".to_owned();
+                Err(Error::Usage { text, hint })
+            }
+            None => Ok(Output::Stream("stdout", Box::new(io::stdout()))),
+        }
     }
 
     /// How much is done at the same time.

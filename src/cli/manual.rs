@@ -69,6 +69,10 @@ fn pages() -> Vec<(String, String)> {
     for command in program.get_subcommands().filter(has_page) {
         let name = format!("bryo-{}", command.get_name());
         pages.push((format!("{name}.1"), page(command, &name, true)));
+        for verb in command.get_subcommands().filter(has_page) {
+            let name = format!("{name}-{}", verb.get_name());
+            pages.push((format!("{name}.1"), page(verb, &name, true)));
+        }
     }
     pages
 }
@@ -93,9 +97,9 @@ fn page(command: &clap::Command, name: &str, of_command: bool) -> String {
         .and_then(|()| man.render_name_section(&mut text))
         .and_then(|()| man.render_synopsis_section(&mut text))
         .and_then(|()| man.render_description_section(&mut text))
-        .and_then(|()| match of_command {
-            true => Ok(()),
-            false => man.render_subcommands_section(&mut text),
+        .and_then(|()| match command.has_subcommands() {
+            true => man.render_subcommands_section(&mut text),
+            false => Ok(()),
         })
         .and_then(|()| man.render_options_section(&mut text))
         .expect("a vector can be written");

@@ -23,6 +23,7 @@ mod parsed;
 mod refused;
 mod result_files;
 mod secret;
+mod settings;
 mod status;
 mod steps;
 mod surroundings;
@@ -33,7 +34,7 @@ use std::ffi::OsString;
 use std::panic;
 use std::process::ExitCode;
 
-use clap::Parser as _;
+use clap::{Parser as _, ValueEnum as _};
 
 use args::{Args, Global};
 use command::Command;
@@ -55,7 +56,12 @@ pub fn main() -> ExitCode {
         Ok(args) => args,
         Err(error) => {
             if let Some(error) = refused::explained(&error, &words) {
-                return error.tell(Ui::new(Progress::Auto, Color::Auto, false, &Config::read()));
+                return error.tell(Ui::new(
+                    Progress::Auto,
+                    Color::Auto,
+                    false,
+                    &Config::read(None),
+                ));
             }
             let status = if error.use_stderr() { Status::USAGE.into() } else { ExitCode::SUCCESS };
             // Nobody is left to be told that stderr is closed.
@@ -85,6 +91,9 @@ fn perform(
     words: Vec<OsString>,
 ) -> Result<ExitCode, Error> {
     let config = &invocation.config;
+    if !command.mends_settings() {
+        config.check()?;
+    }
     let runs_a_program = matches!(command, Command::Run(_));
     // Under sudo, whatever is written must be its caller's: entering takes over that identity.
     let entered = match command.needs_namespace()
@@ -103,13 +112,27 @@ fn perform(
 }
 
 fn invocation(global: Global) -> Invocation {
-    let Global { storage, progress, color, quiet, verbose, jobs } = global;
-    let mut config = Config::read();
+    let Global { storage, config_file, progress, color, quiet, verbose, jobs } = global;
+    let mut config = Config::read(config_file.as_deref());
     if let Some(storage) = storage {
         config.storage = storage;
         config.storage_is_public = false;
     }
-    let progress = if quiet { Progress::None } else { progress };
+    let set = |name: &str| config.settings.text(name);
+    let progress = match (quiet, progress) {
+        (true, _) => Progress::None,
+        (false, Progress::Auto) => set("progress")
+            .and_then(|text| Progress::from_str(&text, true).ok())
+            .unwrap_or(progress),
+        (false, chosen) => chosen,
+    };
+    let color = match color {
+        Color::Auto => {
+            set("color").and_then(|text| Color::from_str(&text, true).ok()).unwrap_or(color)
+        }
+        chosen => chosen,
+    };
+    let jobs = jobs.or_else(|| set("jobs")?.parse().ok());
     let ui = Ui::new(progress, color, verbose, &config);
     Invocation { config, ui, reporter: ui.reporter(), quiet, jobs }
 }

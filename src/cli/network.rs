@@ -11,8 +11,8 @@ use crate::build::Web;
 use crate::http::{self, Client};
 use crate::image::{Content, Descriptor, Digest, Platform, Reference};
 use crate::registry::{Access, Credential, Keyring, Patience, Registries, Registry};
-use crate::store::{Name, Store};
-use crate::transfer::{self, Options, Source, sink, source, transfer};
+use crate::store::{self, Name, Store};
+use crate::transfer::{self, Endpoint, Options, Source, Surroundings, sink, source, transfer};
 
 /// The registries of one command. Nothing is sent before somebody asks.
 #[derive(Debug)]
@@ -35,13 +35,14 @@ impl Network {
     ) -> Result<Remote, Error> {
         let config = &invocation.config;
         let certificates = [&self.cacert[..], &config.certificates[..]].concat();
+        let insecure = [&self.insecure[..], &config.insecure[..]].concat();
         let proxies = config.proxies.clone();
         let settings =
             http::Settings { proxies: proxies.clone(), certificates: certificates.clone() };
         let client = Arc::new(Client::new(settings));
         let web = Web {
             client: client.clone(),
-            insecure: self.insecure.clone(),
+            insecure: insecure.clone(),
             patience: Patience::default(),
             proxies,
             certificates,
@@ -53,7 +54,7 @@ impl Network {
             None => config.auth_files.clone(),
         };
         let access = Access {
-            insecure: self.insecure.clone(),
+            insecure,
             keyring: Keyring { given, files },
             patience: Patience::default(),
             reporter: invocation.reporter.clone(),
@@ -101,6 +102,31 @@ impl Remote {
         let source = source::Registry::new(self.registry(name.registry()), name.clone());
         let options = self.options(platform, vec![name.clone()]);
         Ok(transfer(&source, &sink::Store::new(store), &options, &*invocation.reporter)?)
+    }
+
+    /// What places of images are opened with.
+    pub(crate) fn surroundings<'a>(&'a self, store: &'a Store) -> Surroundings<'a> {
+        Surroundings { store, registries: &self.registries }
+    }
+
+    /// What `text` names: a place with its word (`oci:DIR`), a name or an ID here, or else a name in
+    /// a registry.
+    pub(crate) fn find<'a>(
+        &'a self,
+        store: &'a Store,
+        text: &str,
+    ) -> Result<Box<dyn Source + 'a>, Error> {
+        if let Some(endpoint) = Endpoint::with_scheme(text)? {
+            return Ok(endpoint.source(self.surroundings(store))?);
+        }
+        match store.find(text) {
+            Ok(_) => Ok(Box::new(source::Store::find(store, text)?)),
+            Err(missing @ store::Error::NotFound(_)) => match text.parse() {
+                Ok(name) => Ok(Endpoint::Registry(name).source(self.surroundings(store))?),
+                Err(_) => Err(missing.into()),
+            },
+            Err(error) => Err(error.into()),
+        }
     }
 
     /// Sends what `text` names in the store; gives its descriptor.

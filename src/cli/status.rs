@@ -86,8 +86,9 @@ impl Ends for layer::Error {
 impl Ends for store::Error {
     fn status(&self) -> Status {
         match self {
-            Self::NotFound(_) => Status::NOT_FOUND,
+            Self::NotFound(_) | Self::NotForgotten(_) => Status::NOT_FOUND,
             Self::Ambiguous(_) => Status::USAGE,
+            Self::Exists(_) => Status::FAILED,
             Self::Image(error) => error.status(),
             Self::Layer(error) => error.status(),
             Self::Mount(_) => Status::SYSTEM,
@@ -122,6 +123,8 @@ impl Ends for transfer::Error {
                 registry::Error::of(source).map_or(Status::INVALID, Ends::status)
             }
             Self::Write { .. } => Status::STORAGE,
+            Self::NotEmpty(_) | Self::OtherBase(_) => Status::FAILED,
+            Self::OneMachine(_) => Status::USAGE,
             Self::Open { .. }
             | Self::Missing { .. }
             | Self::NoProgram(_)

@@ -106,7 +106,7 @@ pub(crate) fn plan_text(plan: &[Rehearsed]) -> String {
 }
 
 /// `SRC`, or `SRC:DST` as `run -v` takes it.
-fn bind(text: &str) -> Result<Volume, String> {
+pub(crate) fn bind(text: &str) -> Result<Volume, String> {
     let (source, rest) = text.split_once(':').map_or((text, None), |(a, b)| (a, Some(b)));
     if source.is_empty() {
         return Err("say SRC or SRC:DST".to_owned());

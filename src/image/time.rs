@@ -2,7 +2,7 @@
 
 use std::fmt;
 use std::str::FromStr;
-use std::time::{SystemTime, UNIX_EPOCH};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use super::Error;
 
@@ -35,6 +35,14 @@ impl From<SystemTime> for Timestamp {
         let nanoseconds = i32::try_from(since.subsec_nanos()).unwrap_or(0);
         let seconds = i64::try_from(since.as_secs()).unwrap_or(0);
         Self(jiff::Timestamp::new(seconds, nanoseconds).unwrap_or(jiff::Timestamp::UNIX_EPOCH))
+    }
+}
+
+/// Times before 1970 become its beginning.
+impl From<Timestamp> for SystemTime {
+    fn from(time: Timestamp) -> Self {
+        let seconds = u64::try_from(time.seconds()).unwrap_or(0);
+        UNIX_EPOCH + Duration::new(seconds, time.nanoseconds())
     }
 }
 

@@ -41,8 +41,13 @@ impl Info {
     }
 
     pub fn created(&self) -> Option<&str> {
+        self.all_configs().filter_map(|config| config.created.as_deref()).max()
+    }
+
+    /// Its own configuration, or those of the images of an index, as far as they are here.
+    pub fn all_configs(&self) -> impl Iterator<Item = &Config> {
         let own = self.config.as_ref().map(|(_, config)| config);
-        own.into_iter().chain(&self.configs).filter_map(|config| config.created.as_deref()).max()
+        own.into_iter().chain(&self.configs)
     }
 
     pub fn platform(&self) -> Option<Platform> {

@@ -20,13 +20,15 @@ pub struct PackOptions {
     pub threads: usize,
     /// The time of all files instead of their own, in seconds since 1970.
     pub time: Option<i64>,
+    /// Files that are younger get this time, in seconds since 1970.
+    pub latest: Option<i64>,
 }
 
 impl Default for PackOptions {
     /// [`Compression::GZIP`], a thread for each processor, the files' own times.
     fn default() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self { compression: Compression::default(), threads, time: None }
+        Self { compression: Compression::default(), threads, time: None, latest: None }
     }
 }
 
@@ -169,6 +171,9 @@ impl<'a, W: Write> Packer<'a, W> {
         entry.mode = meta.mode;
         (entry.uid, entry.gid) = (meta.uid, meta.gid);
         entry.mtime = self.options.time.map_or(meta.mtime, |seconds| (seconds, 0));
+        if let Some(latest) = self.options.latest {
+            entry.mtime = entry.mtime.min((latest, 0));
+        }
         match kind {
             EntryKind::File => entry.size = meta.size,
             EntryKind::Symlink => {

@@ -3,6 +3,7 @@
 use std::fs;
 use std::io;
 use std::path::PathBuf;
+use std::time::SystemTime;
 
 use serde::{Deserialize, Serialize};
 
@@ -10,7 +11,7 @@ use super::{Durability, Error, Result, Store};
 use crate::image::{Descriptor, Digest};
 
 /// What a step made. Unless all that it names is still in the store, it is no hit.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct CacheEntry {
     /// None for a step that changes no files.
     pub layer: Option<CachedLayer>,
@@ -19,6 +20,12 @@ pub struct CacheEntry {
     /// A digest that was expensive to find out, for keys of other steps.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub content: Option<Digest>,
+    /// What the image's history says of the step; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub said: Option<String>,
+    /// The key of the step before; for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub parent: Option<Digest>,
 }
 
 /// A step's layer.
@@ -48,12 +55,26 @@ impl Store {
         let Ok(entry) = serde_json::from_slice::<CacheEntry>(&bytes) else { return Ok(None) };
         let there =
             entry.layer.as_ref().is_none_or(|layer| self.has_blob(&layer.descriptor.digest));
+        if there {
+            // So that what is used is known from what is not. Where that cannot be noted, no matter.
+            drop(fs::File::open(&path).and_then(|file| file.set_modified(SystemTime::now())));
+        }
         Ok(there.then_some(entry))
     }
 
     pub fn cache_put(&self, key: &Digest, entry: &CacheEntry) -> Result<()> {
         let bytes = serde_json::to_vec(entry).expect("an entry has string keys");
         self.replace(&self.cache_path(key), &bytes, Durability::InMemory)
+    }
+
+    /// All entries and their keys, in the order of the keys.
+    pub fn cached_steps(&self) -> Result<Vec<(Digest, CacheEntry)>> {
+        let all = self.cache_entries()?.into_iter();
+        let keyed = all.filter_map(|(path, entry)| {
+            let name = path.file_name()?.to_str()?;
+            Some((format!("sha256:{name}").parse().ok()?, entry))
+        });
+        Ok(keyed.collect())
     }
 
     /// All entries, with their keys' file names. Damaged ones are left out.

@@ -3,7 +3,9 @@
 use std::collections::HashSet;
 use std::fs;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime};
 
+use super::refs::Forgotten;
 use super::{CacheEntry, Error, Name, RefEntry, Result, Store, TreeKey};
 use crate::image::{Config, Content, Descriptor, Digest};
 use crate::rootfs::{self, FileType, Root, SideTable, Walk};
@@ -17,40 +19,65 @@ pub struct Removed {
     pub trees: usize,
     /// Bytes that their files took on the disk.
     pub tree_bytes: u64,
+    /// Bytes of all else: cache mounts and logs.
+    pub other: u64,
     /// Another process works in the storage directory: what the names held stays until the next
     /// removal.
     pub deferred: bool,
 }
 
+impl Removed {
+    /// All bytes that are free now.
+    pub fn bytes(&self) -> u64 {
+        self.blobs + self.tree_bytes + self.other
+    }
+}
+
 /// What can be reached from some names.
 #[derive(Debug, Default)]
-struct Reached {
-    blobs: HashSet<Digest>,
+pub(super) struct Reached {
+    pub(super) blobs: HashSet<Digest>,
     diff_ids: HashSet<Digest>,
     chain_ids: HashSet<Digest>,
 }
 
 impl Store {
-    /// Forgets names, and deletes what nothing else holds: blobs and trees that no other name and
-    /// no step's cached result points to. Cached results that point to what the removed images
-    /// alone had go with them. What earlier removals could not delete is deleted now.
-    pub fn remove(&self, names: &[Name]) -> Result<Removed> {
-        for name in names {
-            self.forget_ref(name)?;
-        }
-        let deferred = Removed { deferred: true, ..Removed::default() };
-        Ok(self.alone(|| self.sweep())?.unwrap_or(deferred))
+    /// Forgets names. What they stood for stays, and [`Store::restore`](Self::restore) brings it back,
+    /// until it is swept.
+    pub fn forget(&self, names: &[Name]) -> Result<()> {
+        names.iter().try_for_each(|name| self.forget_ref(name))
     }
 
-    fn sweep(&self) -> Result<Removed> {
+    /// Forgets names, and deletes what nothing else holds: blobs and trees that no other name and
+    /// no step's cached result points to. Cached results that point to what the removed images
+    /// alone had go with them. What was forgotten before is deleted too.
+    pub fn remove(&self, names: &[Name]) -> Result<Removed> {
+        self.forget(names)?;
+        self.sweep(&|_, _| true)
+    }
+
+    /// Deletes what nobody holds. What was forgotten is deleted for good where `goes` says so, which
+    /// is told since when it is; the rest of it is spared.
+    pub fn sweep(&self, goes: &dyn Fn(&Name, SystemTime) -> bool) -> Result<Removed> {
+        let deferred = Removed { deferred: true, ..Removed::default() };
+        Ok(self.alone(|| self.sweep_now(goes))?.unwrap_or(deferred))
+    }
+
+    /// [`Self::sweep`], by who is alone.
+    pub(super) fn sweep_now(&self, goes: &dyn Fn(&Name, SystemTime) -> bool) -> Result<Removed> {
         let mut held = Reached::default();
         for entry in self.list_refs()? {
             self.reach_entry(&entry, &mut held)?;
         }
         let mut gone = Reached::default();
-        let forgotten = self.forgotten_refs()?;
-        for (_, entry) in &forgotten {
-            self.reach_entry(entry, &mut gone)?;
+        let mut forgotten = Vec::new();
+        for Forgotten { path, entry, since } in self.forgotten_refs()? {
+            if goes(&entry.name, since) {
+                self.reach_entry(&entry, &mut gone)?;
+                forgotten.push(path);
+            } else {
+                self.reach_entry(&entry, &mut held)?;
+            }
         }
         // Cached results first: without the manifests nobody knows any more which are to go.
         for (path, CacheEntry { layer, content, .. }) in self.cache_entries()? {
@@ -64,7 +91,7 @@ impl Store {
                 held.diff_ids.insert(layer.diff_id);
             }
         }
-        for (path, _) in &forgotten {
+        for path in &forgotten {
             self.delete_file(path)?;
         }
         let mut removed = Removed::default();
@@ -82,6 +109,15 @@ impl Store {
         Ok(removed)
     }
 
+    /// Deletes what was forgotten longer ago, if there is any.
+    pub fn sweep_old(&self, age: Duration) -> Result<Removed> {
+        let is_old = |since: SystemTime| since.elapsed().is_ok_and(|since| since > age);
+        match self.forgotten_refs()?.iter().any(|forgotten| is_old(forgotten.since)) {
+            true => self.sweep(&|_, since| is_old(since)),
+            false => Ok(Removed::default()),
+        }
+    }
+
     fn sweep_blobs(&self, algorithm: &str, held: &Reached, removed: &mut Removed) -> Result<()> {
         for path in self.entries(&format!("blobs/{algorithm}"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
@@ -97,7 +133,7 @@ impl Store {
 
     /// Out of its place at once, then piece by piece: whoever is killed here leaves no half tree.
     /// Returns what its files took on the disk.
-    fn delete_tree(&self, path: &Path) -> Result<u64> {
+    pub(super) fn delete_tree(&self, path: &Path) -> Result<u64> {
         let workspace = self.workspace()?;
         let doomed = workspace.path().join("tree");
         fs::rename(path, &doomed).map_err(Error::io("removing", path))?;
@@ -106,7 +142,7 @@ impl Store {
         Ok(bytes)
     }
 
-    fn reach_entry(&self, entry: &RefEntry, reached: &mut Reached) -> Result<()> {
+    pub(super) fn reach_entry(&self, entry: &RefEntry, reached: &mut Reached) -> Result<()> {
         self.reach(&entry.descriptor, reached)?;
         reached.blobs.extend(entry.index.as_ref().map(|index| index.digest.clone()));
         Ok(())
@@ -144,7 +180,7 @@ fn holds_nothing(error: Error) -> Result<()> {
 }
 
 /// Files with several names, which other trees may share, count as nothing.
-fn size_on_disk(path: &Path) -> Result<u64> {
+pub(super) fn size_on_disk(path: &Path) -> Result<u64> {
     let root = Root::open(path)?;
     let mut blocks = 0;
     for found in Walk::new(&root, Path::new(""), &SideTable::default()) {
@@ -157,9 +193,18 @@ fn size_on_disk(path: &Path) -> Result<u64> {
 }
 
 impl Reached {
-    fn trees(&self) -> impl Iterator<Item = TreeKey> {
+    pub(super) fn trees(&self) -> impl Iterator<Item = TreeKey> {
         let diffs = self.diff_ids.iter().cloned().map(TreeKey::Diff);
         diffs.chain(self.chain_ids.iter().cloned().map(TreeKey::Chain))
+    }
+
+    /// Adds what a cached result needs.
+    pub(super) fn add_cached(&mut self, entry: CacheEntry) {
+        self.blobs.extend(entry.content);
+        if let Some(layer) = entry.layer {
+            self.blobs.insert(layer.descriptor.digest);
+            self.diff_ids.insert(layer.diff_id);
+        }
     }
 
     fn add_layers(&mut self, config: &Config) {

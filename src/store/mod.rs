@@ -9,7 +9,7 @@
 //! trees/chain-…               the same for a layer that is complete only above those below it
 //! trees/merged-…              several layers in one, where there are more than the kernel takes
 //! refs/NAME                   what a name stands for
-//! removed/NAME                what a name stood for, until that could be deleted
+//! removed/NAME                what a name stood for that was removed, until it is swept
 //! cache/HEX                   what a step with this key made
 //! caches/HEX/N/fs             a directory of RUN --mount=type=cache; N: those that met
 //!            N.lock           locked by who uses it
@@ -40,9 +40,11 @@ mod lock;
 mod log;
 mod marker;
 mod refs;
+mod reset;
 mod snapshot;
 mod space;
 mod tree;
+mod usage;
 mod workspace;
 
 use std::fs;
@@ -58,9 +60,10 @@ pub use gc::Removed;
 pub use hashes::Hashes;
 pub use lease::Lease;
 pub use log::Logs;
-pub use refs::{Name, RefEntry};
+pub use refs::{Forgotten, Name, RefEntry};
 pub use snapshot::{BACKENDS, Backend, Layers, Shown, Snapshot};
 pub use tree::{NewTree, Tree, TreeKey};
+pub use usage::{Kind, Piece, Usage};
 pub use workspace::Workspace;
 
 use crate::image::{self, Digest};
@@ -113,6 +116,12 @@ pub enum Error {
     NotFound(String),
     #[error("{0} names several images")]
     Ambiguous(String),
+    #[error("image {0} exists; it will not be overwritten")]
+    Exists(String),
+    #[error("no image that was named {0} can be brought back")]
+    NotForgotten(String),
+    #[error("another bryo is at work in {0:?}")]
+    Busy(PathBuf),
     #[error(transparent)]
     Image(#[from] image::Error),
     #[error(transparent)]
@@ -144,13 +153,20 @@ impl Error {
             Self::Damaged { .. } | Self::Missing(_) => Some("pull or build the image again".into()),
             Self::NotFound(_) => Some("`bryo images` lists what there is".into()),
             Self::Ambiguous(_) => Some("give more of its digits".into()),
+            Self::Exists(_) => {
+                Some("give it another name with `bryo tag`, then remove this one".into())
+            }
+            Self::NotForgotten(_) => {
+                Some("`bryo images --undeletable` lists what can be, until `bryo prune`".into())
+            }
+            Self::Busy(_) => Some("try again when it is done".into()),
             Self::Mount(source) => mount_hint(source).map(str::to_owned),
             Self::Open(path, _) | Self::Io { path, .. } if self.is_full() => Some(format!(
-                "{}; free some space (bryo rm), or choose another place with --storage",
+                "{}; free some space (bryo prune), or choose another place with --storage",
                 space::describe(path)
             )),
             _ if self.is_full() => {
-                Some("free some space (bryo rm), or choose another place with --storage".into())
+                Some("free some space (bryo prune), or choose another place with --storage".into())
             }
             Self::Image(error) => error.hint(),
             _ => None,

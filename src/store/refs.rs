@@ -4,7 +4,9 @@ use std::collections::HashSet;
 use std::fmt;
 use std::fs;
 use std::io;
+use std::os::unix::fs::MetadataExt as _;
 use std::path::{Path, PathBuf};
+use std::time::{Duration, SystemTime, UNIX_EPOCH};
 
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +46,15 @@ pub struct RefEntry {
     pub index: Option<Descriptor>,
 }
 
+/// A name that was forgotten, and what it stood for.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Forgotten {
+    /// Where that is noted.
+    pub(super) path: PathBuf,
+    pub entry: RefEntry,
+    pub since: SystemTime,
+}
+
 #[derive(Serialize, Deserialize)]
 struct Stored {
     name: String,
@@ -54,7 +65,7 @@ struct Stored {
 
 impl Store {
     /// Slashes and colons do not suit file names, and names can be longer than these may be.
-    fn ref_path(&self, name: &Name) -> PathBuf {
+    pub(super) fn ref_path(&self, name: &Name) -> PathBuf {
         let text = name.to_string();
         let mut file = String::with_capacity(text.len());
         for c in text.chars() {
@@ -72,6 +83,11 @@ impl Store {
 
     pub fn get_ref(&self, name: &Name) -> Result<Option<RefEntry>> {
         read(&self.ref_path(name))
+    }
+
+    /// When the name got what it stands for.
+    pub fn named_at(&self, name: &Name) -> Option<SystemTime> {
+        fs::metadata(self.ref_path(name)).ok()?.modified().ok()
     }
 
     /// Makes the name stand for something, whatever it stood for before. An image that had this
@@ -100,6 +116,13 @@ impl Store {
             self.delete_file(&self.ref_path(&nobody))?;
         }
         Ok(())
+    }
+
+    /// Makes the name stand for something; what it stood for before is kept by nobody.
+    pub fn replace_ref(&self, entry: &RefEntry) -> Result<()> {
+        let _lock = self.lock_refs()?;
+        self.write_ref(entry)?;
+        self.delete_file(&self.ref_path(&Name::Anonymous(entry.descriptor.digest.clone())))
     }
 
     /// Makes the name stand for something; what it stood for before is deleted by the next
@@ -147,15 +170,39 @@ impl Store {
         Lock::wait(&path, Mode::Exclusive).map_err(Error::io("locking", &path))
     }
 
-    /// What names that were forgotten stood for, and where that is noted.
-    pub(super) fn forgotten_refs(&self) -> Result<Vec<(PathBuf, RefEntry)>> {
+    /// All names that were forgotten and can be restored, in the order of their files.
+    pub fn forgotten_refs(&self) -> Result<Vec<Forgotten>> {
         let mut found = Vec::new();
         for path in self.entries("removed")? {
             if let Some(entry) = read(&path)? {
-                found.push((path, entry));
+                let since = moved(&path).unwrap_or(UNIX_EPOCH);
+                found.push(Forgotten { path, entry, since });
             }
         }
         Ok(found)
+    }
+
+    /// Gives a name that was forgotten back to what it stood for.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Exists`] when the name stands for something again; [`Error::NotForgotten`] when it
+    /// was never there, or when what it stood for has been deleted.
+    pub fn restore(&self, name: &Name) -> Result<RefEntry> {
+        {
+            let _lock = self.lock_refs()?;
+            if self.get_ref(name)?.is_some() {
+                return Err(Error::Exists(name.to_string()));
+            }
+        }
+        let all = self.forgotten_refs()?;
+        let Some(found) = all.into_iter().find(|found| found.entry.name == *name) else {
+            return Err(Error::NotForgotten(name.to_string()));
+        };
+        // First the name, so that who is killed in between leaves one too many.
+        self.set_ref(&found.entry)?;
+        self.delete_file(&found.path)?;
+        Ok(found.entry)
     }
 
     /// All names, sorted.
@@ -242,6 +289,14 @@ impl Store {
             _ => false,
         }
     }
+}
+
+/// When a file got its place: a rename changes no other of its times.
+fn moved(path: &Path) -> Option<SystemTime> {
+    let metadata = fs::metadata(path).ok()?;
+    let seconds = u64::try_from(metadata.ctime()).ok()?;
+    let nanoseconds = u32::try_from(metadata.ctime_nsec()).ok()?;
+    Some(UNIX_EPOCH + Duration::new(seconds, nanoseconds))
 }
 
 /// `None` when there is no such file.

@@ -45,6 +45,16 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("{}: ch/metadata.json", path.display())]
+    Notes {
+        path: PathBuf,
+        #[source]
+        source: serde_json::Error,
+    },
+    #[error("{0} does not stand on the base that is to be replaced: its lowest layers are others")]
+    OtherBase(String),
+    #[error("{0} has images for several machines, and not all of them can be for one")]
+    OneMachine(String),
     #[error("{path} is no image: {problem}")]
     NoImage { path: String, problem: String },
     #[error("there is no {what} in {path}")]
@@ -61,6 +71,8 @@ pub enum Error {
     DiffId { layer: Digest, expected: Digest, actual: Digest },
     #[error("{0:?} is no place of an image: {1}")]
     Endpoint(String, String),
+    #[error("{} is there already, and is no empty directory", .0.display())]
+    NotEmpty(PathBuf),
     #[error("{sink} takes one image, not {what}")]
     Unsuitable { sink: String, what: &'static str },
     #[error("there is no program {0:?} in PATH")]
@@ -92,6 +104,7 @@ impl Error {
             Self::Registry(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Several { .. } => Some("add the name of one, after a colon".into()),
+            Self::OneMachine(_) => Some("choose one of them with --platform".into()),
             Self::NoProgram(_) => Some("give an absolute path, or install it here".into()),
             _ => None,
         }

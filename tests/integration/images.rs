@@ -38,7 +38,7 @@ fn an_image_is_listed_named_and_removed() {
     place.bryo("rm registry.example/team/*").succeeds();
     // By ID: all names.
     place.bryo("tag base again").succeeds();
-    place.bryo(&format!("rmi {short}")).succeeds();
+    place.bryo(&format!("rmi --purge {short}")).succeeds();
     assert_eq!(place.bryo("ls --json").succeeds().json(), json!([]));
     // Nothing of it is left on the disk.
     let left =

@@ -186,7 +186,12 @@ pub(crate) fn steps_are_remembered() {
     let digest = store.put_blob(b"layer").expect("written");
     let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, digest.clone(), 5);
     let layer = Some(CachedLayer { descriptor, diff_id, compression: None });
-    let made = CacheEntry { layer, created: "2026-01-01T00:00:00Z".into(), content: None };
+    let made = CacheEntry {
+        layer,
+        created: "2026-01-01T00:00:00Z".into(),
+        said: Some("RUN true".into()),
+        ..CacheEntry::default()
+    };
     store.cache_put(&key, &made).expect("written");
     assert_eq!(store.cache_get(&key).expect("readable"), Some(made));
     fs::remove_file(dir.path().join("blobs/sha256").join(digest.hex())).expect("there");
@@ -206,7 +211,7 @@ pub(crate) fn removing_spares_what_others_hold() {
         let digest = store.put_blob(text.as_bytes()).expect("a blob");
         let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, digest.clone(), 0);
         let layer = Some(CachedLayer { descriptor, diff_id: digest.clone(), compression: None });
-        let made = CacheEntry { layer, created: String::new(), content: None };
+        let made = CacheEntry { layer, ..CacheEntry::default() };
         store.cache_put(&digest, &made).expect("cached");
     }
     tree(&store, &Digest::of(b"stage"), &[("file", "of a stage that has no name")]);

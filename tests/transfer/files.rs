@@ -9,7 +9,8 @@ use bryo::layer::archive::{EntryKind, Reader};
 use bryo::layer::compress::Compression;
 use bryo::report::{Event, Recorder, Silent};
 use bryo::store::{Store, Tree, TreeKey};
-use bryo::transfer::source::{host, tree};
+use bryo::transfer::source::host;
+use bryo::transfer::source::tree::{self, Making};
 use bryo::transfer::{self, sink};
 
 use crate::made::{Made, Place, compressed, run, tar};
@@ -137,10 +138,10 @@ pub(crate) fn directories_and_tars_are_imported() {
     fs::create_dir_all(dir.join("usr/bin")).expect("made");
     fs::write(dir.join("usr/bin/prog"), "content").expect("written");
     symlink("usr/bin", dir.join("bin")).expect("linked");
-    let first = tree::image(&place.store, &dir, &Silent).expect("imported");
+    let first = tree::image(&place.store, &dir, &Making::default(), &Silent).expect("imported");
     let files = trees(&place.store, &first).remove(0).files();
     assert_eq!(fs::read(files.join("bin/prog")).expect("there"), b"content");
-    let again = tree::image(&place.store, &dir, &Silent).expect("imported");
+    let again = tree::image(&place.store, &dir, &Making::default(), &Silent).expect("imported");
     assert_eq!(first.descriptor, again.descriptor);
     let metadata = fs::metadata(files.join("usr/bin/prog")).expect("there");
     assert_eq!(metadata.uid(), fs::metadata(&dir).expect("there").uid());
@@ -155,7 +156,8 @@ pub(crate) fn directories_and_tars_are_imported() {
     for bytes in [bomb, top] {
         for compression in [Compression::None, Compression::GZIP, Compression::ZSTD] {
             fs::write(place.path("tar"), compressed(&bytes, compression)).expect("written");
-            let image = tree::image(&place.store, &place.path("tar"), &Silent).expect("imported");
+            let image = tree::image(&place.store, &place.path("tar"), &Making::default(), &Silent)
+                .expect("imported");
             let tree = trees(&place.store, &image).remove(0);
             assert_eq!(fs::metadata(tree.files().join("usr/same")).expect("there").nlink(), 2);
             let root = tree.root().expect("a tree");
@@ -163,7 +165,8 @@ pub(crate) fn directories_and_tars_are_imported() {
             assert_eq!((meta.uid, meta.mode), (9, 0o755));
         }
     }
-    tree::image(&place.store, &place.path("nothing"), &Silent).expect_err("it is not there");
+    tree::image(&place.store, &place.path("nothing"), &Making::default(), &Silent)
+        .expect_err("it is not there");
 }
 
 pub(crate) fn images_become_files() {

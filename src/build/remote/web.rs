@@ -157,7 +157,8 @@ impl Address {
         running.finish(report::Outcome::Done);
         if let Some(key) = tagged.filter(|_| self.checksum.is_none()) {
             let created = String::new();
-            let entry = CacheEntry { layer: None, created, content: Some(actual.clone()) };
+            let entry =
+                CacheEntry { created, content: Some(actual.clone()), ..CacheEntry::default() };
             fetcher.store.cache_put(key.digest(), &entry)?;
         }
         Ok(Said::Saved { modified, digest: actual })

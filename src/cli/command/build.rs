@@ -164,9 +164,9 @@ pub(crate) struct Build {
     load: bool,
     #[command(flatten)]
     files: ResultFiles,
-    /// How layers are compressed: gzip[:1-9], zstd[:1-22] or none
-    #[arg(long, value_name = "METHOD", default_value = "gzip")]
-    compress: Compression,
+    /// How layers are compressed: gzip[:1-9], zstd[:1-22] or none [default: $BRYO_COMPRESS, or gzip]
+    #[arg(long, value_name = "METHOD")]
+    compress: Option<Compression>,
     #[command(flatten)]
     attest: Attest,
     #[command(flatten)]
@@ -211,7 +211,10 @@ impl Build {
         if self.allow.contains(&Entitlement::Insecure) {
             return Err(Fault::Insecure.into());
         }
-        let exports = Exports::new(&self.output, self.push, self.load, &self.tag, self.compress)?;
+        let settings = &invocation.config.settings;
+        let compression = self.compress.or_else(|| settings.text("compress")?.parse().ok());
+        let compression = compression.unwrap_or_default();
+        let exports = Exports::new(&self.output, self.push, self.load, &self.tag, compression)?;
         let mut network = self.network.clone();
         network.insecure.extend(exports::insecure(&self.output, &self.tag));
         let (wish, remote) = (self.wish(invocation), network.remote(invocation)?);
@@ -285,7 +288,7 @@ impl Build {
         }
         if built.is_err() && self.steps.keep_failed {
             // What was kept the last time has lost its name.
-            store.remove(&[])?;
+            store.sweep(&|name, _| name.to_string() == build::FAILED)?;
         }
         let built = built.map_err(|error| dockerfile.clone().failed(error))?;
         exports.write(&built, store, &remote, invocation)?;
@@ -440,7 +443,9 @@ impl Build {
             emulation: self.emulation.wish(config)?,
             network: self.reach.into(),
             surroundings: self.surroundings.read(config),
-            run_timeout: self.run_timeout,
+            run_timeout: self.run_timeout.or_else(|| {
+                config.settings.text("run-timeout").and_then(|text| args::limit(&text).ok())
+            }),
             secrets,
             agents,
             jobs: invocation.jobs(),

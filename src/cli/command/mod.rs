@@ -2,8 +2,13 @@
 
 mod build;
 mod completion;
+mod config;
 mod debug;
+mod details;
 mod doctor;
+mod du;
+mod edit;
+mod export;
 mod history;
 mod images;
 mod import;
@@ -11,12 +16,18 @@ mod inspect;
 mod load;
 mod login;
 mod logout;
+mod manifest;
+mod modify;
+mod prune;
 mod pull;
 mod push;
+mod reset;
 mod rm;
 mod run;
 mod save;
 mod tag;
+mod undelete;
+mod unpack;
 mod version;
 
 use std::process::ExitCode;
@@ -31,20 +42,31 @@ use super::invocation::Invocation;
 pub(crate) enum Command {
     Build(Box<build::Build>),
     Run(Box<run::Run>),
+    Modify(Box<modify::Modify>),
     Pull(pull::Pull),
     Push(push::Push),
     Login(login::Login),
     Logout(logout::Logout),
-    #[command(visible_aliases = ["ls", "list"])]
+    #[command(visible_alias = "ls")]
     Images(images::Images),
+    List(images::List),
     Inspect(inspect::Inspect),
     History(history::History),
     Tag(tag::Tag),
     #[command(visible_alias = "rmi")]
     Rm(rm::Rm),
+    Undelete(undelete::Undelete),
+    Edit(Box<edit::Edit>),
+    Manifest(manifest::Manifest),
     Save(save::Save),
     Load(load::Load),
     Import(import::Import),
+    Export(export::Export),
+    Unpack(unpack::Unpack),
+    Du(du::Du),
+    Prune(prune::Prune),
+    Reset(reset::Reset),
+    Config(config::Config),
     Doctor(doctor::Doctor),
     Version(version::Version),
     Completion(completion::Completion),
@@ -57,17 +79,31 @@ impl Command {
     pub(crate) fn needs_namespace(&self) -> bool {
         match self {
             Self::Build(build) => !build.only_reads(),
-            Self::Run(_) | Self::Pull(_) | Self::Load(_) | Self::Import(_) => true,
+            Self::Run(_)
+            | Self::Modify(_)
+            | Self::Edit(_)
+            | Self::Pull(_)
+            | Self::Load(_)
+            | Self::Import(_)
+            | Self::Export(_)
+            | Self::Unpack(_) => true,
             Self::Doctor(doctor) => doctor.is_inside(),
             Self::Push(_)
             | Self::Login(_)
             | Self::Logout(_)
             | Self::Images(_)
+            | Self::List(_)
             | Self::Inspect(_)
             | Self::History(_)
             | Self::Tag(_)
+            | Self::Manifest(_)
             | Self::Rm(_)
+            | Self::Undelete(_)
+            | Self::Du(_)
+            | Self::Prune(_)
+            | Self::Reset(_)
             | Self::Save(_)
+            | Self::Config(_)
             | Self::Version(_)
             | Self::Completion(_)
             | Self::Debug(_) => false,
@@ -79,23 +115,39 @@ impl Command {
         !matches!(self, Self::Doctor(_) | Self::Version(_) | Self::Completion(_) | Self::Debug(_))
     }
 
+    /// Whether it is asked to change settings, which may be wrong.
+    pub(crate) fn mends_settings(&self) -> bool {
+        matches!(self, Self::Config(config) if config.mends())
+    }
+
     pub(crate) fn run(self, invocation: &Invocation) -> Result<ExitCode, Error> {
         match self {
             Self::Build(build) => return build.run(invocation),
             Self::Run(run) => return run.run(invocation),
             Self::Doctor(doctor) => return doctor.run(invocation),
+            Self::Modify(modify) => modify.run(invocation)?,
+            Self::Edit(edit) => edit.run(invocation)?,
+            Self::Manifest(manifest) => manifest.run(invocation)?,
             Self::Pull(pull) => pull.run(invocation)?,
             Self::Push(push) => push.run(invocation)?,
             Self::Login(login) => login.run(invocation)?,
             Self::Logout(logout) => logout.run(invocation)?,
             Self::Images(images) => images.run(invocation)?,
+            Self::List(list) => list.run(invocation)?,
             Self::Inspect(inspect) => inspect.run(invocation)?,
             Self::History(history) => history.run(invocation)?,
             Self::Tag(tag) => tag.run(invocation)?,
             Self::Rm(rm) => rm.run(invocation)?,
+            Self::Undelete(undelete) => undelete.run(invocation)?,
             Self::Save(save) => save.run(invocation)?,
             Self::Load(load) => load.run(invocation)?,
             Self::Import(import) => import.run(invocation)?,
+            Self::Export(export) => export.run(invocation)?,
+            Self::Unpack(unpack) => unpack.run(invocation)?,
+            Self::Du(du) => du.run(invocation)?,
+            Self::Prune(prune) => prune.run(invocation)?,
+            Self::Reset(reset) => reset.run(invocation)?,
+            Self::Config(config) => config.run(invocation)?,
             Self::Version(version) => version.run(invocation)?,
             Self::Completion(completion) => completion.run(invocation)?,
             Self::Debug(debug) => debug.run(invocation)?,

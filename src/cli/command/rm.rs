@@ -1,6 +1,7 @@
 //! `bryo rm`.
 
 use std::collections::BTreeSet;
+use std::time::Duration;
 
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
@@ -10,16 +11,20 @@ use crate::store::{self, Name, RefEntry, Store};
 
 /// Remove images
 ///
-/// A name removes that name; what no other name needs is deleted. The beginning of an ID removes
-/// all names of that image. Prints what was removed.
+/// A name removes that name; the beginning of an ID removes all names of that image. Prints what was
+/// removed. `bryo undelete` brings it back until its layers are deleted: by `bryo prune`, or by the
+/// first `bryo rm` after a week.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
-  bryo rm app:old
+  bryo rm app:old 'test-*'
   bryo rm 'registry.example/team/*'")]
 pub(crate) struct Rm {
     /// What is not here is no error
     #[arg(short, long)]
     force: bool,
+    /// Delete at once what no other image needs: then nothing brings it back
+    #[arg(long)]
+    purge: bool,
     /// Names, patterns, or the beginnings of IDs
     #[arg(required = true, value_name = "IMAGE|PATTERN")]
     images: Vec<String>,
@@ -37,20 +42,31 @@ impl Rm {
             }
         }
         let names: Vec<Name> = names.into_iter().collect();
-        let removed = store.remove(&names)?;
+        store.forget(&names)?;
+        let removed = match self.purge {
+            true => store.remove(&names)?,
+            false => store.sweep_old(REMEMBERED)?,
+        };
         let lines: Vec<String> = names.iter().map(|name| format!("{}\n", shown(name))).collect();
         invocation.print(&lines.concat())?;
         let reporter = &invocation.reporter;
         match removed.deferred {
-            true => reporter.note(
-                "another bryo is at work: what the images held is deleted by the next `bryo rm`"
+            true if self.purge => reporter.note(
+                "another bryo is at work: what the images held is deleted by the next `bryo prune`"
                     .to_owned(),
             ),
-            false => reporter.note(format!("freed {} of layers", bytes(removed.blobs))),
+            _ if self.purge => reporter.note(format!("freed {}", bytes(removed.bytes()))),
+            _ if names.is_empty() => {}
+            _ => reporter.note(
+                "`bryo prune` frees their space, `bryo undelete` brings them back".to_owned(),
+            ),
         }
         Ok(())
     }
 }
+
+/// What was removed can be brought back for so long at least.
+const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
 
 fn meant(store: &Store, text: &str) -> Result<Vec<Name>, Error> {
     if Glob::is_pattern(text) {
@@ -89,7 +105,7 @@ fn is_named(entry: &RefEntry, text: &str) -> bool {
     }
 }
 
-fn shown(name: &Name) -> String {
+pub(super) fn shown(name: &Name) -> String {
     match name {
         Name::Tagged(name) => name.familiar(),
         Name::Anonymous(digest) => digest.to_string(),

@@ -199,6 +199,17 @@ pub(crate) fn ask(question: &str) {
     drop(stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()));
 }
 
+/// Asks somebody at a terminal whether to go on. Elsewhere nobody is asked, and the answer is yes.
+pub(crate) fn confirm(question: &str) -> io::Result<bool> {
+    if !io::stdin().is_terminal() {
+        return Ok(true);
+    }
+    ask(&format!("{question} [y/N] "));
+    let mut answer = String::new();
+    io::stdin().read_line(&mut answer)?;
+    Ok(matches!(answer.trim().to_lowercase().as_str(), "y" | "yes"))
+}
+
 /// Signals that end a command from outside, and their names.
 const DEADLY: [(i32, &str); 3] =
     [(signal::INTERRUPT, "SIGINT"), (signal::TERMINATE, "SIGTERM"), (signal::HANGUP, "SIGHUP")];

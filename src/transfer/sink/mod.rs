@@ -6,6 +6,7 @@ mod output;
 mod registry;
 mod store;
 mod tree;
+mod unpacked;
 
 pub use docker::Docker;
 pub use oci::Oci;
@@ -13,3 +14,4 @@ pub use output::{Output, replace};
 pub use registry::Registry;
 pub use store::Store;
 pub use tree::{Beside, Tree};
+pub use unpacked::Unpacked;

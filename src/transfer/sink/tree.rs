@@ -111,7 +111,10 @@ impl<'a> Tree<'a> {
             Form::Directory(dir) => {
                 let snapshot = self.snapshot(config, image)?;
                 let dir = if self.split { dir.join(directory_of(config)) } else { dir.clone() };
-                self.copy(snapshot.root(), &snapshot.records()?, &dir)
+                fs::create_dir_all(&dir).map_err(Error::writing(dir.display().to_string()))?;
+                let copying = Copying { time: self.time, is_faithful: false };
+                let files = (snapshot.root(), &snapshot.records()?);
+                copy_files(files, &dir, copying, self.reporter)
             }
             Form::Tar { waiting, .. } if self.split => {
                 waiting
@@ -148,44 +151,60 @@ impl<'a> Tree<'a> {
         })?;
         output.finish()
     }
+}
 
-    fn copy(&self, from: &rootfs::Root, records: &SideTable, dir: &Path) -> Result<(), Error> {
-        let name = dir.display().to_string();
-        fs::create_dir_all(dir).map_err(Error::writing(&name))?;
-        let to = rootfs::Root::open(dir)?;
-        let devices = Cell::new(0_u64);
-        let choose = |_: &Path, meta: &Meta| match meta.kind {
-            FileType::Char | FileType::Block => {
-                devices.set(devices.get() + 1);
-                Choice::Skip
-            }
-            _ => Choice::Take,
-        };
-        // A program that runs as its owner would run as the caller here, for everybody else.
-        let mode = |meta: &Meta| match meta.kind {
-            FileType::File => meta.mode & 0o1777,
-            _ => meta.mode,
-        };
-        let options = CopyOptions {
-            owner: Some((0, 0)),
-            mode: Some(&mode),
-            choose: Some(&choose),
-            time: self.time.map(|seconds| (seconds, 0)),
-            no_xattrs: true,
-            // What is in the way goes, what is beside it stays.
-            replace: true,
-            ..CopyOptions::default()
-        };
-        let mut ignored = SideTable::default();
-        let mut copier = Copier::new(from, records, &to, &mut ignored, options)?;
-        copier.copy(Path::new(""), Path::new(""))?;
-        match devices.get() {
-            0 => {}
-            1 => self.reporter.warn(format!("{name}: one device was left out")),
-            count => self.reporter.warn(format!("{name}: {count} devices were left out")),
+/// What an ordinary user's copy of an image's files is like.
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct Copying {
+    /// The time of all files instead of their own, in seconds since 1970.
+    pub(super) time: Option<i64>,
+    /// Owners are recorded with the files; setuid bits and extended attributes stay.
+    pub(super) is_faithful: bool,
+}
+
+/// Copies an image's files into a directory that is there. Devices, which only root may make, are left
+/// out with a warning.
+pub(super) fn copy_files(
+    (from, records): (&rootfs::Root, &SideTable),
+    dir: &Path,
+    copying: Copying,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    let name = dir.display().to_string();
+    let to = rootfs::Root::open(dir)?;
+    let devices = Cell::new(0_u64);
+    let choose = |_: &Path, meta: &Meta| match meta.kind {
+        FileType::Char | FileType::Block => {
+            devices.set(devices.get() + 1);
+            Choice::Skip
         }
-        Ok(())
+        _ => Choice::Take,
+    };
+    // A program that runs as its owner would run as the caller here, for everybody else.
+    let mode = |meta: &Meta| match meta.kind {
+        FileType::File => meta.mode & 0o1777,
+        _ => meta.mode,
+    };
+    let is_plain = !copying.is_faithful;
+    let options = CopyOptions {
+        owner: is_plain.then_some((0, 0)),
+        mode: if is_plain { Some(&mode) } else { None },
+        choose: Some(&choose),
+        time: copying.time.map(|seconds| (seconds, 0)),
+        no_xattrs: is_plain,
+        // What is in the way goes, what is beside it stays.
+        replace: true,
+        ..CopyOptions::default()
+    };
+    let mut ignored = SideTable::default();
+    let mut copier = Copier::new(from, records, &to, &mut ignored, options)?;
+    copier.copy(Path::new(""), Path::new(""))?;
+    match devices.get() {
+        0 => {}
+        1 => reporter.warn(format!("{name}: one device was left out")),
+        count => reporter.warn(format!("{name}: {count} devices were left out")),
     }
+    Ok(())
 }
 
 /// The regular files of an image, with the digests of what is in them.

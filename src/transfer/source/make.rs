@@ -51,6 +51,16 @@ pub(super) fn image(
     Ok(manifest)
 }
 
+/// The same image with another configuration.
+pub fn reconfigured(store: &Store, image: &Manifest, config: &Config) -> Result<Manifest, Error> {
+    let bytes = config.to_bytes();
+    store.put_blob(&bytes)?;
+    let config = Descriptor::of(media_type::OCI_CONFIG, &bytes);
+    let manifest = edit::manifest(&config, &image.layers)?;
+    store.put_blob(&manifest.bytes)?;
+    Ok(manifest)
+}
+
 /// Whether all layers are unpacked.
 pub(super) fn is_unpacked(store: &Store, config: &Config) -> bool {
     let mut below: Option<Digest> = None;

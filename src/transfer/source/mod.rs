@@ -1,6 +1,8 @@
 //! Where images come from.
 
+mod ch_image;
 mod docker;
+mod edited;
 mod files;
 pub mod host;
 mod make;
@@ -11,7 +13,9 @@ mod store;
 pub mod tree;
 
 pub use docker::Docker;
+pub use edited::{Edit, NewLayer, One, Rebase, edited, squashed};
 pub use files::Files;
+pub use make::reconfigured;
 pub use oci::Oci;
 pub use registry::Registry;
 pub use rewritten::{Rewrite, Rewritten};

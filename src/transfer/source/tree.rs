@@ -1,16 +1,18 @@
 //! From plain files: a directory, or a tar of one, becomes an image of one layer.
 //!
 //! A tar may hold the root directory's content itself (a "tarbomb"), or one directory that is the
-//! root directory; that one's name is then left out.
+//! root directory; that one's name is then left out. What ch-image notes in `/ch` of a root directory
+//! becomes the image's configuration.
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Seek as _, Write as _};
 use std::path::{Component, Path, PathBuf};
 
+use super::ch_image::{self, Notes};
 use super::files::spool;
 use super::make::{self, StoredLayer};
-use crate::image::{Config, History, Manifest, Platform};
+use crate::image::{Config, History, Manifest, Platform, Timestamp};
 use crate::layer::archive::{Entry, EntryKind, Reader};
 use crate::layer::{self, PackOptions};
 use crate::report::{Outcome, Reporter, start};
@@ -25,22 +27,44 @@ const USUAL: [&str; 21] = [
     "proc", "root", "run", "sbin", "srv", "sys", "tmp", "usr", "var",
 ];
 
+/// How an image is made of plain files.
+#[derive(Debug, Clone, Default)]
+pub struct Making {
+    /// The machine that the files are for: this one's, unless they say it themselves.
+    pub platform: Option<Platform>,
+    /// Files that are younger get this time, which is that of the image too; in seconds since 1970.
+    pub latest: Option<i64>,
+}
+
 /// Makes an image of the files in `path`, a directory or a tar of any compression, in the storage
 /// directory.
-pub fn image(store: &Store, path: &Path, reporter: &dyn Reporter) -> Result<Manifest, Error> {
+pub fn image(
+    store: &Store,
+    path: &Path,
+    making: &Making,
+    reporter: &dyn Reporter,
+) -> Result<Manifest, Error> {
     let name = path.display().to_string();
     let metadata = fs::metadata(path).map_err(Error::opening(path))?;
     if !metadata.is_dir() {
         let file = File::open(path).map_err(Error::opening(path))?;
-        return from_stream(store, file, &name, reporter);
+        return from_stream(store, file, &name, making, reporter);
     }
     let running = start(reporter, format!("import {name}"), None);
-    let options = PackOptions::default();
+    let options = PackOptions { latest: making.latest, ..PackOptions::default() };
     let mut blob = store.blob_writer()?;
-    let packed = layer::pack_tree(&Root::open(path)?, &SideTable::default(), &options, &mut blob)?;
+    let root = Root::open(path)?;
+    let packed = layer::pack_tree(&root, &SideTable::default(), &options, &mut blob)?;
     blob.flush().map_err(Error::writing("a layer to the storage directory"))?;
     blob.commit(Some(&packed.descriptor.digest))?;
-    let manifest = make::image(store, packed, config(&name), reporter)?;
+    let mut notes = Notes::default();
+    for file in ch_image::FILES {
+        if let Some(bytes) = root.read_file(Path::new(file), ch_image::LIMIT)? {
+            notes.learn(file, bytes);
+        }
+    }
+    let config = making.config(&name, &notes)?;
+    let manifest = make::image(store, packed, config, reporter)?;
     running.finish(Outcome::Done);
     Ok(manifest)
 }
@@ -50,6 +74,7 @@ pub fn from_stream(
     store: &Store,
     input: impl Read + Send,
     name: &str,
+    making: &Making,
     reporter: &dyn Reporter,
 ) -> Result<Manifest, Error> {
     let running = start(reporter, format!("import {name}"), None);
@@ -57,22 +82,45 @@ pub fn from_stream(
     let top = one_top(&file)?;
     file.rewind().map_err(Error::opening(name))?;
     let mut layer = StoredLayer::new(store)?;
+    let mut notes = Notes::default();
     let mut reader = Reader::new(&file);
     while let Some(entry) = reader.next_entry()? {
-        let Some(entry) = without_top(entry, top.as_deref()) else { continue };
+        let Some(mut entry) = without_top(entry, top.as_deref()) else { continue };
+        if let Some(latest) = making.latest {
+            entry.mtime = entry.mtime.min((latest, 0));
+        }
         running.advance(entry.size);
-        layer.append(&entry, &mut reader)?;
+        let path: PathBuf = inside(&entry.path).collect();
+        let is_note = entry.kind == EntryKind::File && entry.size <= ch_image::LIMIT;
+        match ch_image::FILES.iter().find(|file| is_note && path == Path::new(file)) {
+            Some(file) => {
+                let mut bytes = Vec::new();
+                reader.read_to_end(&mut bytes).map_err(Error::opening(name))?;
+                layer.append(&entry, &bytes[..])?;
+                notes.learn(file, bytes);
+            }
+            None => layer.append(&entry, &mut reader)?,
+        }
     }
-    let manifest = make::image(store, layer.finish()?, config(name), reporter)?;
+    let config = making.config(name, &notes)?;
+    let manifest = make::image(store, layer.finish()?, config, reporter)?;
     running.finish(Outcome::Done);
     Ok(manifest)
 }
 
-fn config(name: &str) -> Config {
-    let mut config = Config::scratch(&Platform::host());
-    let created_by = Some(format!("bryo import {name}"));
-    config.history.push(History { created_by, ..History::default() });
-    config
+impl Making {
+    fn config(&self, name: &str, notes: &Notes) -> Result<Config, Error> {
+        let mut config = Config::scratch(&Platform::host());
+        notes.apply(&mut config).map_err(|source| Error::Notes { path: name.into(), source })?;
+        if let Some(Platform { os, architecture, variant, .. }) = self.platform.clone() {
+            (config.os, config.architecture, config.variant) = (os, architecture, variant);
+        }
+        let created = self.latest.map(|time| Timestamp::from_seconds(time).to_string());
+        config.created.clone_from(&created);
+        let created_by = Some(format!("bryo import {name}"));
+        config.history.push(History { created, created_by, ..History::default() });
+        Ok(config)
+    }
 }
 
 /// The one directory that all else is in.

@@ -85,7 +85,7 @@ pub fn image(
     let bytes = serde_json::to_vec(&remembered).expect("paths are kept as text or bytes");
     let content = Some(store.put_blob(&bytes)?);
     let created = Timestamp::from_seconds(TIME).to_string();
-    store.cache_put(&key, &CacheEntry { layer: None, created, content })?;
+    store.cache_put(&key, &CacheEntry { created, content, ..CacheEntry::default() })?;
     Ok(manifest)
 }
 

@@ -1,10 +1,17 @@
-//! Manifests and indexes that we make ourselves, out of `oci_spec`'s types.
+//! Manifests and indexes that we make ourselves, out of `oci_spec`'s types; and images of others,
+//! changed.
+
+mod changes;
+mod parts;
 
 use std::collections::BTreeMap;
 use std::str::FromStr as _;
 
 use oci_spec::image as spec;
 use serde_json::{Map, Value};
+
+pub use changes::{Changes, remember};
+pub use parts::{empty_index, rebuilt, relisted};
 
 use super::media_type::Family;
 use super::{Content, Descriptor, Error, Manifest, Platform, media_type};
@@ -63,7 +70,7 @@ pub struct Edits<'e> {
 
 /// The same manifest or index over other content: where it has one of the digests that
 /// [`Edits::content`] has, the new one, its size and its media type stand instead, with its
-/// annotations too; in annotations the digest. Docker's manifests do not know annotations of what
+/// annotations and its platform too, if it has any; in annotations the digest. Docker's manifests do not know annotations of what
 /// they point to. All else stays.
 ///
 /// # Errors
@@ -133,6 +140,9 @@ fn replace_in(value: &mut Value, changes: &BTreeMap<String, Descriptor>) {
                     *media_type = Value::String(change.media_type.clone());
                 }
                 fields.remove("data"); // the content itself
+                if let Some(platform) = &change.platform {
+                    fields.insert("platform".into(), serde_json::json!(platform));
+                }
                 if let Some(Value::Object(annotations)) = fields.get_mut("annotations") {
                     annotations.retain(|name, _| !ABOUT_BYTES.iter().any(|a| name.starts_with(a)));
                 }

@@ -1,0 +1,41 @@
+//! `bryo unpack`.
+
+use std::path::PathBuf;
+
+use crate::cli::args;
+use crate::cli::error::Error;
+use crate::cli::invocation::Invocation;
+use crate::image::Platform;
+use crate::transfer::{Options, sink, source, transfer};
+
+/// Unpack the files of an image into a directory
+///
+/// All layers in one, as an ordinary user can have them: everything belongs to you, devices are left
+/// out, and setuid and setgid bits, which would make programs run as you for everybody else, are
+/// taken away. The directory is seen when it is whole.
+#[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  bryo unpack app rootfs")]
+pub(crate) struct Unpack {
+    /// Choose this platform from an index [default: this machine's]
+    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
+    platform: Option<Platform>,
+    /// A name, or the beginning of an ID
+    image: String,
+    /// A directory that is not there yet, or is empty
+    #[arg(value_name = "DIR")]
+    directory: PathBuf,
+}
+
+impl Unpack {
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let store = invocation.store()?;
+        let reporter = &*invocation.reporter;
+        let source = source::Store::find(&store, &self.image)?;
+        let sink = sink::Unpacked::tree(&store, &self.directory, reporter)?;
+        let (platform, jobs) = (self.platform.clone(), invocation.jobs().layers);
+        let options = Options { platform, jobs, ..Options::default() };
+        transfer(&source, &sink, &options, reporter)?;
+        Ok(())
+    }
+}
