@@ -52,6 +52,16 @@ pub(crate) fn bytes(size: u64) -> String {
     format!("{size:.1} TB")
 }
 
+/// A text without the ends of its lines, cut to so many characters.
+pub(crate) fn one_line(text: &str, width: usize) -> String {
+    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    if text.chars().count() <= width {
+        return text;
+    }
+    let start: String = text.chars().take(width - 1).collect();
+    format!("{start}…")
+}
+
 /// How long ago that was, in the largest unit that fits.
 pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     const MINUTE: i64 = 60;
@@ -84,6 +94,12 @@ mod tests {
         let mut table = Table::new(&["A", "LONG", "C"]);
         table.row(vec!["möre".into(), "x".into(), String::new()]);
         assert_eq!(table.to_string(), "A      LONG   C\nmöre   x\n");
+    }
+
+    #[test]
+    fn long_texts_are_cut() {
+        assert_eq!(one_line("a\n  b", 3), "a b");
+        assert_eq!(one_line("äöüß", 3), "äö…");
     }
 
     #[test]

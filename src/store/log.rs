@@ -80,6 +80,8 @@ mod tests {
         let running = store.logs().expect("a place");
         let (path, _) = running.file("1.log").expect("a file");
         assert!(running.file("1.log").is_err(), "a log is written once");
+        // Names tell milliseconds apart, and this one is to be the oldest.
+        std::thread::sleep(std::time::Duration::from_millis(2));
         for _ in 0..KEPT + 3 {
             // As an older build's.
             store.logs().expect("a place").file("x.log").expect("a file");

@@ -177,3 +177,37 @@ fn everything_goes_at_once() {
     place.bryo("reset --storage").arg(&precious).exits(9);
     assert!(precious.join("f").exists());
 }
+
+#[test]
+fn the_cache_is_a_tree() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    for name in ["bar", "qux"] {
+        let text = format!("FROM base\nRUN echo foo > /foo\nENV A=1\nRUN echo {name} > /{name}\n");
+        let context = place.context(name, &text, &[]);
+        place.bryo(&format!("build -q -t {name}")).arg(context).succeeds();
+    }
+    let tree = place.bryo("cache tree").succeeds().text();
+    let lines: Vec<&str> = tree.lines().collect();
+    assert_eq!(lines.len(), 5, "{tree}");
+    assert!(lines[1].starts_with("└── RUN ") && lines[1].contains("echo foo"), "{tree}");
+    assert!(lines[2].starts_with("    └── ENV A=1"), "{tree}");
+    assert!(lines[3].starts_with("        ├── (bar:latest) RUN"), "{tree}");
+    assert!(lines[4].starts_with("        └── (qux:latest) RUN"), "{tree}");
+    assert_eq!(place.bryo("build-cache --tree").succeeds().text(), tree);
+    place.bryo("cache --dot cache.dot").succeeds();
+    let dot = std::fs::read_to_string(place.path("work/cache.dot")).expect("a file");
+    assert_eq!(dot.matches(" -> ").count(), 4, "{dot}");
+    let summary = || place.bryo("cache --json").succeeds().json();
+    assert_eq!((&summary()["steps"], &summary()["layers"]), (&4.into(), &3.into()));
+    assert_eq!(place.bryo("cache ls --json").succeeds().json().as_array().map(Vec::len), Some(4));
+    place.bryo("cache gc").succeeds();
+    assert_eq!(summary()["steps"], 4);
+    place.bryo("rm --purge qux").succeeds();
+    assert_eq!(summary()["steps"], 3, "its own step went with it");
+    place.bryo("cache reset").succeeds();
+    assert_eq!((&summary()["steps"], &summary()["reclaimable"]), (&0.into(), &0.into()));
+    assert_eq!(place.bryo("run bar cat /bar").succeeds().text(), "bar");
+}

@@ -7,7 +7,7 @@ use std::path::Path;
 
 use bryo::image::{Config, Descriptor, Digest, Platform, Reference, media_type};
 use bryo::rootfs::SideTable;
-use bryo::store::{CacheEntry, CachedLayer, Error, Name, RefEntry, Store, TreeKey};
+use bryo::store::{CacheEntry, CachedLayer, Error, Kind, Name, RefEntry, Store, TreeKey};
 
 use crate::run;
 
@@ -241,6 +241,77 @@ pub(crate) fn removing_spares_what_others_hold() {
     assert!(!has_tree("base"));
     assert_eq!((count(&store, "blobs/sha256"), count(&store, "refs")), (1, 0));
     assert_eq!(count(&store, "removed"), 0);
+}
+
+pub(crate) fn what_was_forgotten_comes_back() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("made");
+    let (one, two) = (image(&store, &["one"]), image(&store, &["two"]));
+    for named in [entry("one", &one), entry("two", &two), entry("other", &two)] {
+        store.set_ref(&named).expect("named");
+    }
+    let name = |text: &str| entry(text, &one).name;
+    store.forget(&[name("one"), name("two")]).expect("forgotten");
+    assert_eq!(names(&store), ["docker.io/library/other:latest"]);
+    // Neither others' removal nor what is not old enough takes it.
+    store.sweep(&|_, _| false).expect("swept");
+    let spared = store.sweep_old(std::time::Duration::from_secs(60)).expect("nothing to do");
+    assert_eq!(spared.bytes(), 0);
+    assert_eq!(store.restore(&name("one")).expect("restored").descriptor, one);
+    assert!(store.content(&one).is_ok());
+    assert!(matches!(store.restore(&name("one")), Err(Error::Exists(_))));
+    assert!(matches!(store.restore(&name("never")), Err(Error::NotForgotten(_))));
+    // The name means something else by now.
+    store.set_ref(&entry("two", &one)).expect("named");
+    assert!(matches!(store.restore(&name("two")), Err(Error::Exists(_))));
+    store.forget(&[name("two"), name("one"), name("other")]).expect("forgotten");
+    let swept = store.sweep(&|gone, _| *gone == name("other")).expect("swept");
+    assert!(swept.bytes() > 0, "two has no other name");
+    assert!(matches!(store.restore(&name("other")), Err(Error::NotForgotten(_))));
+    store.restore(&name("two")).expect("of the two it was the last");
+    assert_eq!(store.find("two").expect("there").descriptor, one);
+}
+
+pub(crate) fn all_that_is_freed_was_counted() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("made");
+    let long = "long ".repeat(10_000);
+    let one = image(&store, &["base", &long]);
+    let two = image(&store, &["base", "two"]);
+    store.set_ref(&entry("one", &one)).expect("named");
+    store.set_ref(&entry("two", &two)).expect("named");
+    store.set_ref(&entry("again", &two)).expect("named");
+    let digest = store.put_blob(b"of a step").expect("a blob");
+    let descriptor = Descriptor::new(media_type::OCI_LAYER_GZIP, digest.clone(), 9);
+    let layer = Some(CachedLayer { descriptor, diff_id: digest.clone(), compression: None });
+    store.cache_put(&digest, &CacheEntry { layer, ..CacheEntry::default() }).expect("cached");
+    store.put_blob(b"that nobody knows of").expect("a blob");
+
+    let usage = store.usage().expect("counted");
+    let kinds: Vec<Kind> = usage.pieces.iter().map(|piece| piece.kind).collect();
+    assert_eq!(kinds, [Kind::Image, Kind::Image, Kind::Step, Kind::Rest]);
+    let first = usage.pieces.iter().find(|piece| piece.id == one.digest.to_string());
+    let first = first.expect("the image");
+    let (own, shared) = usage.sizes(first);
+    assert!(own > 50_000 && shared > 0 && shared < 20_000, "{own} {shared}");
+    let is_first = |piece: &bryo::store::Piece| piece.id == first.id;
+    assert_eq!(usage.freed(is_first), own);
+    assert_eq!(usage.needed(|piece| piece.kind == Kind::Image) + 20, {
+        let of_step = usage.freed(|piece| piece.kind == Kind::Step);
+        usage.total() - of_step
+    });
+    // What is deleted is what was counted, and the rest that nobody holds.
+    let chosen: Vec<_> =
+        usage.pieces.iter().filter(|p| is_first(p) || p.kind == Kind::Rest).collect();
+    let expected = usage.freed(|piece| is_first(piece) || piece.kind == Kind::Rest);
+    let removed = store.delete(&chosen).expect("deleted");
+    assert_eq!((removed.bytes(), removed.deferred), (expected, false));
+    let after = store.usage().expect("counted");
+    assert_eq!(after.total(), usage.total() - expected);
+    assert_eq!(names(&store).len(), 2);
+    assert!(store.cache_get(&digest).expect("readable").is_some());
+    store.delete(&after.pieces.iter().collect::<Vec<_>>()).expect("deleted");
+    assert_eq!(store.usage().expect("counted").total(), 0);
 }
 
 /// A directory in which a small file system of its own is mounted.

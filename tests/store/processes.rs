@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use bryo::image::{Content, Digest};
 use bryo::rootfs::SideTable;
-use bryo::store::{Name, Store, TreeKey};
+use bryo::store::{Error, Name, Piece, Store, TreeKey};
 
 use crate::content::{count, entry, image};
 
@@ -60,8 +60,25 @@ pub(crate) fn work(words: &[String]) {
         "churn" => loop {
             (0..8).for_each(|number| make(&store, number));
         },
+        // Makes, forgets, brings back and deletes, until it is killed.
+        "tidy" => (0..).for_each(|number| tidy(&store, number)),
         other => panic!("no such task: {other}"),
     }
+}
+
+fn tidy(store: &Store, number: u32) {
+    make(store, number % 4);
+    let kept = entry("kept", &image(store, &["kept"]));
+    store.set_ref(&kept).expect("named");
+    let name = entry("churned", &kept.descriptor).name;
+    store.forget(std::slice::from_ref(&name)).expect("forgotten");
+    if number % 2 == 0 {
+        store.restore(&name).expect("nobody else is here");
+    }
+    let usage = store.usage().expect("counted");
+    let is_kept = |piece: &&Piece| piece.id == kept.descriptor.digest.to_string();
+    let gone: Vec<&Piece> = usage.pieces.iter().filter(|piece| !is_kept(piece)).collect();
+    assert!(!store.delete(&gone).expect("deleted").deferred);
 }
 
 /// Makes something that takes time, unless another process did.
@@ -179,6 +196,48 @@ pub(crate) fn many_write_the_same() {
     check(&store);
     assert_eq!(count(&store, "trees"), 8 * 3);
     assert_eq!(count(&store, "tmp"), 0);
+}
+
+pub(crate) fn who_is_killed_while_tidying() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_string_lossy().into_owned();
+    for round in 0..40 {
+        let mut victim = start(&["tidy", &path]);
+        wait_until_ready(&mut victim);
+        thread::sleep(Duration::from_micros(1500 * round));
+        drop(victim);
+        let store = Store::open(dir.path()).expect("opened");
+        check(&store);
+        assert_eq!(count(&store, "tmp"), 0, "round {round}");
+    }
+    let store = Store::open(dir.path()).expect("opened");
+    let found = store.find("kept").expect("it was never deleted");
+    assert!(store.content(&found.descriptor).is_ok());
+    let usage = store.usage().expect("counted");
+    store.delete(&usage.pieces.iter().collect::<Vec<_>>()).expect("deleted");
+    assert_eq!((count(&store, "blobs/sha256"), count(&store, "trees")), (0, 0));
+}
+
+pub(crate) fn a_store_is_emptied_when_nobody_uses_it() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let path = dir.path().to_string_lossy().into_owned();
+    let store = Store::open(dir.path()).expect("made");
+    store.set_ref(&entry("app", &image(&store, &["app"]))).expect("named");
+    drop(store);
+    let mut other = start(&["hold", &path]);
+    wait_until_ready(&mut other);
+    assert!(matches!(Store::reset(dir.path()), Err(Error::Busy(_))));
+    assert_eq!(Store::open(dir.path()).expect("opened").list_refs().expect("readable").len(), 1);
+    drop(other);
+    // Of a newer bryo, too; what is none is left alone.
+    fs::write(dir.path().join("format"), "bryo storage 99\n").expect("writable");
+    Store::reset(dir.path()).expect("emptied");
+    let store = Store::open(dir.path()).expect("opened");
+    assert_eq!((store.list_refs().expect("readable").len(), count(&store, "blobs/sha256")), (0, 0));
+    let foreign = tempfile::tempdir().expect("a directory");
+    fs::write(foreign.path().join("thesis.tex"), "").expect("written");
+    assert!(matches!(Store::reset(foreign.path()), Err(Error::Open(..))));
+    assert!(foreign.path().join("thesis.tex").exists());
 }
 
 pub(crate) fn the_killed_leave_no_harm() {

@@ -6,7 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::cli::table::{Table, ago, bytes};
+use crate::cli::table::{Table, ago, bytes, one_line};
 use crate::image::Timestamp;
 use crate::store::{Kind, Name, Piece, Usage};
 
@@ -127,7 +127,7 @@ fn long(usage: &Usage) -> Table {
             bytes(own),
             bytes(shared),
             piece.used.map_or_else(String::new, |used| ago(used.into(), now)),
-            one_line(&title(piece)),
+            one_line(&title(piece), 60),
         ]);
     }
     table
@@ -138,16 +138,6 @@ pub(super) fn short_id(piece: &Piece) -> String {
     let id = piece.id.strip_prefix("sha256:").unwrap_or(&piece.id);
     let is_digest = id.len() == 64 && id.bytes().all(|b| b.is_ascii_hexdigit());
     if is_digest { id[..12].to_owned() } else { id.to_owned() }
-}
-
-fn one_line(text: &str) -> String {
-    const WIDTH: usize = 60;
-    let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-    if text.chars().count() <= WIDTH {
-        return text;
-    }
-    let start: String = text.chars().take(WIDTH - 1).collect();
-    format!("{start}…")
 }
 
 fn describe(usage: &Usage, piece: &Piece) -> Value {

@@ -198,43 +198,27 @@ impl Manifest {
 
 impl Create {
     fn run(&self, desk: &Desk<'_>) -> Result<(), Error> {
-        let known = desk.store.get_ref(&Name::Tagged(self.list.clone()))?;
-        let before = match known {
-            None => None,
-            Some(_) if self.amend => Some(desk.list(&self.list)?),
-            Some(_) => {
-                let text = format!("{} is there already", self.list.familiar());
-                let hint = Some("add to it with --amend, or remove it first".to_owned());
-                return Err(Error::Refused { text, hint });
+        desk.refuse(&self.list, self.amend)?;
+        let found = desk.gather(&self.images, None)?;
+        desk.change(&self.list, &self.annotation, |before| {
+            if before.is_some() {
+                // Somebody else may have been quicker.
+                desk.refuse(&self.list, self.amend)?;
             }
-        };
-        let mut entries = before.as_ref().map_or_else(Vec::new, |index| index.manifests.clone());
-        for image in &self.images {
-            desk.gather(image, None, &mut entries)?;
-        }
-        let is_docker = |entry: &Descriptor| Family::of(&entry.media_type) == Family::Docker;
-        let family = match !entries.is_empty() && entries.iter().all(is_docker) {
-            true => Family::Docker,
-            false => Family::Oci,
-        };
-        let start = match before {
-            Some(before) => before,
-            None => edit::empty_index(family)?,
-        };
-        desk.keep(&self.list, &start, &entries, &self.annotation)?;
+            Ok(added(before.map_or_else(Vec::new, |index| index.manifests.clone()), &found))
+        })?;
         desk.invocation.print(&format!("Created manifest list {}\n", self.list))
     }
 }
 
 impl Add {
     fn run(&self, desk: &Desk<'_>) -> Result<(), Error> {
-        let index = desk.list(&self.list)?;
-        let mut entries = index.manifests.clone();
-        for image in &self.images {
-            desk.gather(image, self.platform.as_ref(), &mut entries)?;
-        }
-        let kept = desk.keep(&self.list, &index, &entries, &[])?;
-        desk.invocation.print(&format!("{kept}\n"))
+        desk.list(&self.list)?;
+        let found = desk.gather(&self.images, self.platform.as_ref())?;
+        desk.change(&self.list, &[], |before| {
+            Ok(added(desk.known(before, &self.list)?.manifests.clone(), &found))
+        })
+        .and_then(|digest| desk.invocation.print(&format!("{digest}\n")))
     }
 }
 
@@ -250,32 +234,45 @@ impl Rm {
 
 impl Remove {
     fn run(&self, desk: &Desk<'_>) -> Result<(), Error> {
-        let index = desk.list(&self.list)?;
-        let mut entries = index.manifests.clone();
-        for image in &self.images {
-            let at = desk.position(image, &entries, &self.list)?;
-            entries.remove(at);
-        }
-        let kept = desk.keep(&self.list, &index, &entries, &[])?;
-        desk.invocation.print(&format!("{kept}\n"))
+        desk.change(&self.list, &[], |before| {
+            let mut entries = desk.known(before, &self.list)?.manifests.clone();
+            for image in &self.images {
+                let at = desk.position(image, &entries, &self.list)?;
+                entries.remove(at);
+            }
+            Ok(entries)
+        })
+        .and_then(|digest| desk.invocation.print(&format!("{digest}\n")))
     }
 }
 
 impl Annotate {
     fn run(&self, desk: &Desk<'_>) -> Result<(), Error> {
-        let index = desk.list(&self.list)?;
-        let mut entries = index.manifests.clone();
-        let Some(image) = &self.image else {
-            let only = self.os.is_none() && self.arch.is_none() && self.variant.is_none();
-            if !only || self.os_version.is_some() || !self.os_features.is_empty() {
-                let text = "name the image that is for this machine".to_owned();
-                return Err(Error::Usage { text, hint: None });
+        let of_list = if self.image.is_none() { &self.annotation[..] } else { &[] };
+        desk.change(&self.list, of_list, |before| {
+            let mut entries = desk.known(before, &self.list)?.manifests.clone();
+            match &self.image {
+                Some(image) => {
+                    let at = desk.position(image, &entries, &self.list)?;
+                    self.describe(&mut entries[at])?;
+                }
+                None if self.is_of_a_machine() => {
+                    let text = "name the image that is for this machine".to_owned();
+                    return Err(Error::Usage { text, hint: None });
+                }
+                None => {}
             }
-            let kept = desk.keep(&self.list, &index, &entries, &self.annotation)?;
-            return desk.invocation.print(&format!("{kept}\n"));
-        };
-        let at = desk.position(image, &entries, &self.list)?;
-        let entry = &mut entries[at];
+            Ok(entries)
+        })
+        .and_then(|digest| desk.invocation.print(&format!("{digest}\n")))
+    }
+
+    fn is_of_a_machine(&self) -> bool {
+        let words = [&self.os, &self.arch, &self.variant, &self.os_version];
+        words.iter().any(|word| word.is_some()) || !self.os_features.is_empty()
+    }
+
+    fn describe(&self, entry: &mut Descriptor) -> Result<(), Error> {
         let platform = entry.platform.get_or_insert_with(|| Platform::new("", "", None));
         if let Some(os) = &self.os {
             platform.os.clone_from(os);
@@ -298,8 +295,7 @@ impl Annotate {
         if !self.annotation.is_empty() {
             entry.annotations.get_or_insert_default().extend(self.annotation.iter().cloned());
         }
-        let kept = desk.keep(&self.list, &index, &entries, &[])?;
-        desk.invocation.print(&format!("{kept}\n"))
+        Ok(())
     }
 }
 
@@ -349,13 +345,13 @@ impl Push {
 }
 
 impl Desk<'_> {
-    /// The index of that name here.
-    fn list(&self, name: &Reference) -> Result<Index, Error> {
+    /// What the name stands for here, if that is an index.
+    fn find(&self, name: &Reference) -> Result<Option<Index>, Error> {
         let Some(entry) = self.store.get_ref(&Name::Tagged(name.clone()))? else {
-            return Err(store::Error::NotFound(name.familiar()).into());
+            return Ok(None);
         };
         match self.store.content(&entry.descriptor)? {
-            Content::Index(index) => Ok(index),
+            Content::Index(index) => Ok(Some(index)),
             _ => Err(Error::Usage {
                 text: format!("{} is an image, and no list of images", name.familiar()),
                 hint: Some("make a list of it: bryo manifest create LIST IMAGE".to_owned()),
@@ -363,28 +359,42 @@ impl Desk<'_> {
         }
     }
 
-    /// Fetches what `text` names, if need be, and adds its images to the list.
+    /// The index of that name here.
+    fn list(&self, name: &Reference) -> Result<Index, Error> {
+        self.find(name)?.ok_or_else(|| store::Error::NotFound(name.familiar()).into())
+    }
+
+    fn known<'i>(&self, found: Option<&'i Index>, name: &Reference) -> Result<&'i Index, Error> {
+        found.ok_or_else(|| store::Error::NotFound(name.familiar()).into())
+    }
+
+    /// Refuses to make what is there already.
+    fn refuse(&self, name: &Reference, amend: bool) -> Result<(), Error> {
+        match self.store.get_ref(&Name::Tagged(name.clone()))? {
+            Some(_) if !amend => Err(Error::Refused {
+                text: format!("{} is there already", name.familiar()),
+                hint: Some("add to it with --amend, or remove it first".to_owned()),
+            }),
+            _ => Ok(()),
+        }
+    }
+
+    /// Fetches what texts name, if need be; all images of it.
     fn gather(
         &self,
-        text: &str,
+        images: &[String],
         platform: Option<&Platform>,
-        entries: &mut Vec<Descriptor>,
-    ) -> Result<(), Error> {
-        let source = self.remote.find(self.store, text)?;
-        let options = Options {
-            platform: platform.cloned(),
-            jobs: self.invocation.jobs().layers,
-            ..Options::default()
-        };
-        let sink = sink::Store::nameless(self.store).packed();
-        let arrived = transfer(&*source, &sink, &options, &*self.invocation.reporter)?;
+    ) -> Result<Vec<Descriptor>, Error> {
+        let jobs = self.invocation.jobs().layers;
         let mut found = Vec::new();
-        self.flatten(arrived, &mut found)?;
-        for new in found {
-            entries.retain(|old| !is_replaced(old, &new));
-            entries.push(new);
+        for text in images {
+            let source = self.remote.find(self.store, text)?;
+            let options = Options { platform: platform.cloned(), jobs, ..Options::default() };
+            let sink = sink::Store::nameless(self.store).packed();
+            let arrived = transfer(&*source, &sink, &options, &*self.invocation.reporter)?;
+            self.flatten(arrived, &mut found)?;
         }
-        Ok(())
+        Ok(found)
     }
 
     /// The images of an index, and of those in it; an image itself.
@@ -432,24 +442,35 @@ impl Desk<'_> {
         at(&root.descriptor().digest).ok_or_else(missing)
     }
 
-    /// Keeps the list, and gives its digest. What it was before is kept by nobody.
-    fn keep(
+    /// Changes what is listed, and gives the list's digest. What it was before is kept by nobody. Who
+    /// changes it at the same time waits.
+    fn change(
         &self,
         name: &Reference,
-        index: &Index,
-        entries: &[Descriptor],
         annotations: &[(String, String)],
+        change: impl FnOnce(Option<&Index>) -> Result<Vec<Descriptor>, Error>,
     ) -> Result<Digest, Error> {
-        let mut content = edit::relisted(index, entries)?;
+        let _lease = self.store.lease(&Digest::of(name.to_string().as_bytes()))?;
+        let before = self.find(name)?;
+        let entries = change(before.as_ref())?;
+        let is_docker = |entry: &Descriptor| Family::of(&entry.media_type) == Family::Docker;
+        let index = match before {
+            Some(before) => before,
+            None if !entries.is_empty() && entries.iter().all(is_docker) => {
+                edit::empty_index(Family::Docker)?
+            }
+            None => edit::empty_index(Family::Oci)?,
+        };
+        // Docker's lists have no place for annotations.
+        let family = (!annotations.is_empty()).then_some(Family::Oci);
+        let mut content = edit::relisted(&index, &entries, family)?;
         if !annotations.is_empty() {
             let mut all = Annotations::default();
             for (name, value) in annotations {
                 all.add(&format!("index:{name}={value}"))?;
             }
             let said = all.on(Annotated::Index, None);
-            // Docker's lists have no place for them.
-            let family = Some(Family::Oci);
-            let edits = edit::Edits { family, annotations: Some(&said), ..Default::default() };
+            let edits = edit::Edits { annotations: Some(&said), ..Default::default() };
             content = edit::edit(&content, &edits)?;
         }
         let digest = self.store.put_blob(content.bytes())?;
@@ -458,6 +479,15 @@ impl Desk<'_> {
         self.store.replace_ref(&RefEntry { name, descriptor, index: None })?;
         Ok(digest)
     }
+}
+
+/// What is listed once others came.
+fn added(mut entries: Vec<Descriptor>, new: &[Descriptor]) -> Vec<Descriptor> {
+    for new in new {
+        entries.retain(|old| !is_replaced(old, new));
+        entries.push(new.clone());
+    }
+    entries
 }
 
 /// Whether an entry goes when `new` comes: the same image, or one for the same machine.

@@ -1,6 +1,7 @@
 //! The commands, one file for each.
 
 mod build;
+mod cache;
 mod completion;
 mod config;
 mod debug;
@@ -64,6 +65,8 @@ pub(crate) enum Command {
     Export(export::Export),
     Unpack(unpack::Unpack),
     Du(du::Du),
+    #[command(alias = "build-cache")]
+    Cache(cache::Cache),
     Prune(prune::Prune),
     Reset(reset::Reset),
     Config(config::Config),
@@ -100,6 +103,7 @@ impl Command {
             | Self::Rm(_)
             | Self::Undelete(_)
             | Self::Du(_)
+            | Self::Cache(_)
             | Self::Prune(_)
             | Self::Reset(_)
             | Self::Save(_)
@@ -145,6 +149,7 @@ impl Command {
             Self::Export(export) => export.run(invocation)?,
             Self::Unpack(unpack) => unpack.run(invocation)?,
             Self::Du(du) => du.run(invocation)?,
+            Self::Cache(cache) => cache.run(invocation)?,
             Self::Prune(prune) => prune.run(invocation)?,
             Self::Reset(reset) => reset.run(invocation)?,
             Self::Config(config) => config.run(invocation)?,

@@ -38,16 +38,20 @@ pub fn rebuilt(
 }
 
 /// The same index of other manifests. An index of Docker's stays one as long as all that it lists is
-/// Docker's, and becomes OCI's else, as one that lists nothing but Docker's does not by itself.
+/// Docker's, and becomes OCI's else; an index of OCI's stays one. `family` says otherwise.
 ///
 /// # Errors
 ///
 /// What reading an index says.
-pub fn relisted(index: &Index, manifests: &[Descriptor]) -> Result<Content, Error> {
+pub fn relisted(
+    index: &Index,
+    manifests: &[Descriptor],
+    family: Option<Family>,
+) -> Result<Content, Error> {
     let mut fields = fields(&index.bytes)?;
     let is_docker = Family::of(&index.descriptor.media_type) == Family::Docker
         && manifests.iter().all(|entry| Family::of(&entry.media_type) == Family::Docker);
-    let family = if is_docker { Family::Docker } else { Family::Oci };
+    let family = family.unwrap_or(if is_docker { Family::Docker } else { Family::Oci });
     let media_type = family.name_of(media_type::OCI_INDEX);
     fields.insert("mediaType".to_owned(), media_type.into());
     let mut known = known(fields.get("manifests"));
@@ -175,12 +179,14 @@ mod tests {
             other => panic!("{other:?}"),
         };
         let empty = empty_index(Family::Docker).expect("an index");
-        let one = index(relisted(&empty, std::slice::from_ref(&docker)).expect("an index"));
+        let one = index(relisted(&empty, std::slice::from_ref(&docker), None).expect("an index"));
         assert_eq!(one.descriptor.media_type, media_type::DOCKER_INDEX);
-        let two = index(relisted(&one, &[docker.clone(), oci.clone()]).expect("an index"));
+        let two = index(relisted(&one, &[docker.clone(), oci.clone()], None).expect("an index"));
         assert_eq!(two.descriptor.media_type, media_type::OCI_INDEX);
         assert_eq!(two.manifests, [docker.clone(), oci]);
-        let again = relisted(&two, &two.manifests).expect("an index");
+        let forced = relisted(&one, &one.manifests, Some(Family::Oci)).expect("an index");
+        assert_eq!(forced.descriptor().media_type, media_type::OCI_INDEX);
+        let again = relisted(&two, &two.manifests, None).expect("an index");
         assert_eq!(again.bytes(), two.bytes);
         let made = edit::index(&[docker]).expect("an index");
         assert_eq!(made.descriptor().media_type, media_type::OCI_INDEX);
