@@ -5,11 +5,11 @@
 //! of the file and of those that inherit from it, come out as on a real system, and getfacl(1) does
 //! not show the entries that were left out.
 //!
-//! Records are left out of listings, and that is all: reading is not trapped, because programs read
-//! what was listed to them, and a bryo in the sandbox keeps its own records as this one does, which
-//! reads them. What carries the record of a link, a fifo or a socket is its `security.capability`
-//! ([`rootfs::is_hidden`]); nobody has a use for a real one there, and who sets one is refused
-//! (`EOPNOTSUPP`, as on a file system without).
+//! Records are left out of listings. Reading is trapped only as far as programs read what was not
+//! listed to them, a capability: most read what was, and a bryo in the sandbox keeps its own records
+//! as this one does, which reads them. What carries the record of a link, a fifo or a socket is its
+//! `security.capability` ([`rootfs::is_hidden`]); nobody has a use for a real one there, and who sets
+//! one is refused (`EOPNOTSUPP`, as on a file system without).
 
 use std::collections::HashSet;
 use std::ffi::{CStr, CString, OsStr};
@@ -144,6 +144,21 @@ pub(super) fn remove(request: &Request<'_>) -> Reply {
     }
 }
 
+/// `getxattr` and its kin, from who reads a capability: what carries a record has none.
+pub(super) fn get(request: &Request<'_>) -> Reply {
+    if Class::of(&request.text_at(request.arg(1))?) != Class::Capability {
+        return Ok(Answer::Continue);
+    }
+    let found = place(request).and_then(|(target, _)| target.native());
+    match found {
+        Ok(native) if rootfs::is_hidden(CAPABILITY.as_ref(), FileType::of(native.mode)) => {
+            Err(Errno::NODATA)
+        }
+        // Whatever this thread cannot find the kernel may, or knows the right error for.
+        Ok(_) | Err(_) => Ok(Answer::Continue),
+    }
+}
+
 /// `listxattr` and its kin.
 pub(super) fn list(request: &Request<'_>) -> Reply {
     let found = place(request).and_then(|(target, next)| {
@@ -182,11 +197,13 @@ fn shown(names: &[u8], kind: impl FnOnce() -> FileType) -> Vec<u8> {
 /// The file that a call is about, and the first argument behind it.
 fn place(request: &Request<'_>) -> Result<(Target, usize), Errno> {
     let target = match request.call() {
-        Call::Setxattr | Call::Removexattr | Call::Listxattr => request.target(None, 0, true)?,
-        Call::Lsetxattr | Call::Lremovexattr | Call::Llistxattr => {
+        Call::Setxattr | Call::Removexattr | Call::Getxattr | Call::Listxattr => {
+            request.target(None, 0, true)?
+        }
+        Call::Lsetxattr | Call::Lremovexattr | Call::Lgetxattr | Call::Llistxattr => {
             request.target(None, 0, false)?
         }
-        Call::Fsetxattr | Call::Fremovexattr | Call::Flistxattr => {
+        Call::Fsetxattr | Call::Fremovexattr | Call::Fgetxattr | Call::Flistxattr => {
             // A handle has no attributes, though its path in /proc does.
             if native::is_handle(&request.steal(request.int(0))?)? {
                 return Err(Errno::BADF);

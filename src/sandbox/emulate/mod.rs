@@ -124,6 +124,7 @@ fn answer(request: &Request<'_>) -> Reply {
         Call::Removexattr | Call::Lremovexattr | Call::Fremovexattr | Call::Removexattrat => {
             attribute::remove(request)
         }
+        Call::Getxattr | Call::Lgetxattr | Call::Fgetxattr => attribute::get(request),
         Call::Listxattr | Call::Llistxattr | Call::Flistxattr | Call::Listxattrat => {
             attribute::list(request)
         }

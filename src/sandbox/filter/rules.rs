@@ -1,8 +1,8 @@
 //! What each filter does with each call: the policy, apart from BPF and from numbers.
 //!
-//! Not taken, on purpose: `getxattr`, and what changes the times of an open file, which the root of
-//! a user namespace does well natively; and `clone`, whose new mount namespace is seen when it is
-//! used (`pivot_root`, `chroot`).
+//! Not taken, on purpose: what changes the times of an open file, which the root of a user namespace
+//! does well natively; and `clone`, whose new mount namespace is seen when it is used (`pivot_root`,
+//! `chroot`). `getxattr` is taken only from who asks for a capability.
 
 use super::{Action, Filter};
 use crate::sandbox::emulate::tables::{
@@ -96,6 +96,7 @@ fn topic(call: Call) -> Topic {
         Chroot | PivotRoot | Setns | Unshare => Topic::Identity,
         Setxattr | Lsetxattr | Fsetxattr | Setxattrat => Topic::Identity,
         Removexattr | Lremovexattr | Fremovexattr | Removexattrat => Topic::Identity,
+        Getxattr | Lgetxattr | Fgetxattr => Topic::Identity,
         Listxattr | Llistxattr | Flistxattr | Listxattrat => Topic::Identity,
         Getsockopt | Setsockopt | Sendmsg | Sendmmsg | Recvmsg => Topic::Identity,
         Recvmmsg | RecvmmsgTime64 | Listen | Socketcall => Topic::Identity,
@@ -124,6 +125,9 @@ fn conditions(abi: Abi, call: Call) -> Vec<Condition> {
             vec![Condition::is(0, &[RLIMIT_LOCKS])]
         }
         Call::Prlimit64 => vec![Condition::is(1, &[RLIMIT_LOCKS])],
+        Call::Getxattr | Call::Lgetxattr | Call::Fgetxattr => {
+            vec![Condition::is(3, CAPABILITY_SIZES)]
+        }
         Call::Unshare => vec![Condition::has(0, CLONE_NEWNS)],
         Call::Getsockopt => vec![
             Condition::is(1, &[of.sol_socket]),
@@ -141,6 +145,10 @@ fn conditions(abi: Abi, call: Call) -> Vec<Condition> {
 fn device(call: Call) -> Condition {
     Condition::masked(if call == Call::Mknodat { 2 } else { 1 }, S_IFMT, &[S_IFCHR, S_IFBLK])
 }
+
+/// The buffers that a `security.capability` is read into, by libcap and whoever else knows its
+/// format: `XATTR_CAPS_SZ_2` and `XATTR_CAPS_SZ_3` of linux/capability.h. A filter does not see names.
+const CAPABILITY_SIZES: &[u32] = &[20, 24];
 
 /// What prctl(2) tells and changes of capabilities.
 const PRCTL: &[u32] = &[

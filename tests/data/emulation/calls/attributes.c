@@ -54,6 +54,8 @@ int main(void) {
     chown("file", 5, 6); chown("dir", 5, 6); lchown("link", 5, 6); chown("fifo", 5, 6); chown("of-user", 1000, 1000);
     puts("lists do not show what is ours");
     list("file"); list("dir"); list("link"); list("fifo"); list(".");
+    SHOW(getxattr("fifo", CAPS, names, 24)); SHOW(lgetxattr("fifo", CAPS, names, 20)); SHOW(lgetxattr("link", CAPS, names, 24)); SHOW(getxattr("link", CAPS, names, 20));
+    SHOW(getxattr("missing", CAPS, names, 20)); SHOW(getxattr("fifo", NOWHERE, names, 20)); SHOW(getxattr("fifo", "user.none", names, 20));
     SHOW(setxattr("file", "user.a", "1", 1, 0)); SHOW(setxattr("file", "user.b", "", 0, XATTR_CREATE)); SHOW(setxattr("file", "user.b", "", 0, XATTR_CREATE));
     SHOW(setxattr("dir", "user.c", "2", 1, XATTR_REPLACE)); SHOW(setxattr("dir", "user.c", "2", 1, 0));
     list("file"); list("dir");

@@ -28,3 +28,9 @@ su app -c 'setfattr -n trusted.x -v y ~/t' || echo "trusted as app: $?"
 getfattr -m - -d kept | sort
 cp /bin/cat reader; setcap cap_dac_override=ep reader; chown root reader; getcap reader
 getcap -r /usr /bin 2>/dev/null | sort
+# What carries an owner has no capability.
+mkdir odd && mkfifo odd/fifo && ln -s kept odd/link && cp kept odd/file
+chown -h app odd/*
+setcap cap_net_raw=ep odd/file
+getcap -r odd
+getcap odd/fifo
