@@ -141,11 +141,10 @@ fn named(request: &Request<'_>) -> [Option<Named>; 2] {
         Faccessat2 => at(followed(3)).wanting(request.word(2) & ALL),
         Chdir => Named::found(here, 0, true).wanting(SEARCH).fitting(Attributes::is_dir),
         Truncate => Named::found(here, 0, true).wanting(WRITE).fitting(Attributes::is_file),
-        Chown | Stat | Chmod | Setxattr | Removexattr | Getxattr | Listxattr | Execve | Utime | Utimes => {
-            Named::found(here, 0, true)
-        }
-        Lchown | Lstat | Lsetxattr | Lremovexattr | Lgetxattr | Llistxattr | Readlink | Mkdir | Mknod
-        | Unlink | Rmdir => Named::found(here, 0, false),
+        Chown | Stat | Chmod | Setxattr | Removexattr | Getxattr | Listxattr | Execve | Utime
+        | Utimes => Named::found(here, 0, true),
+        Lchown | Lstat | Lsetxattr | Lremovexattr | Lgetxattr | Llistxattr | Readlink | Mkdir
+        | Mknod | Unlink | Rmdir => Named::found(here, 0, false),
         Statx | Setxattrat | Removexattrat | Listxattrat => at(followed(2)),
         Newfstatat | Fchmodat2 | Utimensat | UtimensatTime64 => at(followed(3)),
         Fchownat | Execveat => at(followed(4)),
