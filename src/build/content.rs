@@ -133,6 +133,50 @@ impl Files {
     }
 }
 
+/// Contents of files that are not all those of a tree: one digest of them, in the order in which they
+/// come.
+pub(super) struct Contents<'f> {
+    files: &'f Files,
+    hashing: Hashing,
+    key: KeyMaker,
+}
+
+impl<'f> Contents<'f> {
+    /// `files` keeps what is learned of them.
+    pub(super) fn new(files: &'f Files) -> Self {
+        Self { files, hashing: Hashing::default(), key: KeyMaker::new("contents", None) }
+    }
+
+    /// Adds a file. `is_all`: it has no capability.
+    pub(super) fn add(
+        &mut self,
+        path: PathBuf,
+        meta: &Meta,
+        is_all: bool,
+        open: impl FnOnce() -> Result<File, Fault>,
+    ) -> Result<(), Fault> {
+        let stamp = meta.stamp();
+        match self.files.known(&stamp) {
+            Some(digest) => self.hashing.know(digest),
+            None => {
+                let time = SystemTime::now();
+                self.hashing.ask(Asked { path, file: open()?, stamp, time, is_all });
+            }
+        }
+        while let Some(hashed) = self.hashing.ready() {
+            self.key.add("content", self.files.learned(hashed)?.to_string());
+        }
+        Ok(())
+    }
+
+    pub(super) fn finish(mut self) -> Result<Digest, Fault> {
+        while let Some(hashed) = self.hashing.next() {
+            self.key.add("content", self.files.learned(hashed)?.to_string());
+        }
+        Ok(self.key.finish().digest().clone())
+    }
+}
+
 /// The digest in the making. Contents have a key of their own, as they come later than what else
 /// there is to say.
 struct Tally<'t> {

@@ -335,6 +335,7 @@ fn perform(
             mode: mode.is_some().then_some(&changed),
             no_xattrs: true,
             replace: work.link,
+            modes_alone: work.parents,
             sockets: true,
             ..CopyOptions::default()
         };

@@ -88,6 +88,14 @@ impl Error {
         }
     }
 
+    /// The same, or where the first thing is that is wrong with the Dockerfile itself.
+    pub fn first_span(&self) -> Option<Span> {
+        match self {
+            Self::Dockerfile(all) => all.iter().find(|found| found.is_error()).map(|f| f.span),
+            _ => self.span(),
+        }
+    }
+
     /// What went wrong there.
     pub fn fault(&self) -> Option<&Fault> {
         match self {

@@ -190,7 +190,8 @@ impl Files {
         Ok(false)
     }
 
-    /// What a word of COPY or ADD means. A pattern may mean nothing; a plain name must be there.
+    /// What a word of COPY or ADD means. A pattern may mean nothing, if the directory is there that it
+    /// begins with; a plain name must be there.
     pub(super) fn find(&self, word: &str) -> Result<Vec<Source>, Fault> {
         let path = clean(Path::new(word));
         if !Glob::is_pattern(word) {
@@ -201,7 +202,7 @@ impl Files {
         let is_plain = |name: &OsStr| !Glob::is_pattern(&name.to_string_lossy());
         let folder: PathBuf = path.iter().take_while(|name| is_plain(name)).collect();
         let mut found = Vec::new();
-        if self.said(self.root.stat(&folder))?.is_some_and(|meta| meta.is_dir()) {
+        if self.at(&folder)?.meta.is_dir() {
             self.matching(&folder, &glob, folder.iter().count(), &mut found)?;
         }
         Ok(found)

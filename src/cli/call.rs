@@ -181,12 +181,20 @@ fn columns<const N: usize>(titles: &[&str; N], rows: impl Iterator<Item = [Strin
 }
 
 /// The same for programs: the keys of the reference's tools, and shorter ones.
-pub(crate) fn check_json(survey: &Survey, error: Option<&str>, source: Source<'_>) -> Value {
+pub(crate) fn check_json(
+    survey: &Survey,
+    error: Option<(&str, Option<Span>)>,
+    source: Source<'_>,
+) -> Value {
     let of_rules = survey.warnings.iter().filter(|found| found.rule.is_some());
     let warnings: Vec<Value> = of_rules.map(warning).collect();
-    let mut value = json!({ "warnings": warnings, "sources": [{ "fileName": source.name }] });
-    if let Some(error) = error {
-        value["buildError"] = json!({ "message": error });
+    let source = json!({ "filename": source.name, "language": "Dockerfile" });
+    let mut value = json!({ "warnings": warnings, "sources": [source] });
+    if let Some((message, span)) = error {
+        value["buildError"] = json!({ "message": message });
+        if let Some(span) = span {
+            value["buildError"]["location"] = location(span);
+        }
     }
     value
 }
@@ -201,11 +209,12 @@ fn warning(found: &Diagnostic) -> Value {
         "ruleName": found.rule,
         "description": rule.map(|rule| rule.description),
         "url": rule.map(Rule::url),
-        "location": { "ranges": [{
-            "start": { "line": found.span.line },
-            "end": { "line": found.span.end_line },
-        }]},
+        "location": location(found.span),
     })
+}
+
+fn location(span: Span) -> Value {
+    json!({ "ranges": [{ "start": { "line": span.line }, "end": { "line": span.end_line } }] })
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@ use std::path::{Path, PathBuf};
 use super::error::Error;
 use super::invocation::Invocation;
 use crate::build::{self, Arrival, Fetcher, IgnoreFile, Origin, fetch_text};
+use crate::dockerfile;
 
 /// The name that stands for stdin.
 const STDIN: &str = "-";
@@ -33,15 +34,43 @@ impl Dockerfile {
         Error::Build { error: Box::new(error), name: self.name, text: self.text }
     }
 
+    /// Of what is not UTF-8, comments may be: they mean nothing to anybody but people.
     fn new(name: String, bytes: Vec<u8>) -> Result<Self, Error> {
-        match String::from_utf8(bytes) {
-            Ok(text) => Ok(Self { name, text }),
-            Err(_) => {
-                let text = format!("{name} is no Dockerfile: it is not UTF-8");
-                Err(Error::Usage { text, hint: None })
+        let text = match String::from_utf8(bytes) {
+            Ok(text) => text,
+            Err(error) => {
+                let bytes = error.into_bytes();
+                let text = String::from_utf8_lossy(&bytes).into_owned();
+                if let Some(line) = foreign_line(&bytes, &text) {
+                    let hint = match bytes.starts_with(&[0xff, 0xfe])
+                        || bytes.starts_with(&[0xfe, 0xff])
+                    {
+                        true => "it looks like UTF-16: save it as UTF-8".to_owned(),
+                        false => format!("convert it: iconv -f ISO-8859-1 -t UTF-8 {name}"),
+                    };
+                    let text = format!("{name} is no Dockerfile: line {line} is not UTF-8");
+                    return Err(Error::Usage { text, hint: Some(hint) });
+                }
+                text
             }
-        }
+        };
+        Ok(Self { name, text })
     }
+}
+
+/// The number of the first line that is not UTF-8 and no comment. `text` is the same with all that is
+/// not UTF-8 replaced.
+fn foreign_line(bytes: &[u8], text: &str) -> Option<usize> {
+    let (syntax, _) = dockerfile::read(text);
+    let is_content = |number: usize| {
+        let mut nodes = syntax.nodes.iter().filter(|node| !node.heredocs.is_empty());
+        nodes.any(|node| (node.span.line..=node.span.end_line).contains(&number))
+    };
+    let lines = (1..).zip(bytes.split(|byte| *byte == b'\n'));
+    let mut foreign = lines.filter(|(_, line)| std::str::from_utf8(line).is_err());
+    let (number, _) = foreign
+        .find(|(number, line)| !line.trim_ascii_start().starts_with(b"#") || is_content(*number))?;
+    Some(number)
 }
 
 /// Context and Dockerfile.
@@ -267,5 +296,28 @@ fn beside(dockerfile: &Path) -> Result<Option<IgnoreFile>, Error> {
         Ok(text) => Ok(Some(IgnoreFile { path, text })),
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
         Err(error) => Err(Error::reading(&path)(error)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_comments_may_be_something_else_than_utf8() {
+        for (bytes, expected) in [
+            (&b"# caf\xe9\nFROM a\nRUN a \\\n # \xe9\n b\n"[..], Ok("# caf\u{fffd}")),
+            (b"\xff\xfeF\0R\0", Err("line 1 is not UTF-8")),
+            (b"FROM a\nRUN caf\xe9\n", Err("line 2 is not UTF-8")),
+            // What looks like a comment there is content.
+            (b"FROM a\nCOPY <<E /\n# \xe9\nE\n", Err("line 3 is not UTF-8")),
+        ] {
+            let got = Dockerfile::new("D".to_owned(), bytes.to_vec());
+            match (got, expected) {
+                (Ok(got), Ok(start)) => assert!(got.text.starts_with(start), "{}", got.text),
+                (Err(error), Err(part)) => assert!(error.message().contains(part), "{error:?}"),
+                (got, _) => panic!("{:?} instead of {expected:?}", got.map(|got| got.text)),
+            }
+        }
     }
 }

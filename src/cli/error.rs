@@ -159,7 +159,7 @@ impl Error {
             build::Error::Dockerfile(all) => all.iter().find(|diagnostic| diagnostic.is_error()),
             _ => None,
         };
-        let span = error.span().or_else(|| first.map(|diagnostic| diagnostic.span));
+        let span = error.first_span();
         let story = first.map_or(story, |diagnostic| diagnostic.message.clone());
         span.map_or_else(|| story.clone(), |span| format!("{name}:{}: {story}", span.line))
     }

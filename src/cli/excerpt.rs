@@ -5,6 +5,9 @@ use annotate_snippets::{AnnotationKind, Group, Level, Renderer, Snippet};
 use super::ui::Ui;
 use crate::dockerfile::{Diagnostic, Severity, Span};
 
+/// How much of a line is marked at most, in bytes.
+const LONGEST: usize = 120;
+
 /// A Dockerfile as its author knows it.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Source<'a> {
@@ -56,7 +59,8 @@ impl Source<'_> {
         renderer.render(&[group])
     }
 
-    /// The span without line ends at its end, and within the text whatever it says.
+    /// The span without line ends at its end, and within the text whatever it says. Of one with a line
+    /// that is too long to be marked, the beginning.
     fn visible(self, span: Span) -> std::ops::Range<usize> {
         let boundary = |at: usize| {
             let at = at.min(self.text.len());
@@ -64,7 +68,13 @@ impl Source<'_> {
         };
         let start = boundary(span.start);
         let end = boundary(span.end).max(start);
-        start..start + self.text[start..end].trim_end().len()
+        let marked = self.text[start..end].trim_end();
+        if marked.lines().all(|line| line.len() <= LONGEST) {
+            return start..start + marked.len();
+        }
+        let first = marked.lines().next().unwrap_or_default();
+        let end = (0..=first.len().min(LONGEST)).rev().find(|at| first.is_char_boundary(*at));
+        start..start + end.unwrap_or(0)
     }
 }
 
@@ -104,6 +114,18 @@ mod tests {
   |
   = hint: /";
         assert_eq!(drawn, expected);
+    }
+
+    #[test]
+    fn only_the_beginning_of_a_long_line_is_marked() {
+        let ui = Ui::mute();
+        let long = "x".repeat(5000);
+        for text in [format!("RUN {long}"), format!("RUN a \\\n {long}"), format!("RUN é{long}")] {
+            let span = Span { start: 0, end: text.len(), line: 1, end_line: 2 };
+            let drawn = Source { name: "D", text: &text }.error("e", span, ui);
+            let marks = drawn.matches(['^', '_']).count();
+            assert!((5..=LONGEST).contains(&marks) && drawn.len() < 1000, "{drawn}");
+        }
     }
 
     #[test]

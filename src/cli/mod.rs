@@ -16,6 +16,7 @@ mod exports;
 mod invocation;
 #[cfg(test)]
 mod manual;
+mod named_context;
 mod naming;
 mod network;
 mod output;

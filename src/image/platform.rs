@@ -84,6 +84,17 @@ impl Platform {
     }
 }
 
+/// Go's names. One that stands alone must be among them: it may be anything else mistyped.
+const ARCHITECTURES: [&str; 16] = [
+    "386", "amd64", "arm", "arm64", "loong64", "mips", "mips64", "mips64le", "mipsle", "ppc64",
+    "ppc64le", "riscv64", "s390x", "sparc64", "wasm", "ppc",
+];
+
+/// The variant that the name of an architecture says.
+fn variant(name: &str) -> Option<&'static str> {
+    matches!(name, "armel" | "armv6l").then_some("v6")
+}
+
 /// Go's name, which images use, for the machine's own (`uname -m`, Rust) or any other spelling.
 fn architecture(name: &str) -> &str {
     match name {
@@ -111,8 +122,11 @@ impl FromStr for Platform {
         let lower = |part: &str| part.to_ascii_lowercase();
         Ok(match parts[..] {
             ["linux"] => Self::host(),
-            [arch] => Self::new("linux", architecture(&lower(arch)), None),
-            [os, arch] => Self::new(&lower(os), architecture(&lower(arch)), None),
+            [alone] if !ARCHITECTURES.contains(&architecture(&lower(alone))) => {
+                return Err(wrong("unknown operating system or architecture"));
+            }
+            [arch] => Self::new("linux", architecture(&lower(arch)), variant(&lower(arch))),
+            [os, arch] => Self::new(&lower(os), architecture(&lower(arch)), variant(&lower(arch))),
             [os, arch, variant] => {
                 Self::new(&lower(os), architecture(&lower(arch)), Some(&lower(variant)))
             }
@@ -140,10 +154,13 @@ mod tests {
             ("x86_64", "linux/amd64"),
             ("Linux/aarch64", "linux/arm64"),
             ("linux/arm/v7", "linux/arm/v7"),
+            ("armhf", "linux/arm"),
+            ("linux/armel", "linux/arm/v6"),
+            ("linux/anything", "linux/anything"),
         ] {
             assert_eq!(text.parse::<Platform>().expect(text).to_string(), shown);
         }
-        for bad in ["", "/", "linux/", "a/b/c/d", "linux/am d64"] {
+        for bad in ["", "/", "linux/", "a/b/c/d", "linux/am d64", "foo", "amd46"] {
             assert!(bad.parse::<Platform>().is_err(), "{bad} was accepted");
         }
     }

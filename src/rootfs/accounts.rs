@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::meta::FileType;
 use super::root::Root;
 use super::{Error, Result};
 
@@ -45,10 +46,14 @@ pub struct Accounts {
 }
 
 impl Accounts {
-    /// Reads both files of an image; one that is missing is empty.
+    /// Reads both files of an image. One that is missing is empty, and so is what is no file.
     pub fn read(root: &Root) -> Result<Self> {
-        let text = |path| -> Result<String> {
-            let content = root.read_file(Path::new(path), LIMIT)?.unwrap_or_default();
+        let text = |path: &str| -> Result<String> {
+            let path = Path::new(path);
+            if root.stat(path)?.is_some_and(|meta| meta.kind != FileType::File) {
+                return Ok(String::new());
+            }
+            let content = root.read_file(path, LIMIT)?.unwrap_or_default();
             Ok(String::from_utf8_lossy(&content).into_owned())
         };
         Ok(Self::parse(&text("/etc/passwd")?, &text("/etc/group")?))
@@ -182,6 +187,18 @@ mod tests {
 
     fn accounts() -> Accounts {
         Accounts::parse(PASSWD, GROUP)
+    }
+
+    #[test]
+    fn what_is_no_file_has_no_accounts() {
+        let dir = tempfile::tempdir().expect("a directory");
+        std::fs::create_dir_all(dir.path().join("etc/passwd")).expect("directories");
+        std::fs::write(dir.path().join("etc/group"), GROUP).expect("a file");
+        let accounts = Accounts::read(&Root::open(dir.path()).expect("a root")).expect("accounts");
+        assert_eq!(
+            (accounts.user("root"), accounts.group("audio").map(|g| g.gid)),
+            (None, Some(29))
+        );
     }
 
     #[test]

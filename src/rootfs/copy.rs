@@ -62,6 +62,8 @@ pub struct CopyOptions<'o> {
     pub separate: bool,
     /// What is in the way is removed: files for a directory, a whole tree for a file.
     pub replace: bool,
+    /// Of a directory that is there already, only the mode becomes that of its original.
+    pub modes_alone: bool,
     /// A socket becomes an empty file; it is left out otherwise.
     pub sockets: bool,
     /// Which files come along, by path in the source.
@@ -82,6 +84,7 @@ impl fmt::Debug for CopyOptions<'_> {
             .field("no_xattrs", &self.no_xattrs)
             .field("separate", &self.separate)
             .field("replace", &self.replace)
+            .field("modes_alone", &self.modes_alone)
             .field("sockets", &self.sockets)
             .field("choose", &self.choose.is_some())
             .field("upper", &self.upper)
@@ -111,6 +114,8 @@ pub struct Copier<'c> {
     options: CopyOptions<'c>,
     /// Where the first name of a file with several is now.
     links: HashMap<(u64, u64), PathBuf>,
+    /// The directories on the way, outermost first, that were only searched until now.
+    searched: Vec<(PathBuf, Meta)>,
     /// Directories that get mode and time when all is in them.
     unfinished: Vec<(Place, u32, Time)>,
     copied: Copied,
@@ -133,6 +138,7 @@ impl<'c> Copier<'c> {
             upper_dirs: options.upper.map(Root::dirs).transpose()?,
             options,
             links: HashMap::new(),
+            searched: Vec::new(),
             unfinished: Vec::new(),
             copied: Copied::default(),
         })
@@ -142,7 +148,7 @@ impl<'c> Copier<'c> {
     /// links are copied, not followed, except on the way to either.
     ///
     /// A directory joins one that is there, whose own attributes stay; deeper ones take those of
-    /// the source. Anything else replaces what is there. The directory of `target` keeps its time.
+    /// the source, or its mode alone when they were only searched. Anything else replaces what is there. The directory of `target` keeps its time.
     ///
     /// # Errors
     ///
@@ -167,7 +173,10 @@ impl<'c> Copier<'c> {
                 self.options.choose.map_or(Choice::Take, |choose| choose(&found.path, &found.meta));
             match choice {
                 Choice::Skip => walk.leave_out(),
-                Choice::Search if found.meta.is_dir() => {}
+                Choice::Search if found.meta.is_dir() => {
+                    self.searched.retain(|(path, _)| found.path.starts_with(path));
+                    self.searched.push((found.path.clone(), found.meta));
+                }
                 Choice::Take | Choice::Search
                     if found.path == source && joins && found.meta.is_dir() =>
                 {
@@ -192,6 +201,7 @@ impl<'c> Copier<'c> {
         let inside = found.path.strip_prefix(source).expect("a walk stays below its start");
         // `join` of nothing would end in a slash.
         let path = if inside.as_os_str().is_empty() { target.into() } else { target.join(inside) };
+        self.adjust_searched(&found.path, source, target)?;
         let place = self.place(&path, source, target)?;
         if found.meta.is_dir() {
             return self.take_dir(&found.path, &found.meta, &place);
@@ -221,6 +231,23 @@ impl<'c> Copier<'c> {
             self.links.insert(found.meta.identity(), place.path());
         }
         self.take_file(found, &place)
+    }
+
+    /// Gives the directories around `path`, where they are there already, the modes of those that were
+    /// searched for it.
+    fn adjust_searched(&mut self, path: &Path, source: &Path, target: &Path) -> Result<()> {
+        for (searched, meta) in std::mem::take(&mut self.searched) {
+            let inside = searched.strip_prefix(source).expect("a walk stays below its start");
+            if !path.starts_with(&searched) || inside.as_os_str().is_empty() {
+                continue;
+            }
+            let Some(place) = self.to_dirs.place(&target.join(inside))? else { continue };
+            if let Some(stat) = place.stat()?.filter(|stat| stat.kind == FileType::Dir) {
+                place.unlock(stat.mode)?;
+                self.unfinished.push((place, meta.mode, stat.mtime));
+            }
+        }
+        Ok(())
     }
 
     /// The place at `path` in the target; the directories on the way that were only searched until
@@ -257,7 +284,14 @@ impl<'c> Copier<'c> {
     fn take_dir(&mut self, source: &Path, meta: &Meta, place: &Place) -> Result<()> {
         if !place.make_dir()? {
             match place.stat()? {
-                Some(stat) if stat.kind == FileType::Dir => place.unlock(stat.mode)?,
+                Some(stat) if stat.kind == FileType::Dir => {
+                    place.unlock(stat.mode)?;
+                    if self.options.modes_alone {
+                        self.copied.paths += 1;
+                        self.unfinished.push((place.clone(), meta.mode, stat.mtime));
+                        return Ok(());
+                    }
+                }
                 _ if self.options.replace => {
                     place.remove()?;
                     self.to_records.forget(&place.path());

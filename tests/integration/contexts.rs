@@ -79,7 +79,7 @@ fn an_archive_on_stdin_is_a_context() {
     place.bryo("build -f none -").input(tar).fails(3).mentions("there is no none in stdin");
     let tar = archive(&place, &context, &["--gzip"]);
     build("-").input(&tar[..tar.len() / 2]).fails(5).mentions("unpacking stdin");
-    build("-").input([0xff, 0xfe, 0xfd]).fails(2).mentions("it is not UTF-8");
+    build("-").input([0xff, 0xfe, 0xfd]).fails(2).mentions("line 1 is not UTF-8");
     build("-").fails(2).mentions("the Dockerfile cannot be empty");
 }
 

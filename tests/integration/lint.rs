@@ -36,6 +36,10 @@ fn check_lists_what_it_finds_and_builds_nothing() {
     assert_eq!(json["warnings"][0]["rule"], "StageNameCasing");
     let message = json["buildError"]["message"].as_str().expect("a message");
     assert!(message.contains("unknown instruction: RUNN (did you mean RUN?)"), "{message}");
+    let range = &json["buildError"]["location"]["ranges"][0];
+    assert_eq!((&range["start"]["line"], &range["end"]["line"]), (&2.into(), &2.into()));
+    let file = json["sources"][0]["filename"].as_str().expect("a name");
+    assert!(file.ends_with("context/Dockerfile"), "{file}");
     assert!(said.errors().contains("did you mean RUN?"), "{said}");
 }
 

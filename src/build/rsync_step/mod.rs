@@ -5,26 +5,26 @@
 //! what is copied has to be read for the step's key anyway. What is compared is always the content.
 
 mod filter;
+mod links;
 mod list;
 mod place;
 
 use std::cell::Cell;
-use std::fs::File;
-use std::io::{self, Read as _};
+use std::ffi::OsStr;
 use std::path::Path;
 
 use super::attest::record::{Change, Copied, Operation, Told};
+use super::content::Contents;
 use super::copy_step::Origins;
 use super::copy_words::absolute;
 use super::error::Fault;
 use super::execute::{Deed, Executor, Step, Worth};
-use super::key::{CacheKey, KeyMaker};
-use super::state::State;
+use super::files::Files;
+use super::key::KeyMaker;
 use crate::dockerfile::rsync::{Rsync, Settings};
 use crate::dockerfile::{Expander, Word};
-use crate::image::{Digest, Hasher};
 use crate::report::Reporter;
-use crate::rootfs::{Accounts, Copier, CopyOptions, FileType, Meta, SideTable};
+use crate::rootfs::{Accounts, CAPABILITY, Copier, CopyOptions, FileType, Meta, SideTable};
 use crate::store::Snapshot;
 use list::{Entry, List, Lister, Side};
 use place::Target;
@@ -49,7 +49,13 @@ pub(super) fn plan<'d>(
         lister.add(source)?;
     }
     let list = lister.finish();
-    let key = key(&list, &settings, &destination, step.state, executor.time_of_made())?;
+    let below = step.state.chain_id();
+    let key = KeyMaker::new("rsync", below.as_ref());
+    let key = add(files, &list, &settings, key)?
+        .field("settings", format!("{settings:?} {:?}", list.rules))
+        .field("destination", &destination)
+        .field("time", executor.time_of_made().to_string())
+        .finish();
     let vertex = Origins::Context(files).vertex(executor, None);
     let copied = |source: &String| {
         Change::Copy(Copied {
@@ -92,15 +98,14 @@ fn tell(list: &List<'_>, reporter: &dyn Reporter) {
     }
 }
 
-fn key(
+/// Adds what the files are to a key.
+fn add(
+    files: &Files,
     list: &List<'_>,
     settings: &Settings,
-    destination: &str,
-    state: &State,
-    seconds: i64,
-) -> Result<CacheKey, Fault> {
-    let below = state.chain_id();
-    let mut key = KeyMaker::new("rsync", below.as_ref());
+    mut key: KeyMaker,
+) -> Result<KeyMaker, Fault> {
+    let mut contents = Contents::new(files);
     for (at, entry) in list.entries.iter().enumerate() {
         let Meta { kind, mode, .. } = entry.meta;
         let root = list.root(entry.side);
@@ -116,7 +121,7 @@ fn key(
             FileType::File | FileType::Dir => root.xattrs(&entry.path)?,
             _ => continue,
         };
-        let counts = |name: &std::ffi::OsStr| settings.xattrs || name == "security.capability";
+        let counts = |name: &OsStr| settings.xattrs || name == CAPABILITY;
         for (name, value) in xattrs.iter().filter(|(name, _)| counts(name)) {
             key = key.field("attribute", name.as_encoded_bytes()).field("value", value);
         }
@@ -132,29 +137,14 @@ fn key(
         key = match first {
             Some(first) => key.field("hard link", first.name.as_os_str().as_encoded_bytes()),
             None => {
-                let digest = file_digest(root.open_file(&entry.path)?)
-                    .map_err(|error| Fault::Read(root.path().join(&entry.path), error))?;
-                key.field("content", digest.to_string())
+                let path = root.path().join(&entry.path);
+                let is_all = !xattrs.contains_key(OsStr::new(CAPABILITY));
+                contents.add(path, &entry.meta, is_all, || Ok(root.open_file(&entry.path)?))?;
+                key
             }
         };
     }
-    Ok(key
-        .field("settings", format!("{settings:?} {:?}", list.rules))
-        .field("destination", destination)
-        .field("time", seconds.to_string())
-        .finish())
-}
-
-fn file_digest(mut file: File) -> io::Result<Digest> {
-    let (mut hasher, mut buffer) = (Hasher::sha256(), vec![0; 128 << 10]);
-    loop {
-        match file.read(&mut buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(count) => hasher.update(&buffer[..count]),
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(error),
-        }
-    }
+    Ok(key.field("contents", contents.finish()?.to_string()))
 }
 
 /// Does it.

@@ -9,7 +9,7 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::build::{
-    self, Arrival, Attestations, Fault, Fetcher, NamedContext, Options, Services, Shape, Survey,
+    self, Attestations, Fault, Fetcher, NamedContext, Options, Services, Shape, Survey,
 };
 use crate::cli::args::{self, Network, Reach};
 use crate::cli::attest::Attest;
@@ -20,6 +20,7 @@ use crate::cli::error::Error;
 use crate::cli::excerpt::Source;
 use crate::cli::exports::{self, Exports};
 use crate::cli::invocation::Invocation;
+use crate::cli::named_context;
 use crate::cli::naming;
 use crate::cli::output::Output;
 use crate::cli::parsed;
@@ -81,7 +82,7 @@ pub(crate) struct Build {
     /// Let NAME in FROM and COPY --from mean this: a directory, the URL of an archive or of a git
     /// repository, `docker-image://REF`, `oci-layout://DIR[:TAG|@DIGEST]`, or `host:PROGRAM,…`
     /// (programs of this machine, with libraries)
-    #[arg(long, value_name = "NAME=SOURCE", value_parser = context)]
+    #[arg(long, value_name = "NAME=SOURCE", value_parser = named_context::parse)]
     build_context: Vec<(String, NamedContext)>,
     /// Label the image
     #[arg(long, value_name = "NAME=VALUE", value_parser = args::full_pair)]
@@ -327,13 +328,15 @@ impl Build {
         dockerfile: &Dockerfile,
         invocation: &Invocation,
     ) -> Result<ExitCode, Error> {
+        let span = survey.error.as_ref().and_then(build::Error::first_span);
         let error = survey.error.take().map(|error| dockerfile.clone().failed(error));
         let error = error.or_else(|| refuse(&survey).err());
         let source = Source { name: &dockerfile.name, text: &dockerfile.text };
         let message = error.as_ref().map(Error::message);
         match self.call.format() {
             Format::Json => {
-                let value = call::check_json(&survey, message.as_deref(), source);
+                let error = message.as_deref().map(|message| (message, span));
+                let value = call::check_json(&survey, error, source);
                 invocation.print(&format!("{value:#}\n"))?;
             }
             // What is wrong is told by who called; nothing is complete then.
@@ -476,85 +479,5 @@ fn entitlement(text: &str) -> Result<Entitlement, String> {
         "network.host" | "device" => Ok(Entitlement::Granted),
         "security.insecure" => Ok(Entitlement::Insecure),
         _ => Err("network.host, device and security.insecure are known".to_owned()),
-    }
-}
-
-/// `NAME=SOURCE`
-fn context(text: &str) -> Result<(String, NamedContext), String> {
-    let (name, source) = args::full_pair(text)?;
-    let reference =
-        |text: &str| text.parse().map_err(|error: crate::image::Error| error.to_string());
-    let source = if let Some(programs) = source.strip_prefix("host:") {
-        NamedContext::Host(programs.split(',').map(str::to_owned).collect())
-    } else if let Some(image) = source.strip_prefix("docker-image://") {
-        NamedContext::Image(reference(image)?)
-    } else if let Some(layout) = source.strip_prefix("oci-layout://") {
-        let digest = layout.rsplit_once('@').filter(|(_, digest)| digest.contains(':'));
-        let tag = layout.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
-        let (directory, tag) = match (digest, tag) {
-            (Some((before, digest)), _) => {
-                // Of a tag and a digest the digest counts.
-                let tag = before.rsplit_once(':').filter(|(_, tag)| !tag.contains('/'));
-                (tag.map_or(before, |(directory, _)| directory), Some(digest.to_owned()))
-            }
-            (None, Some((directory, tag))) => (directory, Some(tag.to_owned())),
-            (None, None) => (layout, None),
-        };
-        NamedContext::Layout { directory: directory.into(), tag }
-    } else if let Some(target) = source.strip_prefix("target:") {
-        return Err(format!(
-            "target:{target} names a target of a bake file, and there is none here: to build on \
-             another Dockerfile's image, build that one first and say docker-image://NAME"
-        ));
-    } else if Arrival::is_elsewhere(&source) && !Path::new(&source).exists() {
-        NamedContext::Remote(source)
-    } else if let Some((scheme, _)) = source.split_once("://") {
-        return Err(format!(
-            "{scheme}:// is not known: a directory, a URL of http or https, a git repository, \
-             docker-image://, oci-layout:// and host: are"
-        ));
-    } else {
-        NamedContext::Directory(source.into())
-    };
-    Ok((name, source))
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn contexts_are_told_apart() {
-        let layout = |directory: &str, tag: Option<&str>| NamedContext::Layout {
-            directory: directory.into(),
-            tag: tag.map(str::to_owned),
-        };
-        for (text, expected) in [
-            ("a=dir", Some(NamedContext::Directory("dir".into()))),
-            ("a=host:sh,/bin/ls", Some(NamedContext::Host(vec!["sh".into(), "/bin/ls".into()]))),
-            ("a=oci-layout:///x/y:t", Some(layout("/x/y", Some("t")))),
-            ("a=oci-layout://x", Some(layout("x", None))),
-            (
-                "a=docker-image://debian",
-                Some(NamedContext::Image("debian".parse().expect("valid"))),
-            ),
-            ("a=docker-image://A", None),
-            ("a=oci-layout:///x@sha256:00", Some(layout("/x", Some("sha256:00")))),
-            ("a=oci-layout://x:t@sha256:00", Some(layout("x", Some("sha256:00")))),
-            ("a=oci-layout://x@y/z", Some(layout("x@y/z", None))),
-            (
-                "a=https://example/x.git#v1:d",
-                Some(NamedContext::Remote("https://example/x.git#v1:d".into())),
-            ),
-            ("a=http://example/x", Some(NamedContext::Remote("http://example/x".into()))),
-            ("a=git@example:x", Some(NamedContext::Remote("git@example:x".into()))),
-            ("a=ftp://example/x", None),
-            ("a=target:x", None),
-            ("a", None),
-            ("=x", None),
-        ] {
-            let expected = expected.map(|context| ("a".to_owned(), context));
-            assert_eq!(context(text).ok(), expected, "{text}");
-        }
     }
 }

@@ -189,6 +189,26 @@ fn choices_are_kept() {
 }
 
 #[test]
+fn directories_that_are_there_may_take_modes_alone() {
+    let pair = pair();
+    let search = |_: &Path, meta: &Meta| match meta.is_dir() {
+        true => Choice::Search,
+        false => Choice::Take,
+    };
+    let searching = CopyOptions { choose: Some(&search), ..CopyOptions::default() };
+    let modes_alone = CopyOptions { modes_alone: true, ..CopyOptions::default() };
+    for (options, time) in
+        [(searching, (2, 0)), (modes_alone, (2, 0)), (CopyOptions::default(), (8, 123))]
+    {
+        pair.to.set_mode("old/sub".as_ref(), 0o700).expect("a mode");
+        pair.to.set_time("old/sub".as_ref(), (2, 0)).expect("a time");
+        pair.copy("d", "old", options).expect("a copy");
+        let meta = pair.meta("old/sub");
+        assert_eq!((meta.mode, meta.mtime), (0o500, time), "{options:?}");
+    }
+}
+
+#[test]
 fn records_and_attributes_travel() {
     let pair = pair();
     let (mut from, mut to) = (SideTable::default(), SideTable::default());

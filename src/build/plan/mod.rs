@@ -1,5 +1,7 @@
 //! [`Plan`]: stages, what each stands on, and which of them the target needs. Pure.
 
+mod needs;
+
 use std::collections::BTreeMap;
 
 use super::Options;
@@ -75,6 +77,7 @@ impl Plan {
             let planned = plan.stage(stage, given, platform)?;
             plan.stages.push(planned);
         }
+        plan.refuse_circles()?;
         Ok(plan)
     }
 
@@ -185,63 +188,14 @@ impl Plan {
         self.stages.iter().rposition(|stage| stage.name.as_deref() == Some(name))
     }
 
-    /// What `--from` means in stage `current`: a named context, a stage by name or number, else an
-    /// image.
-    pub(super) fn origin(&self, current: usize, from: &str) -> Result<Origin, Fault> {
-        if self.contexts.iter().any(|name| name == from) {
-            return Ok(Origin::Context(from.to_owned()));
-        }
-        let lower = from.to_lowercase();
-        let named = |stage: &Stage| stage.name.as_deref() == Some(lower.as_str());
-        if let Some(number) = self.stages[..current].iter().rposition(named) {
-            return Ok(Origin::Stage(number));
-        }
-        if let Some(number) = self.stages[current..].iter().position(named) {
-            return Err(match number {
-                0 => Fault::CircularStage(lower),
-                _ => Fault::LaterStage { wanted: lower, current: self.title(current) },
-            });
-        }
-        if let Ok(number) = from.parse::<i64>() {
-            let stage = usize::try_from(number).ok().filter(|stage| *stage < current);
-            return stage.map(Origin::Stage).ok_or(Fault::StageIndex(number));
-        }
-        if from == "scratch" {
-            return Ok(Origin::Scratch);
-        }
-        image_named(from).map(Origin::Image)
-    }
-
-    /// What `from` of a mount in stage `current` means: as [`Self::origin`], but a number is the name
-    /// of an image, as in the reference.
-    pub(super) fn mount_origin(&self, current: usize, from: &str) -> Result<Origin, Fault> {
-        match from.parse::<i64>() {
-            Ok(_) => image_named(from).map(Origin::Image),
-            Err(_) => self.origin(current, from),
-        }
-    }
-
-    /// All that an instruction of stage `current` reads from beside the stage itself.
-    pub(super) fn origins(
-        &self,
-        current: usize,
-        instruction: &Instruction,
-    ) -> Result<Vec<Origin>, Fault> {
-        match instruction {
-            Instruction::Copy(copy) => {
-                copy.from.iter().map(|from| self.origin(current, from)).collect()
-            }
-            Instruction::Run(run) => {
-                let names = run.mounts.iter().filter_map(|text| dockerfile::Mount::from(text));
-                names.map(|from| self.mount_origin(current, &from)).collect()
-            }
-            _ => Ok(Vec::new()),
-        }
-    }
-
     /// A stage's name, or its number.
     pub(super) fn title(&self, stage: usize) -> String {
         self.stages[stage].name.clone().unwrap_or_else(|| stage.to_string())
+    }
+
+    /// As messages of the reference name it.
+    fn full_title(&self, stage: usize) -> String {
+        self.stages[stage].name.clone().unwrap_or_else(|| format!("stage-{stage}"))
     }
 
     /// Why there is no image of that name; the stage that was meant, perhaps, goes with it.
@@ -258,14 +212,6 @@ impl Plan {
         Fault::Misnamed(Misnamed { fault: Box::new(fault), hint })
     }
 
-    /// The stages that the target needs, each after those it needs itself. Triggers of base images
-    /// may ask for more when they run.
-    pub(super) fn order(&self) -> Result<Vec<usize>, Error> {
-        let mut order = Vec::new();
-        self.visit(self.target, &mut order)?;
-        Ok(order)
-    }
-
     /// What no system allows ends a build before its first step.
     pub(super) fn refuse_impossible(&self, needed: &[usize]) -> Result<(), Error> {
         let mut steps = needed.iter().flat_map(|number| &self.stages[*number].steps);
@@ -279,28 +225,6 @@ impl Plan {
     /// How many instructions the target takes, all its stages' together.
     pub(super) fn steps(&self) -> Result<usize, Error> {
         Ok(self.order()?.into_iter().map(|number| self.stages[number].steps.len() + 1).sum())
-    }
-
-    fn visit(&self, number: usize, order: &mut Vec<usize>) -> Result<(), Error> {
-        // A stage can only name earlier ones, so this ends.
-        if order.contains(&number) {
-            return Ok(());
-        }
-        let stage = &self.stages[number];
-        if let Origin::Stage(base) = stage.base {
-            self.visit(base, order)?;
-        }
-        for step in &stage.steps {
-            let origins =
-                self.origins(number, &step.value).map_err(|fault| Error::at(step.span, fault))?;
-            for origin in origins {
-                if let Origin::Stage(needed) = origin {
-                    self.visit(needed, order)?;
-                }
-            }
-        }
-        order.push(number);
-        Ok(())
     }
 
     /// All names that `ARG`s of the file declare, wherever they stand.
@@ -405,7 +329,26 @@ mod tests {
                 "failed to parse platform linux/${MYARCH} (did you mean MY_ARCH?)",
             ),
             ("FROM --platform=$TARGETPLATFORM x\n", "[0]"),
-            ("FROM x\nCOPY --from=0 . /\n", "invalid stage index 0"),
+            ("FROM x\nCOPY --from=0 . /\n", "circular dependency detected on stage: stage-0"),
+            ("FROM x\nCOPY --from=1 . /\n", "invalid stage index 1"),
+            ("FROM x\nCOPY --from=1 . /\nFROM y\n", "[1]"),
+            (
+                "FROM x\nCOPY --from=1 . /\nFROM y\nFROM 0\nCOPY --from=0 . /\n",
+                "cannot copy from stage \"1\", it needs to be defined before current stage \"stage-0\"",
+            ),
+            (
+                "FROM x AS a\nCOPY --from=c . /\nFROM x AS b\nCOPY --from=a . /\nFROM x AS c\n\
+                 COPY --from=b . /\nFROM x\n",
+                "circular dependency detected on stage: a",
+            ),
+            (
+                "FROM x AS a\nCOPY --from=a . /\nFROM x\n",
+                "circular dependency detected on stage: a",
+            ),
+            (
+                "FROM x AS a\nRUN --mount=from=b true\nFROM x AS b\nCOPY --from=a . /\n",
+                "circular dependency detected on stage: a",
+            ),
             ("FROM x\nCOPY --from=-1 . /\n", "invalid stage index -1"),
             ("FROM x AS a\nCOPY --from=A . /\n", "circular dependency detected on stage: a"),
             (
