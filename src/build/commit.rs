@@ -115,6 +115,14 @@ impl Executor<'_> {
         }
     }
 
+    /// What is in the cache here, or in one elsewhere.
+    fn known(&self, key: &Digest) -> Result<Option<CacheEntry>, Fault> {
+        match self.store.cache_get(key)? {
+            Some(entry) => Ok(Some(entry)),
+            None => self.shared.imported.fetch(key, self.store, self.reporter),
+        }
+    }
+
     /// What a step makes: made by an equal step of this build, found in the cache, or made now.
     fn entry(
         &self,
@@ -125,7 +133,7 @@ impl Executor<'_> {
         let mut outcome = Outcome::Cached;
         let uses_cache = self.uses_cache(stage);
         let (entry, _) = self.entries.run(&(key.digest().clone(), uses_cache), || {
-            if uses_cache && let Some(entry) = self.store.cache_get(key.digest())? {
+            if uses_cache && let Some(entry) = self.known(key.digest())? {
                 return Ok(entry);
             }
             let (entry, worth) = make()?;
@@ -146,9 +154,7 @@ impl Executor<'_> {
         find: impl FnOnce() -> Result<Digest, Fault>,
     ) -> Result<Digest, Fault> {
         let (digest, _) = self.contents.run(key.digest(), || {
-            if let Some(digest) =
-                self.store.cache_get(key.digest())?.and_then(|entry| entry.content)
-            {
+            if let Some(digest) = self.known(key.digest())?.and_then(|entry| entry.content) {
                 return Ok(digest);
             }
             let digest = find()?;

@@ -22,7 +22,9 @@ use super::result::BuiltImage;
 use super::scope::Given;
 use super::shared::{Shared, Stopped};
 use super::state::State;
-use super::{NamedContext, Options, Services, copy_step, rsync_step, run_step, workdir_step};
+use super::{
+    NamedContext, Options, Services, copy_step, exchange, rsync_step, run_step, workdir_step,
+};
 use crate::concurrency::{Cancel, SingleFlight};
 use crate::dockerfile::{Instruction, Located, Span, parse_trigger};
 use crate::fakeroot::Help;
@@ -52,7 +54,7 @@ pub(super) struct Executor<'a> {
     pub(super) contents: &'a SingleFlight<Digest, Digest>,
     /// Images that stages stand on or copy from.
     pub(super) bases: &'a SingleFlight<(Origin, String), Arc<Base>>,
-    shared: &'a Shared<'a>,
+    pub(super) shared: &'a Shared<'a>,
     /// What is built for.
     platform: Platform,
     /// Seconds since 1970 for all times that would come from the clock.
@@ -448,13 +450,18 @@ impl<'a> Executor<'a> {
             None if self.epoch.is_none() => None,
             time => Some(self.time(time.as_deref().unwrap_or_default())),
         };
+        let stage_layers = state.config.rootfs.diff_ids.clone();
         self.shape(&mut state)?;
+        if self.options.inline_cache {
+            exchange::write_inline(&mut state.config, &exchange::made(self.shared));
+        }
         let manifest = self.manifest(&state)?;
         let mut image = BuiltImage {
             platform: self.platform.clone(),
             manifest,
             config: state.config,
             base_layers: state.ground.layers,
+            stage_layers,
             attestations: Vec::new(),
             predicates: Vec::new(),
             story: Story::new(self, state.vertex, invocation),

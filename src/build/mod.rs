@@ -17,6 +17,7 @@ mod context;
 mod copy_step;
 mod copy_words;
 mod error;
+mod exchange;
 mod execute;
 mod files;
 mod finish;
@@ -52,6 +53,7 @@ pub use attest::{
 };
 pub use change::change;
 pub use error::{Error, Fault};
+pub use exchange::{CacheOrigin, Extent};
 pub use keep::FAILED;
 pub use log::Written;
 pub use modify::{Deed, modify};
@@ -73,6 +75,7 @@ use crate::sandbox::Network;
 use crate::store::{Name, RefEntry, Store};
 use crate::transfer;
 use attest::Invocation;
+use exchange::Imported;
 use execute::Executor;
 use log::Log;
 use plan::{Plan, Wishes};
@@ -105,6 +108,10 @@ pub struct Options {
     pub no_cache: bool,
     /// Names of stages that do without the cache.
     pub no_cache_filter: Vec<String>,
+    /// Caches elsewhere, which are asked for what is not in this one.
+    pub cache_from: Vec<CacheOrigin>,
+    /// The result has its own cache in its configuration.
+    pub inline_cache: bool,
     /// Seconds since 1970 for all times that the build would take from the clock; the same as a
     /// build argument `SOURCE_DATE_EPOCH`, which beats it.
     pub source_date_epoch: Option<i64>,
@@ -302,7 +309,9 @@ pub fn build(
     attest::warn_of_scans(options, &dockerfile, reporter);
     let declared = Plan::declared(&dockerfile);
     let log = Log::new(store, reporter, &options.secrets);
-    let shared = Shared::new(store, services, options, &log);
+    let mut shared = Shared::new(store, services, options, &log);
+    shared.imported = Imported::read(store, services, options, &log);
+    let shared = shared;
     let (mut planned, mut steps) = (Vec::new(), 0);
     for platform in options.targets() {
         let given = survey::given(options, &platform);
@@ -336,7 +345,8 @@ pub fn build(
     let images = executors.iter().map(finish).collect::<Result<_, _>>()?;
     let failed = |fault: Fault| Error::Result(Box::new(fault));
     let epoch = executors[0].epoch;
-    let built = Built::new(store, images, &options.shape, epoch).map_err(failed)?;
+    let mut built = Built::new(store, images, &options.shape, epoch).map_err(failed)?;
+    built.made = exchange::made(&shared);
     if !options.is_named {
         return Ok(built);
     }

@@ -7,6 +7,7 @@ use serde_json::Value;
 
 use super::attest::{Predicate, Provenance, Story};
 use super::error::Fault;
+use super::exchange::Made;
 use super::{Options, Shape};
 use crate::image::edit::{self, Edits};
 use crate::image::{Annotated, Config, Content, Descriptor, Digest, Manifest, Platform};
@@ -25,6 +26,8 @@ pub struct Built {
     pub images: Vec<BuiltImage>,
     /// What `SOURCE_DATE_EPOCH` says, in seconds since 1970.
     pub epoch: Option<i64>,
+    /// What its steps made, for a cache elsewhere.
+    pub(super) made: Vec<Made>,
 }
 
 /// The image for one platform.
@@ -36,6 +39,8 @@ pub struct BuiltImage {
     pub config: Config,
     /// How many of the layers, from the lowest, are those of its base.
     pub base_layers: usize,
+    /// The diff IDs of the stage's layers, before they got the form that the caller wants.
+    pub(super) stage_layers: Vec<Digest>,
     /// Manifests of what is said about this image, in the store. They come into the index after all
     /// images.
     pub attestations: Vec<Descriptor>,
@@ -70,7 +75,7 @@ impl Built {
         {
             let mut root = Content::Image(image.manifest.clone());
             root.descriptor_mut().annotations = said_of(image);
-            return Ok(Self { root, images, epoch });
+            return Ok(Self { root, images, epoch, made: Vec::new() });
         }
         let own = images.iter().map(|image| Descriptor {
             platform: Some(image.platform.clone()),
@@ -87,7 +92,7 @@ impl Built {
         store.put_blob(root.bytes())?;
         let said = annotations.on(Annotated::IndexDescriptor, None);
         root.descriptor_mut().annotations = (!said.is_empty()).then_some(said);
-        Ok(Self { root, images, epoch })
+        Ok(Self { root, images, epoch, made: Vec::new() })
     }
 
     /// The layers that the build made, as opposed to those of bases.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use super::base::Base;
 use super::context::Contexts;
 use super::error::{Error, Fault};
+use super::exchange::Imported;
 use super::log::Log;
 use super::plan::Origin;
 use super::{Options, Services};
@@ -31,6 +32,8 @@ pub(super) struct Shared<'a> {
     pub(super) entries: SingleFlight<(Digest, bool), CacheEntry>,
     pub(super) contents: SingleFlight<Digest, Digest>,
     pub(super) bases: SingleFlight<(Origin, String), Arc<Base>>,
+    /// Caches elsewhere.
+    pub(super) imported: Imported<'a>,
 }
 
 /// A stage has ended early: what went wrong has been noted.
@@ -58,6 +61,7 @@ impl<'a> Shared<'a> {
             entries: SingleFlight::default(),
             contents: SingleFlight::default(),
             bases: SingleFlight::default(),
+            imported: Imported::default(),
         }
     }
 

@@ -5,6 +5,7 @@
 
 mod args;
 mod attest;
+mod cache_exchange;
 mod call;
 mod command;
 mod config;

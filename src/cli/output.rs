@@ -294,7 +294,7 @@ impl Output {
 }
 
 /// Go's words for yes and no; a key alone is a yes.
-fn truth(key: &str, value: &str) -> Result<bool, String> {
+pub(super) fn truth(key: &str, value: &str) -> Result<bool, String> {
     match value {
         "" | "1" | "t" | "T" | "true" | "TRUE" | "True" => Ok(true),
         "0" | "f" | "F" | "false" | "FALSE" | "False" => Ok(false),
@@ -302,7 +302,7 @@ fn truth(key: &str, value: &str) -> Result<bool, String> {
     }
 }
 
-fn unknown(what: &str, word: &str, known: &[&str]) -> String {
+pub(super) fn unknown(what: &str, word: &str, known: &[&str]) -> String {
     let meant = suggest(word, known.iter().copied());
     let meant = meant.map(|meant| format!(" (did you mean {meant}?)")).unwrap_or_default();
     match known {

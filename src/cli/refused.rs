@@ -5,6 +5,30 @@ use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::error::Error;
 
+/// What `--allow` names.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Entitlement {
+    /// Steps have no more than their caller, who need not be asked.
+    Granted,
+    Insecure,
+}
+
+/// As docker's default has it; the other way round nobody would check what was asked for.
+pub(crate) fn no_trust(text: &str) -> Result<bool, String> {
+    match text {
+        "true" | "1" => Ok(true),
+        _ => Err("signatures are not checked here; name images by their digests".to_owned()),
+    }
+}
+
+pub(crate) fn entitlement(text: &str) -> Result<Entitlement, String> {
+    match text.split_once('=').map_or(text, |(kind, _)| kind) {
+        "network.host" | "device" => Ok(Entitlement::Granted),
+        "security.insecure" => Ok(Entitlement::Insecure),
+        _ => Err("network.host, device and security.insecure are known".to_owned()),
+    }
+}
+
 /// Why an option is refused, and what to do instead.
 struct Refusal {
     options: &'static [&'static str],

@@ -49,6 +49,16 @@ impl<K: Eq + Hash + Clone, V: Clone> SingleFlight<K, V> {
         Ok((value, true))
     }
 
+    /// All results that there are by now, in no order.
+    pub fn landed(&self) -> Vec<(K, V)> {
+        let flights = self.flights();
+        let landed = flights.iter().filter_map(|(key, flight)| match flight {
+            Flight::Landed(value) => Some((key.clone(), value.clone())),
+            Flight::UnderWay => None,
+        });
+        landed.collect()
+    }
+
     /// The result, if there is one already.
     pub fn get(&self, key: &K) -> Option<V> {
         match self.flights().get(key) {
@@ -103,6 +113,9 @@ mod tests {
         });
         assert_eq!((count.into_inner(), done.into_inner()), (2, 2));
         assert!(flights.get(&1).is_some() && flights.get(&2).is_none());
+        let mut keys: Vec<i32> = flights.landed().into_iter().map(|(key, _)| key).collect();
+        keys.sort_unstable();
+        assert_eq!(keys, [0, 1]);
     }
 
     #[test]

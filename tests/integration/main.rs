@@ -9,6 +9,7 @@ mod support;
 mod archives;
 mod attestations;
 mod build;
+mod cache_exchange;
 mod ch_image;
 mod command_line;
 mod contexts;

@@ -39,6 +39,8 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
         emulation: crate::fakeroot::Wish::default(),
         network: crate::sandbox::Network::Host,
         surroundings: crate::run::Surroundings::default(),
+        cache_from: Vec::new(),
+        inline_cache: false,
         run_timeout: None,
         secrets: Vec::new(),
         agents: Vec::new(),

@@ -13,6 +13,7 @@ use crate::build::{
 };
 use crate::cli::args::{self, Network, Reach};
 use crate::cli::attest::Attest;
+use crate::cli::cache_exchange::{self, CacheFrom, CacheTo};
 use crate::cli::call::{self, Call, Format, Method};
 use crate::cli::context::{Dockerfile, Given, Wish};
 use crate::cli::emulation::Emulation;
@@ -24,6 +25,7 @@ use crate::cli::named_context;
 use crate::cli::naming;
 use crate::cli::output::Output;
 use crate::cli::parsed;
+use crate::cli::refused::{self, Entitlement};
 use crate::cli::result_files::ResultFiles;
 use crate::cli::secret::{self, Secret};
 use crate::cli::status::Status;
@@ -50,6 +52,9 @@ const PROXIES: [&str; 8] = [
 
 /// Build argument of the reference: `.git` stays in a context that is a repository.
 const KEEP_GIT_DIR: &str = "BUILDKIT_CONTEXT_KEEP_GIT_DIR";
+
+/// Build argument of the reference: the same as `--cache-to type=inline`.
+const INLINE_CACHE: &str = "BUILDKIT_INLINE_CACHE";
 
 /// Build an image from a Dockerfile
 ///
@@ -118,7 +123,7 @@ pub(crate) struct Build {
     surroundings: Surroundings,
     /// Allow steps what docker asks about: network.host and device, which they may anyway;
     /// security.insecure is not to be had
-    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',', value_parser = entitlement)]
+    #[arg(long, value_name = "ENTITLEMENT", value_delimiter = ',', value_parser = refused::entitlement)]
     allow: Vec<Entitlement>,
     /// Remove what steps leave behind, which bryo does anyway
     #[arg(long, hide = true, alias = "force-rm", num_args = 0..=1, require_equals = true)]
@@ -126,7 +131,7 @@ pub(crate) struct Build {
     rm: Option<bool>,
     /// Docker's signatures, which the registries do not keep any more
     #[arg(long, hide = true, num_args = 0..=1, require_equals = true)]
-    #[arg(default_missing_value = "true", value_parser = no_trust)]
+    #[arg(default_missing_value = "true", value_parser = refused::no_trust)]
     disable_content_trust: Option<bool>,
     /// End a RUN that takes longer, as failed: 90s, 1h30m
     #[arg(long, value_name = "DURATION", value_parser = args::limit)]
@@ -163,6 +168,18 @@ pub(crate) struct Build {
     /// Keep the image here, as is done anyway; the same as --output type=image
     #[arg(long)]
     load: bool,
+    /// Take what steps made from a cache elsewhere: of `--cache-to`, or an image that has one in it;
+    /// type=registry,ref=NAME (or NAME alone) or type=local,src=DIR; may be repeated
+    #[arg(long, value_name = "type=TYPE[,KEY=VALUE]...")]
+    cache_from: Vec<CacheFrom>,
+    /// Write what the steps made for other machines: type=registry,ref=NAME (or NAME alone),
+    /// type=local,dest=DIR, type=inline (into the image); may be repeated
+    ///
+    /// mode=min has the steps of the stages that became the result, mode=max those of all stages.
+    /// With ignore-error=true a cache that cannot be written fails no build. Cache mounts are not
+    /// part of it.
+    #[arg(long, value_name = "type=TYPE[,KEY=VALUE]...")]
+    cache_to: Vec<CacheTo>,
     #[command(flatten)]
     files: ResultFiles,
     /// How layers are compressed: gzip[:1-9], zstd[:1-22] or none [default: $BRYO_COMPRESS, or gzip]
@@ -218,6 +235,7 @@ impl Build {
         let exports = Exports::new(&self.output, self.push, self.load, &self.tag, compression)?;
         let mut network = self.network.clone();
         network.insecure.extend(exports::insecure(&self.output, &self.tag));
+        network.insecure.extend(cache_exchange::insecure(&self.cache_from, &self.cache_to));
         let (wish, remote) = (self.wish(invocation), network.remote(invocation)?);
         let services =
             Services { images: &remote, web: remote.web(), path: &invocation.config.path };
@@ -270,6 +288,9 @@ impl Build {
         }
         refuse(&survey)?;
         if self.steps.dry_run {
+            if !self.cache_from.is_empty() {
+                reporter.note("--dry-run fetches nothing, and asks no cache elsewhere".to_owned());
+            }
             let plan = build::rehearse(store, services, &options, reporter)
                 .map_err(|error| dockerfile.clone().failed(error))?;
             invocation.print(&match self.call.format() {
@@ -293,6 +314,9 @@ impl Build {
         }
         let built = built.map_err(|error| dockerfile.clone().failed(error))?;
         exports.write(&built, store, &remote, invocation)?;
+        for cache in &self.cache_to {
+            cache.write(&built, store, &remote, invocation)?;
+        }
         self.files.write(&built, exports.names(), &options, &invocation.config)?;
         // stdout has room for one thing.
         if !exports.has_stdout() {
@@ -352,12 +376,16 @@ impl Build {
 
     /// Where context and Dockerfile are.
     fn wish(&self, invocation: &Invocation) -> Wish<'_> {
-        let argument = self.build_arg.iter().rfind(|(name, _)| name == KEEP_GIT_DIR);
+        let keeps_git = self.says(KEEP_GIT_DIR, invocation);
+        Wish { context: &self.context, file: self.file.as_deref(), keeps_git }
+    }
+
+    /// Whether a build argument of this name says yes.
+    fn says(&self, name: &str, invocation: &Invocation) -> bool {
+        let argument = self.build_arg.iter().rfind(|(known, _)| known == name);
         let value = argument
             .and_then(|(name, value)| value.clone().or_else(|| invocation.config.variable(name)));
-        let keeps_git =
-            matches!(value.as_deref(), Some("1" | "t" | "T" | "true" | "TRUE" | "True"));
-        Wish { context: &self.context, file: self.file.as_deref(), keeps_git }
+        matches!(value.as_deref(), Some("1" | "t" | "T" | "true" | "TRUE" | "True"))
     }
 
     /// What the image is to be called: without --tag, what its files are called.
@@ -433,6 +461,9 @@ impl Build {
             pull: self.pull,
             no_cache: self.steps.executes_all(self.no_cache, config)?,
             no_cache_filter: self.no_cache_filter.clone(),
+            cache_from: self.cache_from.iter().map(|from| from.origin.clone()).collect(),
+            inline_cache: self.cache_to.iter().any(CacheTo::is_inline)
+                || self.says(INLINE_CACHE, invocation),
             binds: self.steps.binds()?,
             keep_failed: self.steps.keep_failed,
             shell_on_error: self.steps.has_shell(invocation.ui.progress)?,
@@ -455,29 +486,5 @@ impl Build {
             origin: given.origin(),
             attestations,
         })
-    }
-}
-
-/// What `--allow` names.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Entitlement {
-    /// Steps have no more than their caller, who need not be asked.
-    Granted,
-    Insecure,
-}
-
-/// As docker's default has it; the other way round nobody would check what was asked for.
-fn no_trust(text: &str) -> Result<bool, String> {
-    match text {
-        "true" | "1" => Ok(true),
-        _ => Err("signatures are not checked here; name images by their digests".to_owned()),
-    }
-}
-
-fn entitlement(text: &str) -> Result<Entitlement, String> {
-    match text.split_once('=').map_or(text, |(kind, _)| kind) {
-        "network.host" | "device" => Ok(Entitlement::Granted),
-        "security.insecure" => Ok(Entitlement::Insecure),
-        _ => Err("network.host, device and security.insecure are known".to_owned()),
     }
 }
