@@ -5,6 +5,7 @@
 //! are done once. The first error ends everything.
 
 use std::cell::Cell;
+use std::sync::mpsc::{self, Sender};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, Scope};
 
@@ -114,9 +115,20 @@ pub(super) fn execute(executors: &[Executor<'_>], jobs: usize) -> Result<(), Sto
         return needed().try_for_each(|(executor, number)| executor.stage(number).map(drop));
     }
     thread::scope(|scope| {
-        let threads: Vec<_> = needed()
-            .map(|(executor, number)| scope.spawn(move || executor.stage(number).map(drop)))
-            .collect();
+        let mut threads = Vec::new();
+        for (executor, number) in needed() {
+            // The next one begins when this one has: else it might do what this one is to do, and
+            // what that one needs, each in a frame of the same stack.
+            let (begun, begins) = mpsc::channel();
+            let work = move || executor.stage_begun(number, Some(begun)).map(drop);
+            match thread::Builder::new().spawn_scoped(scope, work) {
+                Ok(thread) => threads.push(thread),
+                // There are no more to be had.
+                Err(_) => executor.stage(number).map(drop)?,
+            }
+            // It says nothing, and ends.
+            drop(begins.recv());
+        }
         let ends = threads.into_iter().map(|thread| match thread.join() {
             Ok(end) => end,
             Err(panic) => std::panic::resume_unwind(panic),
@@ -172,9 +184,17 @@ impl<'a> Executor<'a> {
 
     /// Builds a stage unless it is built; waits for it when somebody else does.
     fn stage(&self, number: usize) -> Result<Arc<State>, Stopped> {
-        let build = || match self.cancel.is_set() {
-            true => Err(Stopped),
-            false => thread::scope(|scope| self.steps(number, scope)).map(Arc::new),
+        self.stage_begun(number, None)
+    }
+
+    /// As [`Self::stage`]; drops `begun` when it is sure that nobody else builds it.
+    fn stage_begun(&self, number: usize, begun: Option<Sender<()>>) -> Result<Arc<State>, Stopped> {
+        let build = move || {
+            drop(begun);
+            match self.cancel.is_set() {
+                true => Err(Stopped),
+                false => thread::scope(|scope| self.steps(number, scope)).map(Arc::new),
+            }
         };
         Ok(self.stages.run(&number, build)?.0)
     }
@@ -249,12 +269,13 @@ impl<'a> Executor<'a> {
             if is_image && !seen.contains(&origin) {
                 seen.push(origin.clone());
                 let platform = &self.plan.stages[stage].platform;
-                scope.spawn(move || {
-                    // The step that needs it asks again, and tells what is wrong.
+                // The step that needs it asks again, and tells what is wrong.
+                let fetch = move || {
                     if let Ok((base, _)) = Base::find(self, &origin, platform) {
                         drop(base.fetch(self, Form::Unpacked));
                     }
-                });
+                };
+                drop(thread::Builder::new().spawn_scoped(scope, fetch));
             }
         }
     }

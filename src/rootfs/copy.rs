@@ -242,9 +242,18 @@ impl<'c> Copier<'c> {
                 continue;
             }
             let Some(place) = self.to_dirs.place(&target.join(inside))? else { continue };
-            if let Some(stat) = place.stat()?.filter(|stat| stat.kind == FileType::Dir) {
-                place.unlock(stat.mode)?;
-                self.unfinished.push((place, meta.mode, stat.mtime));
+            match place.stat()? {
+                Some(stat) if stat.kind == FileType::Dir => {
+                    place.unlock(stat.mode)?;
+                    self.unfinished.push((place, meta.mode, stat.mtime));
+                }
+                Some(_) if self.options.replace => {
+                    place.remove()?;
+                    self.to_records.forget(&place.path());
+                    self.forget();
+                }
+                Some(_) => return Err(Error::NotADirectory { path: place.shown() }),
+                None => {}
             }
         }
         Ok(())

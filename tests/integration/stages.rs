@@ -230,3 +230,15 @@ fn what_the_target_does_not_need_is_not_asked_for() {
     // What is needed is asked for at once, and what fails first is told.
     place.bryo("build").arg(&context).fails(6).mentions("nowhere.invalid");
 }
+
+#[test]
+fn many_stages_stand_on_each_other() {
+    let place = Place::new();
+    let chain = (1..700).map(|n| format!("FROM s{} AS s{n}\nENV X{}={n}\n", n - 1, n % 5));
+    let dockerfile = format!("FROM scratch AS s0\nCOPY f /\n{}", chain.collect::<String>());
+    let context = place.context("c", &dockerfile, &[("f", "")]);
+    place.bryo("build -q -t app --jobs 8").arg(context).succeeds();
+    let config = place.bryo("inspect app").succeeds().json();
+    let env = config[0]["Config"]["Env"].as_array().expect("a list").clone();
+    assert!(env.contains(&"X4=699".into()), "{env:?}");
+}

@@ -206,6 +206,14 @@ fn directories_that_are_there_may_take_modes_alone() {
         let meta = pair.meta("old/sub");
         assert_eq!((meta.mode, meta.mtime), (0o500, time), "{options:?}");
     }
+    // A link in the way of one that is searched is in the way, wherever it leads.
+    pair.to.remove("old/sub".as_ref()).expect("a tree");
+    symlink("..", pair.to.path().join("old/sub")).expect("a link");
+    let options = || CopyOptions { choose: Some(&search), ..CopyOptions::default() };
+    let wrong = pair.copy("d", "old", options()).expect_err("a link");
+    assert!(matches!(wrong, Error::NotADirectory { .. }), "{wrong}");
+    pair.copy("d", "old", CopyOptions { replace: true, ..options() }).expect("a copy");
+    assert_eq!(pair.meta("old/sub").kind, FileType::Dir);
 }
 
 #[test]
