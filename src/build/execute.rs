@@ -127,7 +127,7 @@ pub(super) fn execute(executors: &[Executor<'_>], jobs: usize) -> Result<(), Sto
                 Err(_) => executor.stage(number).map(drop)?,
             }
             // It says nothing, and ends.
-            drop(begins.recv());
+            let _closed = begins.recv();
         }
         let ends = threads.into_iter().map(|thread| match thread.join() {
             Ok(end) => end,

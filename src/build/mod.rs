@@ -53,7 +53,7 @@ pub use attest::{
 };
 pub use change::change;
 pub use error::{Error, Fault};
-pub use exchange::{CacheOrigin, Extent};
+pub use exchange::{CacheOrigin, Carried, Extent};
 pub use keep::FAILED;
 pub use log::Written;
 pub use modify::{Deed, modify};
@@ -347,6 +347,7 @@ pub fn build(
     let epoch = executors[0].epoch;
     let mut built = Built::new(store, images, &options.shape, epoch).map_err(failed)?;
     built.made = exchange::made(&shared);
+    built.mounted = shared.mounted();
     if !options.is_named {
         return Ok(built);
     }

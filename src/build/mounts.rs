@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use super::attest::record::{Mounted, VertexId};
 use super::copy_step::{Opened, Origins};
 use super::error::Fault;
+use super::exchange::Used;
 use super::execute::{Executor, Step};
 use super::files::Files;
 use super::key::KeyMaker;
@@ -90,7 +91,11 @@ impl<'e> Mounts<'e> {
                 }
                 _ => None,
             };
-            planned.push(Planned { mount, target, origins, content });
+            let one = Planned { mount, target, origins, content };
+            if let Some(Cache { key, name, .. }) = Cache::of(&one) {
+                executor.shared.mounts(Used { name, key });
+            }
+            planned.push(one);
         }
         // One inside of another comes after it, whatever order they are written in.
         planned.sort_by_key(|planned| clean(Path::new(&planned.target)));
@@ -426,7 +431,11 @@ impl<'p, 'e> Cache<'p, 'e> {
         };
         let cache = executor.store.cache_mount(&self.key, &self.name, self.sharing, &waits)?;
         let begin = self.begin.map(|(origins, source)| (executor.open(origins), source));
-        let path = cache.files(|new| self.fill(begin, new))?;
+        let path = cache.files(|new| {
+            let Executor { store, reporter, .. } = *executor;
+            let is_filled = executor.shared.imported.fill(&self.key, new, store, reporter)?;
+            self.fill(begin.filter(|_| !is_filled), new)
+        })?;
         made.held.push(Held::Cache(cache));
         Ok(path)
     }

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::attest::{Predicate, Provenance, Story};
 use super::error::Fault;
-use super::exchange::Made;
+use super::exchange::{Made, Used};
 use super::{Options, Shape};
 use crate::image::edit::{self, Edits};
 use crate::image::{Annotated, Config, Content, Descriptor, Digest, Manifest, Platform};
@@ -28,6 +28,8 @@ pub struct Built {
     pub epoch: Option<i64>,
     /// What its steps made, for a cache elsewhere.
     pub(super) made: Vec<Made>,
+    /// The caches that its steps mount.
+    pub(super) mounted: Vec<Used>,
 }
 
 /// The image for one platform.
@@ -75,7 +77,7 @@ impl Built {
         {
             let mut root = Content::Image(image.manifest.clone());
             root.descriptor_mut().annotations = said_of(image);
-            return Ok(Self { root, images, epoch, made: Vec::new() });
+            return Ok(Self { root, images, epoch, made: Vec::new(), mounted: Vec::new() });
         }
         let own = images.iter().map(|image| Descriptor {
             platform: Some(image.platform.clone()),
@@ -92,7 +94,7 @@ impl Built {
         store.put_blob(root.bytes())?;
         let said = annotations.on(Annotated::IndexDescriptor, None);
         root.descriptor_mut().annotations = (!said.is_empty()).then_some(said);
-        Ok(Self { root, images, epoch, made: Vec::new() })
+        Ok(Self { root, images, epoch, made: Vec::new(), mounted: Vec::new() })
     }
 
     /// The layers that the build made, as opposed to those of bases.

@@ -1,11 +1,12 @@
 //! [`Shared`]: what all stages of a build have in common: permits, what was made, and how it ended.
 
+use std::collections::BTreeSet;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::base::Base;
 use super::context::Contexts;
 use super::error::{Error, Fault};
-use super::exchange::Imported;
+use super::exchange::{Imported, Used};
 use super::log::Log;
 use super::plan::Origin;
 use super::{Options, Services};
@@ -34,6 +35,8 @@ pub(super) struct Shared<'a> {
     pub(super) bases: SingleFlight<(Origin, String), Arc<Base>>,
     /// Caches elsewhere.
     pub(super) imported: Imported<'a>,
+    /// What steps mount as caches, whether they are executed or not.
+    mounted: Mutex<BTreeSet<Used>>,
 }
 
 /// A stage has ended early: what went wrong has been noted.
@@ -62,6 +65,7 @@ impl<'a> Shared<'a> {
             contents: SingleFlight::default(),
             bases: SingleFlight::default(),
             imported: Imported::default(),
+            mounted: Mutex::default(),
         }
     }
 
@@ -74,6 +78,15 @@ impl<'a> Shared<'a> {
         drop(failure);
         self.cancel.set();
         is_first
+    }
+
+    /// Notes that a step mounts a cache.
+    pub(super) fn mounts(&self, mounted: Used) {
+        self.mounted.lock().unwrap_or_else(PoisonError::into_inner).insert(mounted);
+    }
+
+    pub(super) fn mounted(&self) -> Vec<Used> {
+        self.mounted.lock().unwrap_or_else(PoisonError::into_inner).iter().cloned().collect()
     }
 
     /// Remembers what was read of contexts.

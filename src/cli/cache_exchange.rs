@@ -7,7 +7,7 @@ use super::error::Error;
 use super::invocation::Invocation;
 use super::network::Remote;
 use super::output::{truth, unknown};
-use crate::build::{Built, CacheOrigin, Extent};
+use crate::build::{Built, CacheOrigin, Carried, Extent};
 use crate::dockerfile::csv;
 use crate::image::Reference;
 use crate::store::Store;
@@ -31,6 +31,7 @@ pub(crate) struct CacheFrom {
 pub(crate) struct CacheTo {
     place: Place,
     extent: Extent,
+    carried: Carried,
     insecure: bool,
     /// One that cannot be written is told, and the build is done all the same.
     ignore_error: bool,
@@ -89,6 +90,18 @@ impl Fields {
     }
 }
 
+/// `all`, or an id, which may be said several times.
+fn carried(before: Carried, value: &str) -> Carried {
+    match (before, value.strip_prefix("id=").unwrap_or(value)) {
+        (Carried::All, _) | (_, "all") => Carried::All,
+        (Carried::Ids(mut ids), id) => {
+            ids.push(id.to_owned());
+            Carried::Ids(ids)
+        }
+        (Carried::None, id) => Carried::Ids(vec![id.to_owned()]),
+    }
+}
+
 fn reference(text: &str) -> Result<Reference, String> {
     text.parse().map_err(|error: crate::image::Error| error.to_string())
 }
@@ -127,8 +140,9 @@ impl FromStr for CacheTo {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
-        const COMMON: [&str; 7] = [
+        const COMMON: [&str; 8] = [
             "mode",
+            "mounts",
             "ignore-error",
             "oci-mediatypes",
             "image-manifest",
@@ -150,6 +164,7 @@ impl FromStr for CacheTo {
         let mut to = Self {
             place: Place::Inline,
             extent: Extent::default(),
+            carried: Carried::None,
             insecure: false,
             ignore_error: false,
         };
@@ -167,6 +182,7 @@ impl FromStr for CacheTo {
                 "tag" => tag = Some(value.clone()),
                 "registry.insecure" => to.insecure = truth(key, value)?,
                 "ignore-error" => to.ignore_error = truth(key, value)?,
+                "mounts" => to.carried = carried(to.carried, value),
                 "mode" => {
                     to.extent = match value.as_str() {
                         "min" => Extent::Result,
@@ -231,7 +247,8 @@ impl CacheTo {
         if self.is_inline() {
             return Ok(());
         }
-        let manifest = built.cache(store, self.extent)?;
+        let reporter = &*invocation.reporter;
+        let manifest = built.cache(store, self.extent, &self.carried, reporter)?;
         let source = source::Store::new(store, manifest.descriptor);
         match &self.place {
             Place::Registry(reference) => {
@@ -313,6 +330,20 @@ mod tests {
                 (Err(error), Err(part)) => assert!(error.contains(part), "{text}: {error}"),
                 (got, _) => panic!("{text}: {got:?}"),
             }
+        }
+    }
+
+    #[test]
+    fn mounts_go_along_that_are_named() {
+        let ids = |ids: &[&str]| Carried::Ids(ids.iter().map(ToString::to_string).collect());
+        for (mounts, expected) in [
+            ("", Carried::None),
+            (",mounts=all", Carried::All),
+            (",mounts=a,mounts=id=b", ids(&["a", "b"])),
+            (",mounts=a,mounts=all", Carried::All),
+        ] {
+            let text = format!("type=registry,ref=r{mounts}");
+            assert_eq!(text.parse::<CacheTo>().expect(&text).carried, expected, "{text}");
         }
     }
 }

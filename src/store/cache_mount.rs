@@ -73,6 +73,11 @@ impl Store {
 }
 
 impl CacheMount<'_> {
+    /// The directory; None when there is none yet.
+    pub fn existing(&self) -> Option<PathBuf> {
+        Some(self.folder.join("fs")).filter(|files| files.exists())
+    }
+
     /// The directory. When there is none yet, `fill` gets an empty one to make its content.
     pub fn files<E: From<Error>>(
         &self,
@@ -123,6 +128,9 @@ mod tests {
         let (_folder, store) = store();
         let key = Digest::of(b"a");
         let filled = Cell::new(0);
+        let before = store.cache_mount(&key, "a", Sharing::Shared, &|| ()).expect("a cache");
+        assert_eq!(before.existing(), None);
+        drop(before);
         for _ in 0..2 {
             let mount = store.cache_mount(&key, "a", Sharing::Shared, &|| ()).expect("a cache");
             let path = mount

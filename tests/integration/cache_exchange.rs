@@ -10,7 +10,7 @@ const DOCKERFILE: &str = "FROM base AS tools\nRUN echo tool > /tool\nFROM base\n
 
 /// A machine with nothing but the same base.
 fn machine(place: &Place, name: &str) -> PathBuf {
-    let storage = place.path(name);
+    let storage = place.path("home").join(name);
     let root = place.path("work/root");
     on(place, &storage, "import").arg(root).arg("base").succeeds();
     storage
@@ -114,6 +114,42 @@ fn a_directory_holds_a_cache() {
     place.bryo(line).arg(&context).exits_with_any(&[1, 9]);
     let said = place.bryo(&format!("{line},ignore-error=true")).arg(&context).succeeds();
     assert!(said.text().starts_with("sha256:"), "{said}");
+}
+
+#[test]
+fn what_commands_have_cached_goes_along() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    let mounts =
+        "--mount=type=cache,id=deps,target=/c --mount=type=cache,id=other,target=/o,mode=700";
+    let fill = format!(
+        "FROM base\nRUN {mounts} echo one > /c/f; ln -s f /c/l; chmod 4751 /c/f; echo > /o/x\n"
+    );
+    let context = place.context("fill", &fill, &[]);
+    let line = "build -q -t app --cache-to type=local,dest=some,mounts=deps,mounts=id=none \
+                --cache-to type=local,dest=all,mounts=all";
+    place.bryo(line).arg(&context).succeeds().mentions("no step mounts a cache \"none\"");
+    // A build whose steps are all cached has them all the same.
+    let line = "build -q -t app --cache-to type=local,dest=again,mounts=all";
+    place.bryo(line).arg(&context).succeeds();
+
+    let look = format!(
+        "FROM base\nRUN {mounts} cat /c/l > /got; stat -c %a /c/f /c /o >> /got; ls /o >> /got\n"
+    );
+    let context = place.context("look", &look, &[]);
+    for (cache, expected) in [
+        ("some", "one\n4751\n755\n700"),
+        ("all", "one\n4751\n755\n700\nx"),
+        ("again", "one\n4751\n755\n700\nx"),
+    ] {
+        let storage = machine(&place, cache);
+        let line = format!("build -q -t app --cache-from type=local,src={cache}");
+        on(&place, &storage, &line).arg(&context).succeeds();
+        let got = on(&place, &storage, "run app cat /got").succeeds().text();
+        assert_eq!(got, expected, "{cache}");
+    }
 }
 
 #[test]

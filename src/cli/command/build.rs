@@ -176,8 +176,9 @@ pub(crate) struct Build {
     /// type=local,dest=DIR, type=inline (into the image); may be repeated
     ///
     /// mode=min has the steps of the stages that became the result, mode=max those of all stages.
-    /// With ignore-error=true a cache that cannot be written fails no build. Cache mounts are not
-    /// part of it.
+    /// Of what RUN mounts as type=cache, mounts=all takes all along and mounts=ID one, which may be
+    /// said several times; a machine that has none yet begins with it. With ignore-error=true a cache
+    /// that cannot be written fails no build.
     #[arg(long, value_name = "type=TYPE[,KEY=VALUE]...")]
     cache_to: Vec<CacheTo>,
     #[command(flatten)]

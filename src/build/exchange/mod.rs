@@ -5,11 +5,14 @@
 //! have equal keys everywhere.
 //!
 //! ```text
-//! manifest ─┬─ configuration: {"entries": [{"key", "created", "layer", "content"}, …]}
-//!           └─ layers: those of the entries, each once
+//! manifest ─┬─ configuration: {"entries": [{"key", "created", "layer", "content"}, …],
+//!           │                  "mounts": [{"key", "name", "archive"}, …]}
+//!           └─ layers: those of the entries, each once, and the archives
 //! ```
 //!
 //! An image has the list in its configuration; the layers are its own.
+
+mod mounts;
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::fmt;
@@ -19,6 +22,9 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
+pub use mounts::Carried;
+pub(super) use mounts::Used;
+
 use super::error::Fault;
 use super::result::Built;
 use super::shared::Shared;
@@ -27,6 +33,7 @@ use crate::image::{Config, Content, Descriptor, Digest, Error, Manifest, Referen
 use crate::report::{Outcome, Reporter, start};
 use crate::store::{CacheEntry, Store};
 use crate::transfer::{self, Source, source};
+use mounts::Carriage;
 
 /// The media type of the list, and the type of the artifact.
 const LIST: &str = "application/vnd.bryo.cache.list.v1+json";
@@ -77,9 +84,11 @@ pub(super) struct Made {
     entry: CacheEntry,
 }
 
-#[derive(Debug, Serialize, Deserialize)]
+#[derive(Debug, Default, Serialize, Deserialize)]
 struct List {
     entries: Vec<Made>,
+    #[serde(default)]
+    mounts: Vec<Carriage>,
 }
 
 /// All that was made in a build so far, or found in the cache.
@@ -111,7 +120,13 @@ impl Built {
     /// # Errors
     ///
     /// When the store cannot take it.
-    pub fn cache(&self, store: &Store, extent: Extent) -> Result<Manifest, Fault> {
+    pub fn cache(
+        &self,
+        store: &Store,
+        extent: Extent,
+        carried: &Carried,
+        reporter: &dyn Reporter,
+    ) -> Result<Manifest, Fault> {
         let of_result: HashSet<&Digest> =
             self.images.iter().flat_map(|image| &image.stage_layers).collect();
         let counts = |made: &&Made| match (&made.entry.layer, extent) {
@@ -125,7 +140,9 @@ impl Built {
                 layers.push(&layer.descriptor);
             }
         }
-        let list = json!({ "entries": entries }).to_string().into_bytes();
+        let mounts = mounts::pack(&self.mounted, carried, store, reporter)?;
+        layers.extend(mounts.iter().map(|mount| &mount.archive));
+        let list = json!({ "entries": entries, "mounts": mounts }).to_string().into_bytes();
         store.put_blob(&list)?;
         let manifest = json!({
             "schemaVersion": 2,
@@ -149,6 +166,8 @@ pub(super) struct Imported<'a> {
     sources: Vec<Box<dyn Source + 'a>>,
     /// By key, with the number of the source.
     entries: HashMap<Digest, (usize, CacheEntry)>,
+    /// The same of directories that steps mount.
+    mounts: HashMap<Digest, (usize, Carriage)>,
 }
 
 impl<'a> Imported<'a> {
@@ -209,8 +228,13 @@ impl<'a> Imported<'a> {
         }
         let number = self.sources.len();
         self.sources.push(source);
-        for Made { key, entry } in lists.into_iter().flatten() {
-            self.entries.entry(key).or_insert((number, entry));
+        for List { entries, mounts } in lists {
+            for Made { key, entry } in entries {
+                self.entries.entry(key).or_insert((number, entry));
+            }
+            for mount in mounts {
+                self.mounts.entry(mount.key.clone()).or_insert((number, mount));
+            }
         }
         Ok(())
     }
@@ -249,7 +273,7 @@ fn chain(fault: &Fault) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-fn list(source: &dyn Source, descriptor: &Descriptor) -> Result<Vec<Made>, Fault> {
+fn list(source: &dyn Source, descriptor: &Descriptor) -> Result<List, Fault> {
     let mut bytes = Vec::new();
     let read = |error| Fault::Read(source.name().into(), error);
     source.open(descriptor)?.take(LONGEST).read_to_end(&mut bytes).map_err(read)?;
@@ -257,14 +281,13 @@ fn list(source: &dyn Source, descriptor: &Descriptor) -> Result<Vec<Made>, Fault
         let text = format!("the list is not {}", descriptor.digest);
         return Err(Fault::Image(Error::Invalid(text)));
     }
-    let list: List = serde_json::from_slice(&bytes)
-        .map_err(|source| Fault::Image(Error::Json { what: "the list of a cache", source }))?;
-    Ok(list.entries)
+    serde_json::from_slice(&bytes)
+        .map_err(|source| Fault::Image(Error::Json { what: "the list of a cache", source }))
 }
 
 /// The list in an image's configuration. However its layers are compressed by now, they are those of
 /// the manifest.
-fn inline(config: &Config, manifest: &Manifest) -> Option<Vec<Made>> {
+fn inline(config: &Config, manifest: &Manifest) -> Option<List> {
     let list = config.extra.get(INLINE)?;
     let mut list = List::deserialize(list).ok()?;
     list.entries.retain_mut(|made| {
@@ -281,7 +304,7 @@ fn inline(config: &Config, manifest: &Manifest) -> Option<Vec<Made>> {
             None => false,
         }
     });
-    Some(list.entries)
+    Some(list)
 }
 
 /// Brings a layer into the store.
@@ -358,7 +381,7 @@ mod tests {
         });
         let content = Content::parse(manifest.to_string().into_bytes(), None).expect("a manifest");
         let Content::Image(manifest) = content else { panic!("{content:?}") };
-        let list = inline(&config, &manifest).expect("a list");
+        let list = inline(&config, &manifest).expect("a list").entries;
         assert_eq!(list.len(), 2, "{list:?}");
         let layer = list.iter().find_map(|made| made.entry.layer.as_ref()).expect("a layer");
         assert_eq!((&layer.descriptor, &layer.compression), (&layers[1], &None));
