@@ -96,7 +96,7 @@ pub(super) fn made(shared: &Shared<'_>) -> Vec<Made> {
     let steps = shared.entries.landed().into_iter().map(|((key, _), entry)| (key, entry));
     let contents = shared.contents.landed().into_iter().map(|(key, digest)| {
         let content = Some(digest);
-        (key, CacheEntry { layer: None, created: String::new(), content })
+        (key, CacheEntry { content, ..CacheEntry::default() })
     });
     // Sorted, so that the same build makes the same list.
     let all: BTreeMap<String, Made> =
@@ -359,7 +359,8 @@ mod tests {
             diff_id: Digest::of(format!("tar of {content}").as_bytes()),
             compression: Some("gzip:5".to_owned()),
         });
-        let entry = CacheEntry { layer, created: "2026-01-01T00:00:00Z".to_owned(), content: None };
+        let created = "2026-01-01T00:00:00Z".to_owned();
+        let entry = CacheEntry { layer, created, ..CacheEntry::default() };
         Made { key: Digest::of(key.as_bytes()), entry }
     }
 
