@@ -108,16 +108,14 @@ impl Key {
         }
     }
 
-    fn of_toml(&self, value: &toml::Value) -> Result<Value, Problem> {
-        let text = |value: &toml::Value| match value {
-            toml::Value::String(text) => Some(text.clone()),
-            toml::Value::Integer(number) if self.kind == Kind::Number => Some(number.to_string()),
+    fn of_toml(&self, value: &Value) -> Result<Value, Problem> {
+        let text = |value: &Value| match value {
+            Value::String(text) => Some(text.clone()),
+            Value::Number(number) if self.kind == Kind::Number => Some(number.to_string()),
             _ => None,
         };
         let texts: Option<Vec<String>> = match value {
-            toml::Value::Array(items) if self.kind == Kind::List => {
-                items.iter().map(text).collect()
-            }
+            Value::Array(items) if self.kind == Kind::List => items.iter().map(text).collect(),
             other => text(other).map(|text| vec![text]),
         };
         let kind = match self.kind {
@@ -264,8 +262,8 @@ pub(crate) fn changed(text: &str, name: &str, value: Option<&Value>) -> Result<S
     }
 }
 
-fn table(text: &str) -> Result<toml::Table, Problem> {
-    text.parse().map_err(|error: toml::de::Error| Problem::Toml(error.to_string()))
+fn table(text: &str) -> Result<BTreeMap<String, Value>, Problem> {
+    toml::from_str(text).map_err(|error| Problem::Toml(error.to_string()))
 }
 
 fn brackets(line: &str) -> i64 {

@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use crate::support::{Place, busybox};
+use crate::support::{Place, Registry, busybox, has};
 
 #[test]
 fn an_image_is_listed_named_and_removed() {
@@ -88,4 +88,73 @@ fn history_tells_each_step() {
     assert_eq!(steps[1]["size"], 0);
     assert!(steps[0]["size"].as_u64().expect("a number") > 0);
     place.bryo("history child").succeeds();
+}
+
+#[test]
+fn images_are_filtered_in_dockers_words() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    for (name, label) in [("one", "a=1"), ("two", "a=2"), ("two", "b=3")] {
+        let context = place.context(name, &format!("FROM base\nLABEL {label}\n"), &[]);
+        place.bryo(&format!("build -q -t {name}")).arg(context).succeeds();
+    }
+    let found = |line: &str| {
+        let listed = place.bryo(&format!("images --json {line}")).succeeds().json();
+        let names = listed.as_array().expect("a list").iter();
+        let names = names.map(|image| image["name"].as_str().unwrap_or("<none>").to_owned());
+        let mut names: Vec<String> = names.collect();
+        names.sort();
+        names.join(" ")
+    };
+    assert_eq!(found("--filter label=a"), "one:latest");
+    assert_eq!(found("-a --filter label=a"), "<none> one:latest");
+    assert_eq!(found("-a --filter label=a=2"), "<none>");
+    assert_eq!(found("-f dangling=true"), "<none>");
+    assert_eq!(found("--filter dangling=false --filter reference=t*"), "two:latest");
+    assert_eq!(found("--filter since=one"), "two:latest");
+    assert_eq!(found("--filter before=two --filter label=a"), "one:latest");
+    place.bryo("images --filter size=3").exits(2);
+    let id = place.bryo("images --no-trunc one").succeeds().text();
+    assert!(id.contains("sha256:"), "{id}");
+}
+
+#[test]
+fn an_image_is_told_in_ch_images_words() {
+    let place = Place::new();
+    if !busybox(&place) || !has("docker-registry", "docker-registry") {
+        return;
+    }
+    let registry = Registry::start(&place);
+    let name = registry.name("app:1");
+    for arch in ["amd64", "arm64/v8"] {
+        let context = place.context("c", "FROM base\nRUN echo x > /x\n", &[]);
+        let tag = arch.replace('/', "");
+        place.bryo("build -q -t app").arg(context).succeeds();
+        place.bryo(&format!("edit --platform-set linux/{arch} app app:{tag}")).succeeds();
+    }
+    place.bryo("manifest create list app:amd64 app:arm64v8").succeeds();
+    place.bryo("manifest push list").arg(&name).succeeds();
+    place.bryo("tag app").arg(&name).succeeds();
+    let told = |words: &str| place.bryo(words).succeeds().text();
+    let block = told(&format!("list {name}"));
+    let line = |title: &str| {
+        let found = block.lines().find_map(|line| line.strip_prefix(&format!("{title}:")));
+        found.unwrap_or_else(|| panic!("{title}: {block}")).trim().to_owned()
+    };
+    assert_eq!(line("details of image"), name);
+    assert!(line("in local storage").starts_with("yes (amd64), modified: 2"), "{block}");
+    assert_eq!(line("in build cache"), "yes (1 of 2 layers)");
+    assert_eq!((line("full remote ref"), line("available remotely")), (name.clone(), "yes".into()));
+    assert_eq!(
+        (line("remote arch-aware"), line("host architecture")),
+        ("yes".into(), "amd64".into())
+    );
+    assert!(block.contains("\n  amd64      ") && block.contains("\n  arm64/v8   "), "{block}");
+    let other = registry.name("other");
+    let block = told(&format!("images --details {other}"));
+    assert!(block.contains("in local storage:     no\n"), "{block}");
+    assert!(block.contains("available remotely:   no (or you are not authorized)\n"), "{block}");
+    assert_eq!(told("list --json"), told("images --json"));
 }

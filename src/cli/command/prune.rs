@@ -121,10 +121,8 @@ impl Prune {
         for piece in cache {
             let (size, _) = usage.sizes(piece);
             // The first that does not fit ends it: what is older is no better.
-            room = room.checked_sub(size).unwrap_or(0);
-            if room == 0 {
-                break;
-            }
+            let Some(left) = room.checked_sub(size) else { break };
+            room = left;
             chosen.retain(|other| !std::ptr::eq(*other, piece));
         }
         Ok(chosen)

@@ -1,12 +1,13 @@
 //! From anywhere, edited: each image of an index with another configuration, more layers, another
 //! base, or all its layers in one. Bytes that need no change are not read.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::{BufWriter, Read};
 use std::path::Path;
 use std::sync::Arc;
 
-use super::rewritten::{New, Rewritten};
+use super::files::Section;
 use crate::image::edit::{self, Changes, Edits};
 use crate::image::media_type::{self, Family};
 use crate::image::{Config, Content, Descriptor, Digest, Hasher, Manifest, Platform, Reference};
@@ -17,6 +18,61 @@ use crate::report::{Outcome, Reporter, start};
 use crate::rootfs::{Root, SideTable};
 use crate::store::Store;
 use crate::transfer::{Error, Options, Resolved, Source, choose, read_small, sink, transfer};
+
+/// An image, or an index of images, that was edited.
+pub struct Edited<'a> {
+    source: &'a dyn Source,
+    root: Content,
+    new: New<'a>,
+}
+
+/// What differs from the source, by its new digest.
+#[derive(Default)]
+struct New<'a> {
+    contents: HashMap<Digest, Content>,
+    configs: HashMap<Digest, Vec<u8>>,
+    layers: HashMap<Digest, Arc<File>>,
+    /// Layers that come from another source.
+    elsewhere: HashMap<Digest, &'a dyn Source>,
+}
+
+impl std::fmt::Debug for Edited<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_tuple("Edited").field(&self.source.name()).finish()
+    }
+}
+
+impl Source for Edited<'_> {
+    fn name(&self) -> String {
+        self.source.name()
+    }
+
+    fn root(&self) -> Result<Content, Error> {
+        Ok(self.root.clone())
+    }
+
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Content, Error> {
+        match self.new.contents.get(&descriptor.digest) {
+            Some(content) => Ok(content.clone()),
+            None => self.source.manifest(descriptor),
+        }
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        let Descriptor { digest, size, .. } = descriptor;
+        if let Some(bytes) = self.new.configs.get(digest) {
+            return Ok(Box::new(&bytes[..]));
+        }
+        match self.new.layers.get(digest) {
+            Some(file) => Ok(Box::new(Section::new(Arc::clone(file), 0, *size))),
+            None => self.new.elsewhere.get(digest).unwrap_or(&self.source).open(descriptor),
+        }
+    }
+
+    fn names(&self) -> Vec<Reference> {
+        self.source.names()
+    }
+}
 
 /// What changes; nothing by default.
 #[derive(Default)]
@@ -181,7 +237,7 @@ pub fn edited<'a>(
     source: &'a dyn Source,
     edit: &'a Edit<'a>,
     reporter: &dyn Reporter,
-) -> Result<Rewritten<'a>, Error> {
+) -> Result<Edited<'a>, Error> {
     let mut new = New::default();
     let mut work = |manifest: &Manifest, platform: &Platform, new: &mut New<'a>| {
         edit_image(source, edit, manifest, platform, new, reporter)
@@ -192,7 +248,7 @@ pub fn edited<'a>(
     {
         return Err(Error::OneMachine(source.name()));
     }
-    Ok(Rewritten::of(source, root, new))
+    Ok(Edited { source, root, new })
 }
 
 /// What `source` holds, each image with all its layers in one.
@@ -204,13 +260,13 @@ pub fn squashed<'a>(
     source: &'a dyn Source,
     store: &Store,
     reporter: &dyn Reporter,
-) -> Result<Rewritten<'a>, Error> {
+) -> Result<Edited<'a>, Error> {
     let mut new = New::default();
     let mut work = |manifest: &Manifest, _: &Platform, new: &mut New<'a>| {
         squash_image(source, manifest, new, store, reporter)
     };
     let root = each_image(source, source.root()?, None, &mut new, &mut work)?;
-    Ok(Rewritten::of(source, root, new))
+    Ok(Edited { source, root, new })
 }
 
 fn is_for_a_machine(entry: &Descriptor) -> bool {
@@ -218,9 +274,9 @@ fn is_for_a_machine(entry: &Descriptor) -> bool {
 }
 
 /// What an image becomes, and the platform that its index is to say, if that is another one.
-type Edited = (Manifest, Option<Platform>);
+type Made = (Manifest, Option<Platform>);
 
-type Work<'w, 'a> = dyn FnMut(&Manifest, &Platform, &mut New<'a>) -> Result<Edited, Error> + 'w;
+type Work<'w, 'a> = dyn FnMut(&Manifest, &Platform, &mut New<'a>) -> Result<Made, Error> + 'w;
 
 /// Does `work` to each image. An artifact, and what is said about images, stays as it is, but for the
 /// digests of what it is about.
@@ -275,7 +331,7 @@ fn edit_image<'a>(
     platform: &Platform,
     new: &mut New<'a>,
     reporter: &dyn Reporter,
-) -> Result<Edited, Error> {
+) -> Result<Made, Error> {
     let bytes = read_small(source, &manifest.config)?;
     let mut config = Config::parse(&bytes)?;
     let (diff_ids, count) = (config.rootfs.diff_ids.len(), manifest.layers.len());
@@ -370,7 +426,7 @@ fn squash_image(
     new: &mut New<'_>,
     store: &Store,
     reporter: &dyn Reporter,
-) -> Result<Edited, Error> {
+) -> Result<Made, Error> {
     let bytes = read_small(source, &manifest.config)?;
     let mut config = Config::parse(&bytes)?;
     let count = manifest.layers.len();

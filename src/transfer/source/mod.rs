@@ -13,7 +13,7 @@ mod store;
 pub mod tree;
 
 pub use docker::Docker;
-pub use edited::{Edit, NewLayer, One, Rebase, edited, squashed};
+pub use edited::{Edit, Edited, NewLayer, One, Rebase, edited, squashed};
 pub use files::Files;
 pub use make::reconfigured;
 pub use oci::Oci;

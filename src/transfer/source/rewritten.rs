@@ -45,17 +45,15 @@ pub struct Rewrite {
 pub struct Rewritten<'a> {
     source: &'a dyn Source,
     root: Content,
-    new: New<'a>,
+    new: New,
 }
 
 /// What differs from the source, by its new digest.
 #[derive(Default)]
-pub(super) struct New<'a> {
-    pub(super) contents: HashMap<Digest, Content>,
-    pub(super) configs: HashMap<Digest, Vec<u8>>,
-    pub(super) layers: HashMap<Digest, Arc<File>>,
-    /// Layers that come from another source.
-    pub(super) elsewhere: HashMap<Digest, &'a dyn Source>,
+struct New {
+    contents: HashMap<Digest, Content>,
+    configs: HashMap<Digest, Vec<u8>>,
+    layers: HashMap<Digest, Arc<File>>,
 }
 
 impl<'a> Rewritten<'a> {
@@ -79,13 +77,6 @@ impl<'a> Rewritten<'a> {
             root.descriptor_mut().annotations.get_or_insert_default().extend(added);
         }
         Ok(Self { source, root, new: rewriter.new })
-    }
-}
-
-impl<'a> Rewritten<'a> {
-    /// What was changed elsewhere.
-    pub(super) fn of(source: &'a dyn Source, root: Content, new: New<'a>) -> Self {
-        Self { source, root, new }
     }
 }
 
@@ -117,10 +108,7 @@ impl Source for Rewritten<'_> {
         }
         match self.new.layers.get(&descriptor.digest) {
             Some(file) => Ok(Box::new(Section::new(Arc::clone(file), 0, descriptor.size))),
-            None => {
-                let source = self.new.elsewhere.get(&descriptor.digest).unwrap_or(&self.source);
-                source.open(descriptor)
-            }
+            None => self.source.open(descriptor),
         }
     }
 
@@ -134,7 +122,7 @@ struct Rewriter<'a> {
     rewrite: &'a Rewrite,
     store: &'a Store,
     reporter: &'a dyn Reporter,
-    new: New<'static>,
+    new: New,
     /// By the digest of what they were made of: images share layers.
     done: HashMap<Digest, Option<Layer>>,
 }
