@@ -29,15 +29,14 @@
 //!
 //! # Homes
 //!
-//! A foreign crate has one room; others use what the room makes of it. serde, serde_json,
-//! thiserror, tempfile and toml may be used anywhere.
+//! A foreign crate has one room; others use what the room makes of it. serde, serde_json, toml,
+//! regex, thiserror and tempfile may be used anywhere.
 //!
 //! ```homes
 //! cli       clap clap_complete clap_mangen indicatif annotate_snippets anstream rpassword
 //! image     oci_spec sha2 jiff
 //! http      reqwest rustls rustls_native_certs webpki_roots tokio bytes http_body
 //! registry  base64
-//! fakeroot  regex
 //! run       saphyr_parser
 //! layer     bzip2 crc32fast flate2 lzma_rust2 tar zstd
 //! sys       caps libc nix rustix

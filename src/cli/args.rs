@@ -60,20 +60,45 @@ pub(crate) struct Global {
     pub(crate) jobs: Option<u16>,
 }
 
-/// Options of the commands that speak with a registry.
+/// Options of the commands that speak with a registry. Each has a variable of the environment.
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Registry options")]
 pub(crate) struct Network {
-    /// Read credentials from FILE alone (docker's and podman's format)
+    /// Read credentials from FILE alone (docker's and podman's format; $BRYO_AUTHFILE)
     #[arg(long, value_name = "FILE")]
     pub(crate) authfile: Option<PathBuf>,
-    /// Trust the certificate authorities in FILE (PEM) too; may be repeated
+    /// Trust the certificate authorities in FILE (PEM) too; may be repeated ($BRYO_CACERT)
     #[arg(long, value_name = "FILE")]
     pub(crate) cacert: Vec<PathBuf>,
     /// Allow plain http and unverified certificates, for HOST or for all; may be repeated
+    /// ($BRYO_INSECURE)
     #[arg(long, value_name = "HOST", num_args = 0..=1, require_equals = true)]
     #[arg(default_missing_value = "*")]
     pub(crate) insecure: Vec<String>,
+    /// The same as --insecure, as ch-image calls it
+    #[arg(long, hide = true)]
+    pub(crate) tls_no_verify: bool,
+    /// Ask HOST's images of MIRROR first; may be repeated ($BRYO_MIRROR)
+    #[arg(long, value_name = "HOST=MIRROR", value_parser = full_pair)]
+    pub(crate) mirror: Vec<(String, String)>,
+    /// Go through this proxy, whatever the environment says ($BRYO_PROXY)
+    #[arg(long, value_name = "URL")]
+    pub(crate) proxy: Option<String>,
+    /// Try what fails up to N times [default: 5] ($BRYO_RETRY)
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) retry: Option<u32>,
+    /// Send at most N requests per second, such as 0.5 ($BRYO_RATE_LIMIT)
+    #[arg(long, value_name = "N", value_parser = rate)]
+    pub(crate) rate_limit: Option<f64>,
+    /// Send nothing to anybody: what is here has to do ($BRYO_OFFLINE)
+    #[arg(long)]
+    pub(crate) offline: bool,
+    /// Ask for name and password where a registry wants them and there are none
+    #[arg(long)]
+    pub(crate) auth: bool,
+    /// Ask for the password each time that one is needed (with --auth; for one-time passwords)
+    #[arg(long, requires = "auth")]
+    pub(crate) password_many: bool,
 }
 
 /// Credentials on the command line: for commands that speak with one registry alone, since any that
@@ -81,9 +106,17 @@ pub(crate) struct Network {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Registry options")]
 pub(crate) struct Login {
-    /// Log in with these credentials
-    #[arg(long, value_name = "USER:PASSWORD")]
+    /// Log in with these credentials; the password is asked for if it is left out ($BRYO_CREDS)
+    #[arg(long, value_name = "USER[:PASSWORD]")]
     pub(crate) creds: Option<String>,
+}
+
+/// A number of requests per second.
+pub(crate) fn rate(text: &str) -> Result<f64, String> {
+    match text.parse::<f64>() {
+        Ok(rate) if rate.is_finite() && rate > 0.0 => Ok(rate),
+        _ => Err("it is no number above 0".to_owned()),
+    }
 }
 
 /// `K=V`, the value left out where the environment knows it.

@@ -12,6 +12,7 @@ use super::error::Error;
 use super::settings::{Problem, Settings};
 use crate::fakeroot::ProfileFile;
 use crate::http::Proxies;
+use crate::registry::Routes;
 use crate::sandbox;
 
 /// Where programs are when nobody says so.
@@ -38,8 +39,12 @@ pub(crate) struct Config {
     /// Where `login` writes.
     pub(crate) login_file: Option<PathBuf>,
     pub(crate) proxies: Proxies,
-    /// Certificate authorities of the environment (`SSL_CERT_FILE`).
+    /// Certificate authorities of the environment (`SSL_CERT_FILE`, `REQUESTS_CA_BUNDLE`).
     pub(crate) certificates: Vec<PathBuf>,
+    /// Folders with a folder for each host that has certificates of its own.
+    pub(crate) certificate_folders: Vec<PathBuf>,
+    /// What says where images are read from: files and folders of files, the later counts.
+    registries_conf: Vec<PathBuf>,
     /// `NO_COLOR`.
     pub(crate) no_color: bool,
     /// What `TERM` says: a terminal, if there is one, can move its cursor and show colours.
@@ -153,17 +158,27 @@ impl Config {
                 Some(file) => vec![file.clone()],
                 None => auth_files.into_iter().flatten().collect(),
             },
-            login_file: auth_file.or_else(|| environment.path("REGISTRY_AUTH_FILE")).or(docker),
+            login_file: auth_file
+                .or_else(|| environment.path("REGISTRY_AUTH_FILE"))
+                .or(docker.clone()),
             proxies: Proxies {
                 http: environment.any(&["http_proxy", "all_proxy", "ALL_PROXY"]),
                 https: environment.any(&["https_proxy", "HTTPS_PROXY", "all_proxy", "ALL_PROXY"]),
                 none: environment.any(&["no_proxy", "NO_PROXY"]),
+                even_loopback: false,
             },
-            certificates: environment
-                .path("SSL_CERT_FILE")
-                .into_iter()
+            certificates: ["SSL_CERT_FILE", "REQUESTS_CA_BUNDLE"]
+                .iter()
+                .filter_map(|name| environment.path(name))
                 .chain(settings.list("cacert").into_iter().map(PathBuf::from))
                 .collect(),
+            certificate_folders: folder
+                .iter()
+                .map(|folder| folder.join("containers/certs.d"))
+                .chain(["/etc/containers/certs.d", "/etc/docker/certs.d"].map(PathBuf::from))
+                .chain(docker.as_ref().map(|file| file.with_file_name("certs.d")))
+                .collect(),
+            registries_conf: registries_conf(&environment, folder.as_deref()),
             no_color: environment.get("NO_COLOR").is_some(),
             able_terminal: environment.get("TERM").is_some_and(|term| term != "dumb"),
             path: environment.text("PATH").unwrap_or_else(|| DEFAULT_PATH.to_owned()),
@@ -215,6 +230,34 @@ impl Config {
         })
     }
 
+    /// Where images are read from, by registries.conf(5) and by ch-image's variables.
+    pub(crate) fn routes(&self) -> Result<Routes, Error> {
+        let mut routes = Routes::default();
+        for path in &self.registries_conf {
+            for file in files_of(path)? {
+                let text = fs::read_to_string(&file).map_err(Error::reading(&file))?;
+                routes.read(&text).map_err(|why| Error::Usage {
+                    text: format!("{}: {}", file.display(), why.trim_end()),
+                    hint: Some("containers-registries.conf(5) tells its format".to_owned()),
+                })?;
+            }
+        }
+        if let Some(host) = self.setting("CH_REGY_DEFAULT_HOST") {
+            let port = self.setting("CH_REGY_DEFAULT_PORT").map(|port| format!(":{port}"));
+            let path = self.setting("CH_REGY_PATH_PREFIX").map(|path| format!("/{path}"));
+            let location = host + &port.unwrap_or_default() + &path.unwrap_or_default();
+            for prefix in ["docker.io", "docker.io/library"] {
+                routes.move_to(prefix, &location);
+            }
+        }
+        Ok(routes)
+    }
+
+    /// A variable of the environment that is set to something.
+    pub(crate) fn setting(&self, name: &str) -> Option<String> {
+        self.environment.text(name)
+    }
+
     /// The user's own fakeroot profiles, in the order of their files' names.
     pub(crate) fn profile_files(&self) -> Result<Vec<ProfileFile>, Error> {
         let Some(folder) = &self.profiles else { return Ok(Vec::new()) };
@@ -257,6 +300,34 @@ fn text_of(file: Option<&Path>, is_named: bool) -> Result<String, Problem> {
         }
         Some(text) => text.map_err(|error| Problem::Toml(error.to_string())),
     }
+}
+
+/// As podman looks for them: one file, the user's or else the system's, and what folders add.
+fn registries_conf(environment: &Environment, settings: Option<&Path>) -> Vec<PathBuf> {
+    let system = Path::new("/etc/containers");
+    let own = settings.map(|folder| folder.join("containers"));
+    let usual = |folder: &Path| folder.join("registries.conf");
+    let personal = own.as_deref().map(usual).filter(|path| path.exists());
+    let file = environment.path("CONTAINERS_REGISTRIES_CONF").or(personal);
+    let file = file.unwrap_or_else(|| usual(system));
+    let folders = [Some(system), own.as_deref()].into_iter().flatten();
+    let folders = folders.map(|folder| folder.join("registries.conf.d"));
+    [file].into_iter().chain(folders).collect()
+}
+
+/// A file, or the files `*.conf` of a folder by their names; nothing where there is none.
+fn files_of(path: &Path) -> Result<Vec<PathBuf>, Error> {
+    if path.is_file() {
+        return Ok(vec![path.to_owned()]);
+    }
+    let Ok(entries) = fs::read_dir(path) else { return Ok(Vec::new()) };
+    let mut files = Vec::new();
+    for entry in entries {
+        files.push(entry.map_err(Error::reading(path))?.path());
+    }
+    files.retain(|file| file.extension().is_some_and(|extension| extension == "conf"));
+    files.sort();
+    Ok(files)
 }
 
 /// Who runs us.
@@ -378,5 +449,28 @@ mod tests {
         ];
         assert_eq!(found.auth_files, expected.map(PathBuf::from));
         assert_eq!(found.login_file, Some("/h/.docker/config.json".into()));
+    }
+
+    #[test]
+    fn registries_and_certificates_are_described_where_podman_has_it() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let home = folder.path().to_str().expect("a plain path");
+        let write = |path: &str, text: &str| {
+            let path = folder.path().join(path);
+            fs::create_dir_all(path.parent().expect("a parent")).expect("made");
+            fs::write(path, text).expect("written");
+        };
+        let read = || config(1000, &[("HOME", home)]);
+        let settings = folder.path().join(".config/containers");
+        assert_eq!(read().certificate_folders[0], settings.join("certs.d"));
+        assert_eq!(read().certificate_folders[3], folder.path().join(".docker/certs.d"));
+        write(".config/containers/registries.conf", "[aliases]\na='h/a'\nb='h/b'\n");
+        write(".config/containers/registries.conf.d/1.conf", "[aliases]\nb='h/c'\n");
+        write(".config/containers/registries.conf.d/README", "not one of them");
+        let routes = read().routes().expect("valid");
+        assert_eq!((routes.alias("a"), routes.alias("b")), (Some("h/a"), Some("h/c")));
+        write(".config/containers/registries.conf.d/2.conf", "[[registry]]\n");
+        let error = read().routes().expect_err("no prefix").to_string();
+        assert!(error.contains("2.conf: a [[registry]] has neither"), "{error}");
     }
 }

@@ -1,16 +1,19 @@
 //! From the options and the environment to registries that can be spoken to.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::io;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex};
 
 use super::args::{Login, Network};
+use super::config::Config;
 use super::error::Error;
 use super::invocation::Invocation;
+use super::prompt;
 use crate::build::Web;
-use crate::http::{self, Client};
+use crate::http::{self, Client, Proxies, Trail};
 use crate::image::{Content, Descriptor, Digest, Platform, Reference};
-use crate::registry::{Access, Credential, Keyring, Patience, Registries, Registry};
+use crate::registry::{self, Access, Ask, Credential, Keyring, Patience, Registries, Registry};
 use crate::store::{self, Name, Store};
 use crate::transfer::{self, Endpoint, Options, Source, Surroundings, sink, source, transfer};
 
@@ -18,6 +21,7 @@ use crate::transfer::{self, Endpoint, Options, Source, Surroundings, sink, sourc
 #[derive(Debug)]
 pub(crate) struct Remote {
     registries: Registries,
+    aliases: registry::Routes,
     web: Web,
     jobs: usize,
 }
@@ -33,17 +37,35 @@ impl Network {
         invocation: &Invocation,
         given: Option<Credential>,
     ) -> Result<Remote, Error> {
+        self.remote_watched(invocation, given, None)
+    }
+
+    /// The same, with somebody who wants to know whom it speaks to.
+    pub(crate) fn remote_watched(
+        &self,
+        invocation: &Invocation,
+        given: Option<Credential>,
+        trail: Option<Trail>,
+    ) -> Result<Remote, Error> {
         let config = &invocation.config;
         let certificates = [&self.cacert[..], &config.certificates[..]].concat();
-        let insecure = [&self.insecure[..], &config.insecure[..]].concat();
-        let proxies = config.proxies.clone();
-        let settings =
-            http::Settings { proxies: proxies.clone(), certificates: certificates.clone() };
+        let proxies = self.proxies(config);
+        let settings = http::Settings {
+            proxies: proxies.clone(),
+            certificates: certificates.clone(),
+            host_certificates: config.certificate_folders.clone(),
+            rate: self.rate_limit.or_else(|| config.settings.text("rate-limit")?.parse().ok()),
+            offline: self.offline || config.settings.text("offline").is_some_and(|text| yes(&text)),
+            trail,
+        };
         let client = Arc::new(Client::new(settings));
+        let everybody = self.tls_no_verify.then(|| "*".to_owned());
+        let insecure = [&self.insecure[..], &config.insecure[..], everybody.as_slice()].concat();
+        let patience = self.patience(config);
         let web = Web {
             client: client.clone(),
             insecure: insecure.clone(),
-            patience: Patience::default(),
+            patience: patience.clone(),
             proxies,
             certificates,
             home: config.variable("HOME").map(PathBuf::from),
@@ -53,31 +75,133 @@ impl Network {
             Some(file) => vec![file.clone()],
             None => config.auth_files.clone(),
         };
+        let routes = self.routes(config)?;
         let access = Access {
             insecure,
-            keyring: Keyring { given, files },
-            patience: Patience::default(),
+            keyring: Keyring { given, files, ask: self.ask(invocation) },
+            patience,
+            routes: routes.clone(),
             reporter: invocation.reporter.clone(),
         };
         let registries = Registries::new(client, access);
-        Ok(Remote { registries, web, jobs: invocation.jobs().layers })
+        Ok(Remote { registries, aliases: routes, web, jobs: invocation.jobs().layers })
+    }
+
+    fn proxies(&self, config: &Config) -> Proxies {
+        let proxies = config.proxies.clone();
+        match self.proxy.clone().or_else(|| config.settings.text("proxy")) {
+            Some(url) => proxies.all(&url),
+            None => proxies,
+        }
+    }
+
+    fn patience(&self, config: &Config) -> Patience {
+        let patience = Patience::default();
+        let own = || config.settings.text("retry")?.parse().ok();
+        Patience { tries: self.retry.or_else(own).unwrap_or(patience.tries), ..patience }
+    }
+
+    fn routes(&self, config: &Config) -> Result<registry::Routes, Error> {
+        let mut routes = config.routes()?;
+        let own = config.settings.list("mirror");
+        let own = own.iter().filter_map(|text| text.split_once('='));
+        let given = self.mirror.iter().map(|(host, mirror)| (host.as_str(), mirror.as_str()));
+        // The last that is added is asked first.
+        for (host, mirror) in given.chain(own).rev() {
+            routes.mirror(host, mirror);
+        }
+        Ok(routes)
+    }
+
+    /// How a person is asked, if somebody wants that.
+    fn ask(&self, invocation: &Invocation) -> Option<Ask> {
+        if !self.auth && invocation.config.setting("CH_IMAGE_AUTH").as_deref() != Some("yes") {
+            return None;
+        }
+        let (known, always) = (Mutex::new(HashMap::new()), self.password_many);
+        let reporter = invocation.reporter.clone();
+        let question = move |host: &str| -> io::Result<Credential> {
+            let mut known = known.lock().expect("no thread panics while it asks a person");
+            if let Some(credential) = known.get(host).filter(|_| !always) {
+                return Ok(Credential::clone(credential));
+            }
+            let mut answer = None;
+            reporter.pause(&mut || answer = Some(prompt::credential(host)));
+            let credential = answer.expect("the work was done")?;
+            known.insert(host.to_owned(), credential.clone());
+            Ok(credential)
+        };
+        Some(Ask { always, question: Arc::new(question) })
     }
 }
 
 impl Login {
-    pub(crate) fn given(&self) -> Result<Option<Credential>, Error> {
-        let Some(text) = &self.creds else { return Ok(None) };
-        let Some((user, secret)) = text.split_once(':') else {
-            let hint = Some("give both, or use `bryo login`".to_owned());
-            return Err(Error::Usage { text: "--creds is USER:PASSWORD".to_owned(), hint });
-        };
-        Ok(Some(Credential::new(user, secret)))
+    pub(crate) fn given(&self, invocation: &Invocation) -> Result<Option<Credential>, Error> {
+        let config = &invocation.config;
+        if let Some(text) = self.creds.clone().or_else(|| config.setting("BRYO_CREDS")) {
+            return credential(&text).map(Some);
+        }
+        // As ch-image has them.
+        let user = config.setting("CH_IMAGE_USERNAME");
+        let both = user.zip(config.variable("CH_IMAGE_PASSWORD"));
+        Ok(both.map(|(user, password)| Credential::new(&user, &password)))
     }
+}
+
+/// Reads `USER[:PASSWORD]`; a password that is left out is asked for.
+pub(crate) fn credential(text: &str) -> Result<Credential, Error> {
+    let (user, password) = match text.split_once(':') {
+        Some((user, password)) => (user, password.to_owned()),
+        None => (text, prompt::password(text)?),
+    };
+    match user.is_empty() {
+        true => {
+            let text = "credentials have no name before their colon".to_owned();
+            Err(Error::Usage { text, hint: Some("write USER:PASSWORD".to_owned()) })
+        }
+        false => Ok(Credential::new(user, &password)),
+    }
+}
+
+/// What a switch among the settings says.
+fn yes(text: &str) -> bool {
+    text == "yes"
 }
 
 impl Remote {
     pub(crate) fn registry(&self, host: &str) -> Registry {
         self.registries.get(host)
+    }
+
+    /// What a name means, with the aliases of registries.conf for short ones.
+    pub(crate) fn reference(&self, text: &str) -> Result<Reference, Error> {
+        let name = &text[..text.find('@').unwrap_or(text.len())];
+        // A colon after the last slash begins a tag; one before it, a port.
+        let end = name.rfind(':').filter(|at| !name[*at..].contains('/')).unwrap_or(name.len());
+        Ok(match self.aliases.alias(&name[..end]) {
+            Some(full) => format!("{full}{}", &text[end..]).parse()?,
+            None => text.parse()?,
+        })
+    }
+
+    /// A name that has neither a tag nor a digest.
+    pub(crate) fn repository(&self, text: &str) -> Result<Reference, Error> {
+        let name = self.reference(text)?;
+        match self.reference(&format!("{text}:latest")) {
+            Ok(_) => Ok(name),
+            Err(_) => {
+                let hint = format!("write {}/{}", name.registry(), name.repository());
+                let text = format!("{text} is one image of a repository");
+                Err(Error::Usage { text, hint: Some(hint) })
+            }
+        }
+    }
+
+    /// What a name means in its registry just now.
+    pub(crate) fn head(&self, name: &Reference) -> Result<Descriptor, Error> {
+        let registry = self.registry(name.registry());
+        let found = registry.head_manifest(name.repository(), &name.target())?;
+        found.ok_or_else(|| registry::Error::missing(name.to_string()).into())
     }
 
     /// Other machines than registries.

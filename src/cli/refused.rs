@@ -4,6 +4,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::error::Error;
+use crate::image::Reference;
 
 /// What `--allow` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -164,6 +165,12 @@ const OF_RUN: [Refusal; 9] = [
 
 /// The reason, if a command line was not understood because of one of these.
 pub(crate) fn explained(error: &clap::Error, words: &[std::ffi::OsString]) -> Option<Error> {
+    // The parser would repeat a password that stands in a URL.
+    if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
+        && value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
+    {
+        return value.parse::<Reference>().err().map(Error::from);
+    }
     if error.kind() != ErrorKind::UnknownArgument {
         return None;
     }
@@ -209,6 +216,10 @@ mod tests {
             ("bryo run x -p 80:80", None),
             ("bryo build --nonsense .", Some("?")),
             ("bryo images --memory", Some("?")),
+            (
+                "bryo pull https://ann:s3cret@h/a",
+                Some("invalid image reference \"https://***@h/a\""),
+            ),
         ] {
             let told = told(line);
             match expected {

@@ -40,7 +40,7 @@ const fn key(
 }
 
 /// All keys, in the order of the alphabet.
-pub(crate) const KEYS: [Key; 10] = [
+pub(crate) const KEYS: [Key; 15] = [
     key("authfile", Kind::Text, "read and write credentials in this file alone", is_absolute),
     key("cacert", Kind::List, "trust the certificate authorities in these files too", is_absolute),
     key("color", Kind::Text, "whether to use colours: auto, always, never", |text| {
@@ -56,8 +56,24 @@ pub(crate) const KEYS: [Key; 10] = [
         Ok(1..) => Ok(()),
         _ => Err("it is a number from 1 to 65535".to_owned()),
     }),
+    key("mirror", Kind::List, "ask MIRROR first for images of HOST: HOST=MIRROR", |text| {
+        args::full_pair(text).map(drop)
+    }),
+    key("offline", Kind::Text, "send nothing to anybody: yes, no", |text| {
+        one_of(text, &["yes", "no"])
+    }),
     key("progress", Kind::Text, "how progress is shown: auto, tty, plain, json, none", |text| {
         one_of(text, &["auto", "tty", "plain", "json", "none"])
+    }),
+    key("proxy", Kind::Text, "go through this proxy", |_| Ok(())),
+    key("rate-limit", Kind::Text, "send at most so many requests per second: 5, 0.5", |text| {
+        args::rate(text).map(drop)
+    }),
+    key("retry", Kind::Number, "try what fails up to so many times", |text| {
+        match text.parse::<u32>() {
+            Ok(1..) => Ok(()),
+            _ => Err("it is a number above 0".to_owned()),
+        }
     }),
     key("root-emulation", Kind::Text, "how commands are root: auto, full, ids, fake, …", |text| {
         text.parse::<RootEmulation>().map(drop).map_err(|error| error.to_string())

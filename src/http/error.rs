@@ -48,6 +48,8 @@ pub enum Error {
         #[source]
         source: io::Error,
     },
+    #[error("{url} was not asked: nothing may be sent")]
+    Offline { url: String },
     #[error("{url} redirects more than {limit} times")]
     Redirects { url: String, limit: usize },
     #[error("{url} redirects to {target:?}, {why}")]
@@ -108,6 +110,9 @@ impl Error {
             Self::Connect { what: Connecting::Tls, host, .. } => {
                 Some(format!("--insecure={host} allows plain http"))
             }
+            Self::Offline { .. } => {
+                Some("what is here already can be used; else leave out --offline".into())
+            }
             Self::Proxy { .. } => Some("a proxy is written as http://HOST:PORT".into()),
             _ => None,
         }
@@ -150,6 +155,10 @@ fn causes<'a>(
 pub struct Cause(String);
 
 impl Cause {
+    pub(super) fn say(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+
     pub(super) fn of(error: &(dyn StdError + 'static)) -> Self {
         let deepest = causes(error).last().unwrap_or(error);
         Self(plain(&deepest.to_string()))

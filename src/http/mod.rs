@@ -10,12 +10,15 @@
 
 mod engine;
 mod error;
+mod pace;
 mod proxy;
 mod redact;
 mod redirect;
 mod retry;
 mod tls;
+mod trail;
 
+use std::collections::HashMap;
 use std::fmt;
 use std::io::{self, Read};
 use std::path::PathBuf;
@@ -27,8 +30,10 @@ pub use proxy::Proxies;
 pub use redact::shown;
 pub use reqwest::Url;
 pub use retry::{Attempts, Patience, date, retry_after};
+pub use trail::{Trail, Visit};
 
 use engine::{Engine, Failure, Incoming};
+use pace::Pace;
 
 /// How long the other side may take to accept a connection.
 const CONNECT: Duration = Duration::from_secs(30);
@@ -44,6 +49,15 @@ pub struct Settings {
     pub proxies: Proxies,
     /// Files of PEM certificates: authorities that are trusted beside the system's.
     pub certificates: Vec<PathBuf>,
+    /// Folders that may have one for a host (`host` or `host:port`), with its authorities and what
+    /// proves who we are (containers-certs.d(5)). The first that has it counts.
+    pub host_certificates: Vec<PathBuf>,
+    /// So many requests per second at most, to all hosts together.
+    pub rate: Option<f64>,
+    /// Nothing is sent to anybody.
+    pub offline: bool,
+    /// Hears of every request.
+    pub trail: Option<Trail>,
 }
 
 /// Sends requests; shared by all threads.
@@ -51,12 +65,13 @@ pub struct Settings {
 pub struct Client {
     settings: Settings,
     engine: Mutex<Option<Arc<Engine>>>,
-    checked: Mutex<Option<reqwest::Client>>,
-    unchecked: Mutex<Option<reqwest::Client>>,
+    /// By how the other side is trusted, and by the folder with what concerns it alone.
+    clients: Mutex<HashMap<(Trust, Option<PathBuf>), reqwest::Client>>,
+    pace: Option<Pace>,
 }
 
 /// Whether the other side must prove who it is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Trust {
     /// By a certificate that a known authority signed.
     Checked,
@@ -137,16 +152,26 @@ pub struct Response {
 impl Client {
     /// Nothing happens before the first [`Client::send`].
     pub fn new(settings: Settings) -> Self {
-        let (checked, unchecked) = (Mutex::new(None), Mutex::new(None));
-        Self { settings, engine: Mutex::new(None), checked, unchecked }
+        let pace = settings.rate.map(Pace::new);
+        Self { settings, engine: Mutex::new(None), clients: Mutex::default(), pace }
     }
 
     /// Sends a request and waits for the head of the answer, following redirects. Any status is a
     /// success here.
     pub fn send(&self, request: &Request<'_>) -> Result<Response, Error> {
+        if self.settings.offline {
+            return Err(Error::Offline { url: shown(&request.url) });
+        }
         let engine = self.engine()?;
-        let client = self.client(request.trust)?;
+        let mut redirected = false;
         redirect::follow(request, |url, authorization| {
+            let client = self.client(request.trust, url)?;
+            if let Some(trail) = &self.settings.trail {
+                trail.add(url, std::mem::replace(&mut redirected, true));
+            }
+            if let Some(pace) = &self.pace {
+                pace.wait();
+            }
             let inner = exchange(&engine, &client, request, url, authorization)?;
             Ok(Response { inner: Incoming::new(inner), engine: engine.clone() })
         })
@@ -161,18 +186,16 @@ impl Client {
         Ok(slot.insert(Arc::new(engine)).clone())
     }
 
-    fn client(&self, trust: Trust) -> Result<reqwest::Client, Error> {
-        let slot = match trust {
-            Trust::Checked => &self.checked,
-            Trust::Unchecked => &self.unchecked,
-        };
-        let mut slot = slot.lock().expect("no thread panics while it makes a client");
-        if let Some(client) = &*slot {
+    fn client(&self, trust: Trust, url: &Url) -> Result<reqwest::Client, Error> {
+        let own = tls::folder_of(&self.settings.host_certificates, url);
+        let certificates = &self.settings.certificates;
+        let mut clients = self.clients.lock().expect("no thread panics while it makes a client");
+        if let Some(client) = clients.get(&(trust, own.clone())) {
             return Ok(client.clone());
         }
         let mut builder = reqwest::Client::builder()
             .user_agent(concat!("bryo/", env!("CARGO_PKG_VERSION")))
-            .tls_backend_preconfigured(tls::configuration(trust, &self.settings.certificates)?)
+            .tls_backend_preconfigured(tls::configuration(trust, certificates, own.as_deref())?)
             .http1_only()
             .redirect(reqwest::redirect::Policy::none())
             .retry(reqwest::retry::never())
@@ -185,7 +208,8 @@ impl Client {
             builder = builder.proxy(proxy);
         }
         let client = builder.build().map_err(|error| Error::Setup(Cause::of(&error)))?;
-        Ok(slot.insert(client).clone())
+        clients.insert((trust, own), client.clone());
+        Ok(client)
     }
 }
 

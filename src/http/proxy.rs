@@ -4,7 +4,7 @@ use std::fmt;
 
 use super::{Cause, Error};
 
-/// Loopback is never reached through a proxy.
+/// Loopback is not reached through a proxy of the environment.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
 /// Which proxy serves which scheme.
@@ -17,14 +17,22 @@ pub struct Proxies {
     /// Hosts that are reached directly, as `NO_PROXY` lists them: names with all below them,
     /// addresses, networks as `10.0.0.0/8`, or `*`; between commas.
     pub none: Option<String>,
+    /// Loopback is reached through them, too: somebody named one for this very run.
+    pub even_loopback: bool,
 }
 
 impl Proxies {
+    /// This proxy for everything but what `none` lists.
+    #[must_use]
+    pub fn all(self, url: &str) -> Self {
+        let url = Some(url.to_owned());
+        Self { http: url.clone(), https: url, none: self.none, even_loopback: true }
+    }
+
     pub(super) fn build(&self) -> Result<Vec<reqwest::Proxy>, Error> {
-        let none = match &self.none {
-            Some(list) => format!("{list},{LOOPBACK}"),
-            None => LOOPBACK.to_owned(),
-        };
+        let loopback = (!self.even_loopback).then_some(LOOPBACK);
+        let none: Vec<&str> = self.none.as_deref().into_iter().chain(loopback).collect();
+        let none = none.join(",");
         let mut proxies = Vec::new();
         if let Some(url) = &self.http {
             proxies.push(reqwest::Proxy::http(complete(url)).map_err(|error| wrong(url, error))?);
@@ -64,6 +72,7 @@ impl fmt::Debug for Proxies {
             .field("http", &self.http.as_deref().map(hidden))
             .field("https", &self.https.as_deref().map(hidden))
             .field("none", &self.none)
+            .field("even_loopback", &self.even_loopback)
             .finish()
     }
 }

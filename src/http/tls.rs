@@ -1,14 +1,17 @@
 //! Whom we believe: the system's certificate authorities, Mozilla's, and those that were named.
 
+use std::fs;
+use std::io;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
-use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
+use rustls::pki_types::pem::{self, PemObject as _};
+use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 
-use super::{Cause, Error, Trust};
+use super::{Cause, Error, Trust, Url};
 
 /// Where distributions keep all authorities in one file: Debian, Ubuntu, Arch and Gentoo; Fedora
 /// and RHEL; SUSE; Alpine. Asked for by name: the crate would look into the environment first.
@@ -19,18 +22,90 @@ const BUNDLES: [&str; 4] = [
     "/etc/ssl/cert.pem",
 ];
 
-pub(super) fn configuration(trust: Trust, extra: &[PathBuf]) -> Result<ClientConfig, Error> {
+/// `extra` are files with authorities, `own` is the folder with what concerns one host alone.
+pub(super) fn configuration(
+    trust: Trust,
+    extra: &[PathBuf],
+    own: Option<&Path>,
+) -> Result<ClientConfig, Error> {
     let provider = Arc::new(rustls::crypto::ring::default_provider());
+    let own = own.map(HostFolder::read).transpose()?.unwrap_or_default();
     let builder = ClientConfig::builder_with_provider(provider.clone())
         .with_safe_default_protocol_versions()
         .map_err(|error| Error::Setup(Cause::of(&error)))?;
-    Ok(match trust {
-        Trust::Checked => builder.with_root_certificates(roots(extra)?).with_no_client_auth(),
-        Trust::Unchecked => builder
-            .dangerous()
-            .with_custom_certificate_verifier(Arc::new(Anybody(provider)))
-            .with_no_client_auth(),
-    })
+    let builder = match trust {
+        Trust::Checked => {
+            builder.with_root_certificates(roots(&[extra, &own.authorities].concat())?)
+        }
+        Trust::Unchecked => {
+            builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
+        }
+    };
+    let Some((certificate, key)) = own.identity else { return Ok(builder.with_no_client_auth()) };
+    let wrong = |path: &Path, source| Error::Certificates { path: path.to_owned(), source };
+    let secret =
+        PrivateKeyDer::from_pem_file(&key).map_err(|error| wrong(&key, Cause::of(&error)))?;
+    builder
+        .with_client_auth_cert(chain(&certificate)?, secret)
+        .map_err(|error| wrong(&certificate, Cause::of(&error)))
+}
+
+/// What a folder of certs.d has: `*.crt` are authorities, `NAME.cert` and `NAME.key` prove who we
+/// are (containers-certs.d(5)).
+#[derive(Debug, Default)]
+struct HostFolder {
+    authorities: Vec<PathBuf>,
+    identity: Option<(PathBuf, PathBuf)>,
+}
+
+impl HostFolder {
+    fn read(folder: &Path) -> Result<Self, Error> {
+        let wrong = |path: &Path, source| Error::Certificates { path: path.to_owned(), source };
+        let io = |error: io::Error| wrong(folder, Cause::of(&error));
+        let mut files = Vec::new();
+        for entry in fs::read_dir(folder).map_err(io)? {
+            files.push(entry.map_err(io)?.path());
+        }
+        files.sort();
+        let mut found = Self::default();
+        for path in &files {
+            let other = |extension| {
+                let other = path.with_extension(extension);
+                let lonely = || {
+                    let name = other.file_name().unwrap_or_default().display();
+                    wrong(path, Cause::say(&format!("{name} is missing beside it")))
+                };
+                if files.contains(&other) { Ok(other) } else { Err(lonely()) }
+            };
+            match path.extension().and_then(|extension| extension.to_str()) {
+                Some("crt") => found.authorities.push(path.clone()),
+                // The first one; TLS shows one alone.
+                Some("cert") => {
+                    let key = other("key")?;
+                    found.identity.get_or_insert((path.clone(), key));
+                }
+                Some("key") => drop(other("cert")?),
+                _ => {}
+            }
+        }
+        Ok(found)
+    }
+}
+
+/// The folder among `folders` with what concerns the host of a URL: the first that has one, named as
+/// references name the host.
+pub(super) fn folder_of(folders: &[PathBuf], url: &Url) -> Option<PathBuf> {
+    let host = url.host_str().filter(|_| url.scheme() == "https")?;
+    let port = url.port_or_known_default()?;
+    let mut names = vec![format!("{host}:{port}")];
+    if url.port().is_none() {
+        names.insert(0, host.to_owned());
+    }
+    if host == "registry-1.docker.io" {
+        names.insert(0, "docker.io".to_owned());
+    }
+    let paths = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    paths.into_iter().find(|path| path.is_dir())
 }
 
 fn roots(extra: &[PathBuf]) -> Result<RootCertStore, Error> {
@@ -41,16 +116,33 @@ fn roots(extra: &[PathBuf]) -> Result<RootCertStore, Error> {
         roots.add_parsable_certificates(found.certs);
     }
     for path in extra {
-        let wrong = |source| Error::Certificates { path: path.clone(), source };
-        let found = rustls_native_certs::load_certs_from_paths(Some(path), None);
-        if let Some(error) = found.errors.first() {
-            return Err(wrong(Cause::of(error)));
-        }
-        for certificate in found.certs {
-            roots.add(certificate).map_err(|error| wrong(Cause::of(&error)))?;
+        for certificate in certificates(path)? {
+            roots.add(certificate).map_err(|error| Error::Certificates {
+                path: path.clone(),
+                source: Cause::of(&error),
+            })?;
         }
     }
     Ok(roots)
+}
+
+/// A certificate and those that vouch for it, in their order.
+fn chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let wrong = |error: pem::Error| Error::Certificates {
+        path: path.to_owned(),
+        source: Cause::of(&error),
+    };
+    let found = CertificateDer::pem_file_iter(path).map_err(wrong)?;
+    found.collect::<Result<_, _>>().map_err(wrong)
+}
+
+/// All that a file has.
+fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let found = rustls_native_certs::load_certs_from_paths(Some(path), None);
+    match found.errors.first() {
+        Some(error) => Err(Error::Certificates { path: path.to_owned(), source: Cause::of(error) }),
+        None => Ok(found.certs),
+    }
 }
 
 /// Accepts every certificate, but only from who holds its key.
@@ -91,5 +183,51 @@ impl ServerCertVerifier for Anybody {
 
     fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
         self.0.signature_verification_algorithms.supported_schemes()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn folders_are_found_by_host_and_port() {
+        let base = tempfile::tempdir().expect("a directory");
+        let folders = [base.path().join("first"), base.path().join("second")];
+        for name in ["first/h:5000", "second/h:5000", "second/h", "second/docker.io", "first/x:443"]
+        {
+            fs::create_dir_all(base.path().join(name)).expect(name);
+        }
+        for (url, expected) in [
+            ("https://h:5000/v2/", Some("first/h:5000")),
+            ("https://h/v2/", Some("second/h")),
+            ("https://h:443/v2/", Some("second/h")),
+            ("https://x/", Some("first/x:443")),
+            ("https://registry-1.docker.io/v2/", Some("second/docker.io")),
+            ("https://h:5001/v2/", None),
+            ("http://h:5000/v2/", None),
+        ] {
+            let found = folder_of(&folders, &url.parse().expect(url));
+            assert_eq!(found, expected.map(|name| base.path().join(name)), "{url}");
+        }
+    }
+
+    #[test]
+    fn a_key_and_its_certificate_belong_together() {
+        let folder = tempfile::tempdir().expect("a directory");
+        for name in ["b.crt", "a.crt", "me.cert", "me.key", "README"] {
+            fs::write(folder.path().join(name), "").expect(name);
+        }
+        let path = |name: &str| folder.path().join(name);
+        let found = HostFolder::read(folder.path()).expect("complete");
+        assert_eq!(found.authorities, [path("a.crt"), path("b.crt")]);
+        assert_eq!(found.identity, Some((path("me.cert"), path("me.key"))));
+        for (gone, told) in [("me.key", "me.key is missing"), ("me.cert", "me.cert is missing")] {
+            fs::remove_file(path(gone)).expect(gone);
+            let error = HostFolder::read(folder.path()).expect_err(gone);
+            let cause = std::error::Error::source(&error).expect("a cause").to_string();
+            assert!(cause.contains(told), "{error}: {cause}");
+            fs::write(path(gone), "").expect(gone);
+        }
     }
 }

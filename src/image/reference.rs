@@ -92,8 +92,16 @@ impl FromStr for Reference {
             return Err(wrong("a digest alone names no repository"));
         }
         if let Some(at) = text.find("://") {
-            let _ = at;
-            return Err(wrong("it is a URL; leave the scheme out"));
+            let (scheme, rest) = text.split_at(at + 3);
+            let authority = rest.split('/').next().unwrap_or_default();
+            // Whoever reads the message need not read a password.
+            let Some((_, host)) = authority.rsplit_once('@') else {
+                return Err(wrong("it is a URL; leave the scheme out"));
+            };
+            let shown = format!("{scheme}***@{host}{}", &rest[authority.len()..]);
+            let why = "it has credentials, which everybody on this machine can see; \
+                       use `bryo login`, or --creds USER, which asks for the password";
+            return Err(Error::Reference(shown, why));
         }
         let (rest, digest) = match text.split_once('@') {
             Some((rest, digest)) => (rest, Some(digest.parse()?)),
@@ -218,6 +226,15 @@ mod tests {
                 (full.into(), familiar.into())
             );
             assert_eq!(full.parse::<Reference>().expect(full), reference);
+        }
+    }
+
+    #[test]
+    fn passwords_are_not_repeated() {
+        for text in ["registry://ann:s3cret@h/a:1", "http://ann:s3@cret@h:5/a", "https://s3cret@h"]
+        {
+            let error = text.parse::<Reference>().expect_err(text).to_string();
+            assert!(!error.contains("cret@") && error.contains("--creds"), "{error}");
         }
     }
 

@@ -209,6 +209,9 @@ impl Authenticator {
         }
         let bearer = token.bearer();
         state.tokens.insert(scope.clone(), token);
+        if found.is_some_and(|found| found.once) {
+            state.found.remove(&scope.repository);
+        }
         Ok(bearer)
     }
 

@@ -27,21 +27,32 @@ impl Blob {
         repository: &str,
         descriptor: &Descriptor,
     ) -> Result<Self, Error> {
-        let what = connection.what(repository, &descriptor.digest.to_string());
-        let mut stream = Stream {
-            attempts: connection.access().patience.begin(),
-            connection,
-            scope: Scope::pull(repository),
-            path: format!("/v2/{repository}/blobs/{}", descriptor.digest),
-            what: what.clone(),
-            size: descriptor.size,
-            offset: 0,
-            since_cut: 0,
-            response: None,
-        };
-        stream.resume()?;
+        let stream = Stream::open(connection, repository, descriptor, 0)?;
+        let what = stream.what.clone();
         let inner = Verified::new(stream, descriptor.digest.clone(), Some(descriptor.size));
         Ok(Self { inner, what })
+    }
+}
+
+/// The end of a blob whose beginning somebody has. Nothing is verified here: that is for who puts
+/// both together.
+#[derive(Debug)]
+pub struct Rest(Stream);
+
+impl Rest {
+    pub(super) fn open(
+        connection: Arc<Connection>,
+        repository: &str,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<Self, Error> {
+        Stream::open(connection, repository, descriptor, offset).map(Self)
+    }
+}
+
+impl Read for Rest {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        self.0.read(buffer)
     }
 }
 
@@ -75,6 +86,27 @@ struct Stream {
 }
 
 impl Stream {
+    fn open(
+        connection: Arc<Connection>,
+        repository: &str,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<Self, Error> {
+        let mut stream = Self {
+            attempts: connection.access().patience.begin(),
+            scope: Scope::pull(repository),
+            path: format!("/v2/{repository}/blobs/{}", descriptor.digest),
+            what: connection.what(repository, &descriptor.digest.to_string()),
+            connection,
+            size: descriptor.size,
+            offset,
+            since_cut: 0,
+            response: None,
+        };
+        stream.resume()?;
+        Ok(stream)
+    }
+
     /// Asks for the rest until there is an answer.
     fn resume(&mut self) -> Result<(), Error> {
         loop {

@@ -1,13 +1,17 @@
 //! One request: where it goes, what it is answered, and when it is tried again.
 
+use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 
 use super::auth::{Authenticator, Scope};
 use super::error::Detail;
-use super::{Access, Error};
+use super::{Access, Error, Uploaded};
+use crate::concurrency::SingleFlight;
 use crate::http::{self, Body, Client, Method, Request, Response, Trust, Url};
+use crate::image::Digest;
 
 /// An error's body is read so far.
 const LONGEST_REFUSAL: u64 = 64 * 1024;
@@ -27,6 +31,12 @@ pub(super) struct Connection {
     auth: Authenticator,
     /// Held while a list of referrers is changed that the registry does not keep itself.
     pub(super) referrers: Mutex<()>,
+    /// What it said beside its answers.
+    said: Mutex<HashSet<String>>,
+    /// Blobs that were brought into a repository.
+    pub(super) uploads: SingleFlight<(String, Digest), Uploaded>,
+    /// Nobody was there.
+    down: AtomicBool,
 }
 
 /// What is asked of a registry.
@@ -69,12 +79,12 @@ impl<'a, 'b> Call<'a, 'b> {
 }
 
 impl Connection {
-    pub(super) fn new(http: Arc<Client>, host: &str, access: Arc<Access>) -> Self {
+    pub(super) fn new(http: Arc<Client>, host: &str, insecure: bool, access: Arc<Access>) -> Self {
         let address = match host {
             "docker.io" | "index.docker.io" => "registry-1.docker.io",
             other => other,
         };
-        let insecure = access.insecure.iter().any(|name| name == "*" || name == host);
+        let insecure = insecure || access.insecure.iter().any(|name| name == "*" || name == host);
         Self {
             http,
             host: host.to_owned(),
@@ -82,6 +92,9 @@ impl Connection {
             trust: if insecure { Trust::Unchecked } else { Trust::Checked },
             base: Mutex::new(None),
             referrers: Mutex::new(()),
+            said: Mutex::default(),
+            uploads: SingleFlight::default(),
+            down: AtomicBool::new(false),
             auth: Authenticator::new(host, access.clone()),
             access,
         }
@@ -89,6 +102,16 @@ impl Connection {
 
     pub(super) fn host(&self) -> &str {
         &self.host
+    }
+
+    /// Whether it is known that nobody answers.
+    pub(super) fn is_down(&self) -> bool {
+        self.down.load(Ordering::Relaxed)
+    }
+
+    pub(super) fn note_failure(&self, error: &Error) {
+        let gone = matches!(error, Error::Exchange { source, .. } if source.is_unreachable());
+        self.down.fetch_or(gone, Ordering::Relaxed);
     }
 
     pub(super) fn access(&self) -> &Access {
@@ -240,7 +263,29 @@ impl Connection {
             tries: 1,
             source,
         })?;
+        self.listen(&response);
         busy(response, || self.shown(call))
+    }
+
+    /// Tells what a registry says beside its answers: warnings (distribution-spec, "Warnings") and
+    /// how much it still allows (`RateLimit-*`, of Docker Hub and others). Each once.
+    fn listen(&self, response: &Response) {
+        let mut said = self.said.lock().expect("telling cannot panic");
+        for text in response.headers("warning").filter_map(warning) {
+            if said.insert(text.clone()) {
+                self.access.reporter.warn(format!("{}: {text}", self.host));
+            }
+        }
+        let limit = |name| {
+            let value = response.header(name)?;
+            Some(value.split(';').next().unwrap_or(value).trim().to_owned())
+        };
+        let Some(left) = limit("ratelimit-remaining") else { return };
+        let of = limit("ratelimit-limit").map(|all| format!(" of {all}")).unwrap_or_default();
+        let text = format!("{}: {left}{of} requests are left", self.host);
+        if said.insert(text.clone()) {
+            self.access.reporter.detail(text);
+        }
     }
 
     /// Scheme and address. Who must do without TLS, or may, is asked for it first.
@@ -309,6 +354,13 @@ impl Connection {
         };
         format!("{} {}{path}", call.method, self.host)
     }
+}
+
+/// The text of a `Warning` (RFC 7234 §5.5) as the specification has it: `299 - "TEXT"`.
+fn warning(header: &str) -> Option<String> {
+    let text = header.strip_prefix("299 ")?.split_once('"')?.1;
+    let text = text.strip_suffix('"')?.replace("\\\"", "\"");
+    Some(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
 }
 
 /// Turns an answer that asks for patience into an error that says so.
@@ -393,11 +445,24 @@ mod tests {
     }
 
     #[test]
+    fn warnings_are_read() {
+        for (header, expected) in [
+            (r#"299 - "gone \"soon\"""#, Some("gone \"soon\"")),
+            (r#"299 - "a b""#, Some("a b")),
+            (r#"110 - "stale""#, None),
+            ("299 - gone", None),
+        ] {
+            assert_eq!(warning(header).as_deref(), expected, "{header}");
+        }
+    }
+
+    #[test]
     fn a_host_is_nothing_else() {
         for host in ["", "a/b", "a b", "user@", ":5000", "h:99999"] {
             let connection = Connection::new(
                 Arc::new(Client::new(http::Settings::default())),
                 host,
+                false,
                 Arc::default(),
             );
             assert!(matches!(connection.base(), Err(Error::Host { .. })), "{host:?}");
@@ -409,6 +474,7 @@ mod tests {
         let connection = Connection::new(
             Arc::new(Client::new(http::Settings::default())),
             "docker.io",
+            false,
             Arc::default(),
         );
         assert_eq!(connection.base().expect("a host").as_str(), "https://registry-1.docker.io/");

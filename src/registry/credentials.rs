@@ -4,11 +4,12 @@
 //! (`https://index.docker.io/v1/`), or, since podman, hosts with the beginning of a repository's
 //! path (`quay.io/team`). `credHelpers` and `credsStore` name programs that keep secrets instead.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{GeneralPurpose, STANDARD};
@@ -67,6 +68,32 @@ pub struct Found {
     pub credential: Credential,
     /// For people: a file or a program.
     pub place: String,
+    /// It is good for one use.
+    pub once: bool,
+}
+
+/// Credentials that are kept somewhere, as they are listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Kept {
+    /// The registry, with the beginning of a repository's path where they are for that alone.
+    pub host: String,
+    pub credential: Credential,
+    /// For people: a file or a program.
+    pub place: String,
+}
+
+/// Somebody who can be asked for credentials.
+#[derive(Clone)]
+pub struct Ask {
+    /// Each time anew, since a password is good for one use.
+    pub always: bool,
+    pub question: Arc<dyn Fn(&str) -> io::Result<Credential> + Send + Sync>,
+}
+
+impl fmt::Debug for Ask {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Ask").field("always", &self.always).finish_non_exhaustive()
+    }
 }
 
 /// Where credentials are looked for.
@@ -77,9 +104,37 @@ pub struct Keyring {
     /// In docker's or podman's format. The first that knows the registry wins; those that do not
     /// exist are skipped.
     pub files: Vec<PathBuf>,
+    /// Asked when no file knows the registry.
+    pub ask: Option<Ask>,
 }
 
 impl Keyring {
+    /// Everything that the files and the programs that they name have.
+    pub fn list(&self, reporter: &dyn Reporter) -> Result<Vec<Kept>, Error> {
+        let mut all = Vec::new();
+        for path in &self.files {
+            let Some(file) = File::read(path)? else { continue };
+            for host in file.hosts(path, reporter) {
+                let (name, repository) = host.split_once('/').unwrap_or((&host, ""));
+                let found = file.find(path, name, repository, reporter)?;
+                if let Some(Found { credential, place, .. }) = found {
+                    all.push(Kept { host, credential, place });
+                }
+            }
+        }
+        Ok(all)
+    }
+
+    /// The first file that has something about a host.
+    pub fn place(&self, host: &str) -> Result<Option<PathBuf>, Error> {
+        for path in &self.files {
+            if File::read(path)?.is_some_and(|file| file.knows(host)) {
+                return Ok(Some(path.clone()));
+            }
+        }
+        Ok(None)
+    }
+
     /// Credentials for a repository of a host (`docker.io` for Docker Hub); `repository` may be
     /// empty. Helpers that do not work are reported and passed over.
     pub fn find(
@@ -89,7 +144,8 @@ impl Keyring {
         reporter: &dyn Reporter,
     ) -> Result<Option<Found>, Error> {
         if let Some(credential) = self.given.clone() {
-            return Ok(Some(Found { credential, place: "the command line".into() }));
+            let place = "the command line".into();
+            return Ok(Some(Found { credential, place, once: false }));
         }
         for path in &self.files {
             let Some(file) = File::read(path)? else { continue };
@@ -97,7 +153,10 @@ impl Keyring {
                 return Ok(Some(found));
             }
         }
-        Ok(None)
+        let Some(Ask { always, question }) = &self.ask else { return Ok(None) };
+        let credential =
+            question(host).map_err(|source| Error::Unasked { host: host.to_owned(), source })?;
+        Ok(Some(Found { credential, place: "the terminal".into(), once: *always }))
     }
 }
 
@@ -151,6 +210,26 @@ impl File {
             .filter(|name| !name.is_empty())
     }
 
+    fn knows(&self, host: &str) -> bool {
+        let entries = self.auths.iter().flat_map(BTreeMap::keys);
+        let own = self.cred_helpers.iter().flat_map(BTreeMap::keys);
+        entries.chain(own).any(|key| canonical(key) == canonical(host))
+    }
+
+    /// Whose credentials it has, sorted. Helpers that do not work are reported.
+    pub(super) fn hosts(&self, path: &Path, reporter: &dyn Reporter) -> BTreeSet<String> {
+        let entries = self.auths.iter().flat_map(BTreeMap::keys);
+        let own = self.cred_helpers.iter().flat_map(BTreeMap::keys);
+        let mut hosts: BTreeSet<String> = entries.chain(own).map(|key| canonical(key)).collect();
+        let store = self.creds_store.as_deref().filter(|name| !name.is_empty());
+        let listed = store.map(|name| Keeper::named(name).and_then(|keeper| keeper.list()));
+        match listed.transpose() {
+            Ok(listed) => hosts.extend(listed.iter().flatten().map(|key| canonical(key))),
+            Err(error) => reporter.warn(told(&error, path)),
+        }
+        hosts
+    }
+
     fn find(
         &self,
         path: &Path,
@@ -162,14 +241,10 @@ impl File {
             let keeper = Keeper::named(name)?;
             match keeper.get(host) {
                 Ok(Some(credential)) => {
-                    return Ok(Some(Found { credential, place: keeper.shown() }));
+                    return Ok(Some(Found { credential, place: keeper.shown(), once: false }));
                 }
                 Ok(None) => {}
-                Err(error) => {
-                    let cause = std::error::Error::source(&error);
-                    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
-                    reporter.warn(format!("{error}{cause} (named in {})", path.display()));
-                }
+                Err(error) => reporter.warn(told(&error, path)),
             }
         }
         let Some(auths) = &self.auths else { return Ok(None) };
@@ -184,11 +259,19 @@ impl File {
             })?;
             // An empty entry marks that a helper has the secret.
             if let Some(credential) = credential {
-                return Ok(Some(Found { credential, place: path.display().to_string() }));
+                let place = path.display().to_string();
+                return Ok(Some(Found { credential, place, once: false }));
             }
         }
         Ok(None)
     }
+}
+
+/// What is wrong with a helper that a file names.
+fn told(error: &Error, path: &Path) -> String {
+    let cause = std::error::Error::source(error);
+    let cause = cause.map(|cause| format!(": {cause}")).unwrap_or_default();
+    format!("{error}{cause} (named in {})", path.display())
 }
 
 impl Entry {
@@ -337,7 +420,7 @@ mod tests {
             write("right.json", r#"{"auths":{"h":{"username":"b"}}}"#),
             write("late.json", r#"{"auths":{"h":{"username":"c"}}}"#),
         ];
-        let mut keyring = Keyring { given: None, files };
+        let mut keyring = Keyring { given: None, files, ask: None };
         let found = keyring.find("h", "x", &Silent).expect("valid").expect("found");
         assert_eq!(found.credential, Credential::new("b", ""));
         assert!(found.place.ends_with("right.json"));
@@ -348,6 +431,47 @@ mod tests {
         keyring.given = Some(Credential::new("me", "p"));
         let found = keyring.find("h", "x", &Silent).expect("given").expect("given");
         assert_eq!(found.credential, Credential::new("me", "p"));
+    }
+
+    #[test]
+    fn a_person_is_asked_last() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let file = folder.path().join("auth.json");
+        fs::write(&file, r#"{"auths":{"h":{"username":"a"}}}"#).expect("written");
+        let question = Arc::new(|host: &str| match host {
+            "shy" => Err(io::Error::other("nobody there")),
+            _ => Ok(Credential::new("me", "p")),
+        });
+        let ask = Some(Ask { always: true, question });
+        let keyring = Keyring { given: None, files: vec![file], ask };
+        let find = |host| keyring.find(host, "x", &Silent);
+        assert_eq!(find("h").expect("valid").expect("found").credential, Credential::new("a", ""));
+        let found = find("k").expect("valid").expect("asked");
+        assert_eq!((found.credential, found.once), (Credential::new("me", "p"), true));
+        assert!(matches!(find("shy"), Err(Error::Unasked { .. })));
+    }
+
+    #[test]
+    fn what_is_kept_is_listed() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let file = folder.path().join("auth.json");
+        let json = r#"{"auths":{"https://index.docker.io/v1/":{"username":"a","password":"p"},
+            "h/team":{"identitytoken":"t"},"empty":{}},"credsStore":"bryo-test-missing"}"#;
+        fs::write(&file, json).expect("written");
+        let keyring = Keyring { files: vec![file.clone()], ..Keyring::default() };
+        let recorder = crate::report::Recorder::default();
+        let kept = keyring.list(&recorder).expect("valid");
+        let place = file.display().to_string();
+        let of =
+            |host: &str, credential| Kept { host: host.into(), credential, place: place.clone() };
+        assert_eq!(
+            kept,
+            [
+                of("docker.io", Credential::new("a", "p")),
+                of("h/team", Credential::IdentityToken("t".into())),
+            ]
+        );
+        assert!(format!("{:?}", recorder.events()).contains("bryo-test-missing"));
     }
 
     #[test]

@@ -37,7 +37,7 @@ pub enum Error {
         #[source]
         source: http::Error,
     },
-    #[error("{what}: the registry is busy (status {status}){}{detail}", tried(*tries))]
+    #[error("{what}: the registry is busy (status {status}){}{}{detail}", tried(*tries), asked(*pause))]
     Busy {
         what: String,
         status: u16,
@@ -65,6 +65,8 @@ pub enum Error {
     },
     #[error("{host} is no name of a registry")]
     Host { host: String },
+    #[error("{what} is blocked by registries.conf")]
+    Blocked { what: String },
     #[error("{host} sends credentials to {realm}, {why}")]
     Realm { host: String, realm: String, why: &'static str },
     #[error("credentials in {}", path.display())]
@@ -81,6 +83,12 @@ pub enum Error {
     },
     #[error("credentials in {} for {key}: {why}", path.display())]
     CredentialEntry { path: PathBuf, key: String, why: &'static str },
+    #[error("credentials for {host}")]
+    Unasked {
+        host: String,
+        #[source]
+        source: io::Error,
+    },
     #[error("{program}")]
     HelperStart {
         program: String,
@@ -108,11 +116,12 @@ impl Error {
     pub fn kind(&self) -> Kind {
         match self {
             Self::NotFound { .. } => Kind::NotFound,
-            Self::Denied { .. } | Self::Realm { .. } => Kind::Denied,
+            Self::Denied { .. } | Self::Realm { .. } | Self::Blocked { .. } => Kind::Denied,
             Self::Mismatch { .. } | Self::Content { .. } | Self::Protocol { .. } => Kind::Invalid,
             Self::Busy { .. } | Self::Cut { .. } | Self::Refused { .. } => Kind::Network,
             Self::Exchange { source, .. } => match source {
                 http::Error::Connect { .. }
+                | http::Error::Offline { .. }
                 | http::Error::Exchange { .. }
                 | http::Error::Redirect { .. }
                 | http::Error::Redirects { .. } => Kind::Network,
@@ -125,9 +134,15 @@ impl Error {
             | Self::CredentialFile { .. }
             | Self::CredentialFormat { .. }
             | Self::CredentialEntry { .. }
+            | Self::Unasked { .. }
             | Self::HelperStart { .. }
             | Self::Helper { .. } => Kind::Local,
         }
+    }
+
+    /// That there is no such thing, where the answer said nothing more.
+    pub fn missing(what: String) -> Self {
+        Self::NotFound { what, detail: Detail::default() }
     }
 
     /// The error inside of one that [`super::Blob`]'s reader returned.
@@ -144,6 +159,10 @@ impl Error {
             Self::Denied { host, refused: Some(place), .. } => Some(format!(
                 "the credentials from {place} were refused; renew them with: bryo login {host}"
             )),
+            Self::Busy { status: 429, .. } => Some(
+                "who is logged in may ask more often (bryo login); --rate-limit N asks less often"
+                    .into(),
+            ),
             Self::Exchange { source, .. } => source.hint(),
             Self::Content { source, .. } => source.hint(),
             Self::CredentialFormat { path, .. } | Self::CredentialEntry { path, .. } => {
@@ -172,6 +191,14 @@ impl Error {
             _ => {}
         }
         self
+    }
+}
+
+fn asked(pause: Option<Duration>) -> String {
+    match pause.map(|pause| pause.as_secs()) {
+        None | Some(0) => String::new(),
+        Some(seconds @ 1..=120) => format!(", it asks to come back in {seconds} s"),
+        Some(seconds) => format!(", it asks to come back in {} min", seconds.div_ceil(60)),
     }
 }
 

@@ -1,6 +1,7 @@
 //! Programs that keep secrets (docker-credential-helpers' protocol): `docker-credential-NAME get`,
 //! the server on stdin, JSON on stdout.
 
+use std::collections::BTreeMap;
 use std::io::{Read as _, Write as _};
 use std::path::PathBuf;
 use std::process::{Command, Stdio};
@@ -57,6 +58,14 @@ impl Keeper {
         let message: Message = serde_json::from_str(&answer)
             .map_err(|error| self.wrong(format!("its answer is not valid JSON: {error}")))?;
         Ok(Some(Credential::new(&message.user, &message.secret)))
+    }
+
+    /// The servers that it has secrets of.
+    pub(super) fn list(&self) -> Result<Vec<String>, Error> {
+        let answer = self.talk("list", b"")?.map_err(|complaint| self.wrong(complaint))?;
+        let users: BTreeMap<String, String> = serde_json::from_str(&answer)
+            .map_err(|error| self.wrong(format!("its answer is not valid JSON: {error}")))?;
+        Ok(users.into_keys().collect())
     }
 
     pub(super) fn store(&self, host: &str, credential: &Credential) -> Result<(), Error> {
@@ -158,6 +167,7 @@ store) cat > kept ;;
 get) read -r server; grep -q "\"$server\"" kept 2>/dev/null && cat kept && exit
      echo "credentials not found in native keychain"; exit 1 ;;
 erase) read -r server; rm kept ;;
+list) sed 's/.*"ServerURL":\("[^"]*"\),"Username":\("[^"]*"\).*/{\1:\2}/' kept ;;
 esac
 "#;
         let keeper = keeper(&folder, script);
@@ -170,6 +180,7 @@ esac
             assert_eq!(keeper.get(host).expect("asked"), Some(credential));
             let text = fs::read_to_string(folder.path().join("kept")).expect("kept");
             let server = if host == "docker.io" { "https://index.docker.io/v1/" } else { host };
+            assert_eq!(keeper.list().expect("listed"), [server]);
             assert!(text.contains(&format!(r#""ServerURL":"{server}""#)), "{text}");
             assert!(keeper.erase(host).expect("forgotten"));
         }

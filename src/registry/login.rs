@@ -12,6 +12,7 @@ use serde_json::{Map, Value, json};
 use super::Error;
 use super::credentials::{Credential, File, absent, canonical};
 use super::keeper::Keeper;
+use crate::report::Reporter;
 
 /// Where credentials are kept.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -72,6 +73,23 @@ pub fn forget(files: &[PathBuf], host: &str) -> Result<Vec<Place>, Error> {
         }
     }
     Ok(places)
+}
+
+/// Removes all credentials of each of `files` and of the programs that they name; returns whose they
+/// were, and from where they are gone.
+pub fn forget_all(
+    files: &[PathBuf],
+    reporter: &dyn Reporter,
+) -> Result<Vec<(String, Place)>, Error> {
+    let mut gone = Vec::new();
+    for file in files {
+        let Some(settings) = File::read(file)? else { continue };
+        for host in settings.hosts(file, reporter) {
+            let places = forget(std::slice::from_ref(file), &host)?;
+            gone.extend(places.into_iter().map(|place| (host.clone(), place)));
+        }
+    }
+    Ok(gone)
 }
 
 /// As docker writes it, which reads Docker Hub's only under the URL of its first API.
@@ -142,7 +160,7 @@ mod tests {
     fn what_is_remembered_is_found_and_forgotten() {
         let folder = tempfile::tempdir().expect("a directory");
         let file = folder.path().join("docker/config.json");
-        let keyring = Keyring { given: None, files: vec![file.clone()] };
+        let keyring = Keyring { files: vec![file.clone()], ..Keyring::default() };
         for (host, credential) in [
             ("127.0.0.1:5000", Credential::new("user", "wonder:land")),
             ("docker.io", Credential::IdentityToken("t".into())),
@@ -163,6 +181,10 @@ mod tests {
         assert_eq!(forget(&files, "docker.io").expect("unknown"), []);
         assert!(keyring.find("docker.io", "", &Silent).expect("valid").is_none());
         assert!(keyring.find("127.0.0.1:5000", "", &Silent).expect("valid").is_some());
+        let gone = forget_all(&files, &Silent).expect("known");
+        let hosts: Vec<&str> = gone.iter().map(|(host, _)| host.as_str()).collect();
+        assert_eq!(hosts, ["127.0.0.1:5000", "quay.io/team"]);
+        assert_eq!(keyring.list(&Silent).expect("valid"), []);
     }
 
     #[test]

@@ -1,9 +1,8 @@
 //! Manifests by tag or digest.
 
-use super::Error;
 use super::auth::Scope;
 use super::client::{Call, Connection, Headers};
-use super::referrers;
+use super::{Error, referrers, upload};
 use crate::http::{Body, Method};
 use crate::image::{Content, Descriptor, Digest, Hasher, Mismatch, media_type};
 
@@ -98,6 +97,57 @@ pub(super) fn put(
 
 /// Sends a manifest, and nothing else.
 pub(super) fn send(
+    connection: &Connection,
+    repository: &str,
+    target: &str,
+    content: &Content,
+) -> Result<Headers, Error> {
+    let mut attempts = connection.access().patience.begin();
+    loop {
+        let error = match try_send(connection, repository, target, content) {
+            Err(error) if says_unknown_blob(&error) => error,
+            outcome => return outcome,
+        };
+        // Some registries need a moment until they know what they were just sent. Whoever really
+        // lacks a part is right, and so is who has been asked often enough.
+        if !has_parts(connection, repository, content)? {
+            return Err(error);
+        }
+        let Some(pause) = attempts.next(None) else { return Err(error) };
+        let seconds = pause.as_secs_f32();
+        connection.access().reporter.note(format!("{error}; next try in {seconds:.1} s"));
+        std::thread::sleep(pause);
+    }
+}
+
+fn says_unknown_blob(error: &Error) -> bool {
+    match error {
+        Error::Refused { detail, .. } | Error::NotFound { detail, .. } => {
+            detail.has("BLOB_UNKNOWN") || detail.has("unknown blob")
+        }
+        _ => false,
+    }
+}
+
+/// Whether everything is there that a manifest names.
+fn has_parts(connection: &Connection, repository: &str, content: &Content) -> Result<bool, Error> {
+    let parts: Vec<&Descriptor> = match content {
+        Content::Image(manifest) | Content::Artifact(manifest) => {
+            let layers = manifest.layers.iter();
+            let own = layers.filter(|layer| !media_type::is_foreign(&layer.media_type));
+            own.chain([&manifest.config]).collect()
+        }
+        Content::Index(_) => return Ok(false),
+    };
+    for part in parts {
+        if !upload::exists(connection, repository, part)? {
+            return Ok(false);
+        }
+    }
+    Ok(true)
+}
+
+fn try_send(
     connection: &Connection,
     repository: &str,
     target: &str,

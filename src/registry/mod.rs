@@ -19,6 +19,7 @@ mod keeper;
 mod login;
 mod manifest;
 mod referrers;
+mod routes;
 #[cfg(test)]
 mod tests;
 mod token;
@@ -33,10 +34,11 @@ use crate::image::{Content, Descriptor, Digest};
 use crate::report::{Reporter, Silent};
 
 pub use crate::http::{Open, Patience};
-pub use blob::Blob;
-pub use credentials::{Credential, Found, Keyring};
+pub use blob::{Blob, Rest};
+pub use credentials::{Ask, Credential, Found, Kept, Keyring};
 pub use error::{Error, Kind};
-pub use login::{Place, forget, remember};
+pub use login::{Place, forget, forget_all, remember};
+pub use routes::Routes;
 pub use upload::Uploaded;
 
 use client::Connection;
@@ -48,6 +50,8 @@ pub struct Access {
     pub insecure: Vec<String>,
     pub keyring: Keyring,
     pub patience: Patience,
+    /// Mirrors, and what else somebody decided about registries.
+    pub routes: Routes,
     /// Hears of retries, of where credentials were found, and of helpers that do not work.
     pub reporter: Arc<dyn Reporter + Send + Sync>,
 }
@@ -58,6 +62,7 @@ impl Default for Access {
             insecure: Vec::new(),
             keyring: Keyring::default(),
             patience: Patience::default(),
+            routes: Routes::default(),
             reporter: Arc::new(Silent),
         }
     }
@@ -69,60 +74,143 @@ impl fmt::Debug for Access {
             .field("insecure", &self.insecure)
             .field("keyring", &self.keyring)
             .field("patience", &self.patience)
+            .field("routes", &self.routes)
             .finish_non_exhaustive()
     }
 }
 
+/// A mirror that does not answer is tried so often; another one may have the image.
+const MIRROR_TRIES: u32 = 2;
+
 /// All registries of a run.
 #[derive(Debug)]
 pub struct Registries {
+    shared: Arc<Shared>,
+}
+
+#[derive(Debug)]
+struct Shared {
     http: Arc<http::Client>,
     access: Arc<Access>,
-    open: Mutex<HashMap<String, Registry>>,
+    /// As `access`, for mirrors: what was given for a registry is not theirs to see.
+    mirror_access: Arc<Access>,
+    open: Mutex<HashMap<Key, Arc<Connection>>>,
+}
+
+/// What makes a connection different from others.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Key {
+    host: String,
+    insecure: bool,
+    mirror: bool,
 }
 
 impl Registries {
     pub fn new(http: Arc<http::Client>, access: Access) -> Self {
-        Self { http, access: Arc::new(access), open: Mutex::default() }
+        let mirror_access = Access {
+            keyring: Keyring { given: None, ..access.keyring.clone() },
+            patience: Patience {
+                tries: access.patience.tries.min(MIRROR_TRIES),
+                ..access.patience.clone()
+            },
+            ..access.clone()
+        };
+        let (access, mirror_access) = (Arc::new(access), Arc::new(mirror_access));
+        let open = Mutex::default();
+        Self { shared: Arc::new(Shared { http, access, mirror_access, open }) }
     }
 
     /// The registry of a host as references name it (`docker.io` is Docker Hub). Nothing is sent
     /// yet.
     pub fn get(&self, host: &str) -> Registry {
-        let mut open = self.open.lock().expect("no thread panics while it makes a registry");
-        let make = || Registry::new(self.http.clone(), host, self.access.clone());
-        open.entry(host.to_owned()).or_insert_with(make).clone()
+        Registry { host: host.into(), shared: self.shared.clone() }
+    }
+}
+
+impl Shared {
+    fn connection(&self, key: Key) -> Arc<Connection> {
+        let mut open = self.open.lock().expect("no thread panics while it makes a connection");
+        let access = if key.mirror { &self.mirror_access } else { &self.access };
+        let make = || {
+            let http = self.http.clone();
+            Arc::new(Connection::new(http, &key.host, key.insecure, access.clone()))
+        };
+        open.entry(key.clone()).or_insert_with(make).clone()
     }
 }
 
 /// One registry; clones share what they have learnt.
 ///
 /// `repository` is a path as [`crate::image::Reference::repository`] gives it, `target` a tag or a
-/// digest.
+/// digest. Reading may be diverted by [`Routes`]; all else goes to this very host.
 #[derive(Debug, Clone)]
 pub struct Registry {
-    connection: Arc<Connection>,
+    host: Arc<str>,
+    shared: Arc<Shared>,
 }
 
 impl Registry {
-    pub fn new(http: Arc<http::Client>, host: &str, access: Arc<Access>) -> Self {
-        Self { connection: Arc::new(Connection::new(http, host, access)) }
-    }
-
     /// As references name it.
     pub fn host(&self) -> &str {
-        self.connection.host()
+        &self.host
+    }
+
+    /// The connection for whatever is no reading.
+    fn connection(&self, repository: &str) -> Result<Arc<Connection>, Error> {
+        let rule = self.shared.access.routes.rule(&self.host, repository);
+        if rule.is_some_and(|rule| rule.blocked) {
+            return Err(Error::Blocked { what: format!("{}/{repository}", self.host) });
+        }
+        let insecure = rule.is_some_and(|rule| rule.insecure);
+        Ok(self.shared.connection(Key { host: self.host.to_string(), insecure, mirror: false }))
+    }
+
+    /// Reads from the first place that has it: mirrors in their order, then the registry itself.
+    fn read<T>(
+        &self,
+        repository: &str,
+        by_digest: bool,
+        ask: impl Fn(&Arc<Connection>, &str) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let own = self.connection(repository)?;
+        let places = match self.shared.access.routes.rule(&self.host, repository) {
+            Some(rule) => rule.places(&self.host, repository, by_digest),
+            None => Vec::new(),
+        };
+        let Some((last, mirrors)) = places.split_last() else { return ask(&own, repository) };
+        for routes::Place { host, repository, insecure } in mirrors {
+            let key = Key { host: host.clone(), insecure: *insecure, mirror: true };
+            let mirror = self.shared.connection(key);
+            if mirror.is_down() {
+                continue;
+            }
+            match ask(&mirror, repository) {
+                Err(error) if error.kind() != Kind::Local => {
+                    mirror.note_failure(&error);
+                    let reporter = &self.shared.access.reporter;
+                    reporter.detail(format!("mirror {host}: {error}; asking the next"));
+                }
+                outcome => return outcome,
+            }
+        }
+        // What stands in the place of the registry itself is no mirror, but no place for what was
+        // given for another host either.
+        let mirror = last.host != *self.host;
+        let key = Key { host: last.host.clone(), insecure: last.insecure, mirror };
+        ask(&self.shared.connection(key), &last.repository)
     }
 
     /// Asks whether the registry is there and takes our credentials, as `login` does.
     pub fn check(&self) -> Result<(), Error> {
-        catalog::check(&self.connection)
+        catalog::check(&*self.connection("")?)
     }
 
     /// The manifest, verified: against `target` if that is a digest, and against what the registry
     /// says it sends.
     pub fn manifest(&self, repository: &str, target: &str) -> Result<Content, Error> {
-        manifest::get(&self.connection, repository, target)
+        self.read(repository, is_digest(target), |connection, repository| {
+            manifest::get(connection, repository, target)
+        })
     }
 
     /// What `target` names, without fetching it where the registry can tell; None if nothing.
@@ -131,7 +219,14 @@ impl Registry {
         repository: &str,
         target: &str,
     ) -> Result<Option<Descriptor>, Error> {
-        manifest::head(&self.connection, repository, target)
+        let outcome = self.read(repository, is_digest(target), |connection, repository| {
+            let missing = || Error::missing(connection.what(repository, target));
+            manifest::head(connection, repository, target)?.ok_or_else(missing)
+        });
+        match outcome {
+            Err(Error::NotFound { .. }) => Ok(None),
+            outcome => outcome.map(Some),
+        }
     }
 
     /// Sends a manifest, whose blobs or manifests must be there already, byte by byte as it is. If it
@@ -142,18 +237,33 @@ impl Registry {
         target: &str,
         content: &Content,
     ) -> Result<(), Error> {
-        manifest::put(&self.connection, repository, target, content)
+        manifest::put(&*self.connection(repository)?, repository, target, content)
     }
 
     /// Opens a blob. It reads as its bytes, comes back after a cut, and fails at the end unless it
     /// is what the descriptor says.
     pub fn blob(&self, repository: &str, descriptor: &Descriptor) -> Result<Blob, Error> {
-        Blob::open(self.connection.clone(), repository, descriptor)
+        self.read(repository, true, |connection, repository| {
+            Blob::open(connection.clone(), repository, descriptor)
+        })
+    }
+
+    /// Opens a blob after its first `offset` bytes, for somebody who has those and verifies the
+    /// whole.
+    pub fn rest_of_blob(
+        &self,
+        repository: &str,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<Rest, Error> {
+        self.read(repository, true, |connection, repository| {
+            Rest::open(connection.clone(), repository, descriptor, offset)
+        })
     }
 
     /// Whether the repository has the blob.
     pub fn has_blob(&self, repository: &str, descriptor: &Descriptor) -> Result<bool, Error> {
-        upload::exists(&self.connection, repository, descriptor)
+        upload::exists(&*self.connection(repository)?, repository, descriptor)
     }
 
     /// Brings a blob into the repository unless it is there. `from` is another repository of this
@@ -166,17 +276,17 @@ impl Registry {
         open: Open<'_>,
         from: Option<&str>,
     ) -> Result<Uploaded, Error> {
-        upload::upload(&self.connection, repository, descriptor, open, from)
+        upload::upload(&*self.connection(repository)?, repository, descriptor, open, from)
     }
 
     /// All tags of a repository, sorted.
     pub fn tags(&self, repository: &str) -> Result<Vec<String>, Error> {
-        catalog::tags(&self.connection, repository)
+        self.read(repository, false, |connection, repository| catalog::tags(connection, repository))
     }
 
     /// All repositories, sorted. Many registries tell nobody, or only some of them.
     pub fn repositories(&self) -> Result<Vec<String>, Error> {
-        catalog::repositories(&self.connection)
+        catalog::repositories(&*self.connection("")?)
     }
 
     /// What says something about a manifest: signatures, attestations, whatever has it as its
@@ -188,17 +298,21 @@ impl Registry {
         digest: &Digest,
         artifact_type: Option<&str>,
     ) -> Result<Vec<Descriptor>, Error> {
-        referrers::list(&self.connection, repository, digest, artifact_type)
+        referrers::list(&*self.connection(repository)?, repository, digest, artifact_type)
     }
 
     /// Removes a manifest and, with it, every tag that names it. It leaves the list of its subject's
     /// referrers, too.
     pub fn delete_manifest(&self, repository: &str, digest: &Digest) -> Result<(), Error> {
-        delete::manifest(&self.connection, repository, digest)
+        delete::manifest(&*self.connection(repository)?, repository, digest)
     }
 
     /// Removes a tag and nothing else: what it named stays, and so do other tags of the same.
     pub fn delete_tag(&self, repository: &str, tag: &str) -> Result<(), Error> {
-        delete::tag(&self.connection, repository, tag)
+        delete::tag(&*self.connection(repository)?, repository, tag)
     }
+}
+
+fn is_digest(target: &str) -> bool {
+    target.contains(':')
 }

@@ -14,6 +14,9 @@ const PIECE: usize = 1024 * 1024;
 /// A registry may want larger pieces, but not such that do not fit into memory.
 const LARGEST_PIECE: usize = 64 * 1024 * 1024;
 
+/// So many more bytes show that the line works: then patience begins anew.
+const PROGRESS: u64 = 1024 * 1024;
+
 /// How a blob came to be where it is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Uploaded {
@@ -29,7 +32,18 @@ struct Upload<'a, 'b> {
     connection: &'a Connection,
     repository: &'a str,
     descriptor: &'a Descriptor,
+    scope: Scope,
     open: Open<'b>,
+}
+
+/// An upload that the registry knows of.
+#[derive(Debug, Clone)]
+struct Session {
+    location: Url,
+    /// How many bytes it has.
+    offset: u64,
+    /// The least that it wants at once.
+    least: usize,
 }
 
 /// How one attempt ended.
@@ -39,6 +53,18 @@ enum Attempt {
     Renewed,
     /// The blob is too much for one request.
     TooLarge(Error),
+}
+
+/// An attempt that failed, and what it leaves behind.
+struct Broken {
+    error: Error,
+    session: Option<Session>,
+}
+
+impl From<Error> for Broken {
+    fn from(error: Error) -> Self {
+        Self { error, session: None }
+    }
 }
 
 pub(super) fn exists(
@@ -60,6 +86,7 @@ fn has(
     Ok(response.is_success() && response.length().is_none_or(|size| size == descriptor.size))
 }
 
+/// A blob that several images share is sent by the first that wants it; the others wait.
 pub(super) fn upload(
     connection: &Connection,
     repository: &str,
@@ -67,19 +94,38 @@ pub(super) fn upload(
     open: Open<'_>,
     from: Option<&str>,
 ) -> Result<Uploaded, Error> {
-    let upload = Upload { connection, repository, descriptor, open };
+    let key = (repository.to_owned(), descriptor.digest.clone());
+    let work = || send(connection, repository, descriptor, open, from);
+    let (how, is_ours) = connection.uploads.run(&key, work)?;
+    Ok(if is_ours { how } else { Uploaded::Existed })
+}
+
+fn send(
+    connection: &Connection,
+    repository: &str,
+    descriptor: &Descriptor,
+    open: Open<'_>,
+    from: Option<&str>,
+) -> Result<Uploaded, Error> {
     // Asked with the right to push: the token serves for what follows.
     let (scope, path) = (Scope::push(repository), blob(repository, &descriptor.digest));
     let ask = || has(connection, &Call::new(Method::Head, &path, &scope), descriptor);
     if ask()? {
         return Ok(Uploaded::Existed);
     }
+    let upload = Upload { connection, repository, descriptor, scope: scope.clone(), open };
     let mut from = from.filter(|from| *from != repository);
     let mut attempts = connection.access().patience.begin();
     let mut renewals = 0;
     let mut in_pieces = false;
+    let mut session: Option<Session> = None;
     loop {
-        match upload.attempt(&scope, from, in_pieces) {
+        let begun = session.as_ref().map_or(0, |session| session.offset);
+        let outcome = match session.take() {
+            Some(session) => upload.send_pieces(session),
+            None => upload.attempt(from, in_pieces),
+        };
+        match outcome {
             Ok(Attempt::Finished(how)) => return Ok(how),
             // Tokens may run out while blobs are sent, but not each time at once.
             Ok(Attempt::Renewed) if renewals < 3 => renewals += 1,
@@ -90,16 +136,20 @@ pub(super) fn upload(
             Ok(Attempt::TooLarge(_)) if !in_pieces => in_pieces = true,
             Ok(Attempt::TooLarge(error)) => return Err(error),
             // We may not read there, or mounting is not known: sending always works.
-            Err(Error::Denied { .. } | Error::Refused { .. } | Error::NotFound { .. })
-                if from.is_some() =>
-            {
-                from = None;
-            }
-            Err(error) => {
+            Err(Broken {
+                error: Error::Denied { .. } | Error::Refused { .. } | Error::NotFound { .. },
+                ..
+            }) if from.is_some() => from = None,
+            Err(Broken { error, session: left }) => {
                 connection.pause(&mut attempts, restartable(error))?;
                 // The answer alone may have been lost.
                 if ask()? {
                     return Ok(Uploaded::Sent);
+                }
+                session = left.and_then(|left| upload.resume(left));
+                // Who got so far will get further.
+                if session.as_ref().is_some_and(|session| session.offset >= begun + PROGRESS) {
+                    attempts = connection.access().patience.begin();
                 }
             }
         }
@@ -116,16 +166,23 @@ fn restartable(error: Error) -> Error {
     }
 }
 
+/// Whether a registry may take in pieces what it refused as a whole.
+fn is_too_much(error: &Error) -> bool {
+    match error {
+        Error::Refused { status: 405 | 411 | 413 | 416 | 501, .. } => true,
+        // Some know uploads in pieces alone; what is really wrong they say.
+        Error::Refused { status: 400, detail, .. } => {
+            !["DIGEST_INVALID", "SIZE_INVALID", "NAME_INVALID"].iter().any(|code| detail.has(code))
+        }
+        _ => false,
+    }
+}
+
 impl Upload<'_, '_> {
     /// One attempt from its beginning to its end.
-    fn attempt(
-        &self,
-        scope: &Scope,
-        from: Option<&str>,
-        in_pieces: bool,
-    ) -> Result<Attempt, Error> {
+    fn attempt(&self, from: Option<&str>, in_pieces: bool) -> Result<Attempt, Broken> {
         let mut path = format!("/v2/{}/blobs/uploads/", self.repository);
-        let mut scope = scope.clone();
+        let mut scope = self.scope.clone();
         if let Some(from) = from {
             path.push_str(&format!("?mount={}&from={}", self.descriptor.digest, from));
             scope = scope.and_from(Some(from));
@@ -135,35 +192,39 @@ impl Upload<'_, '_> {
         match response.status() {
             201 if from.is_some() => return Ok(Attempt::Finished(Uploaded::Mounted)),
             200..=299 => {}
-            _ => return Err(self.connection.refusal(&begin, response)),
+            _ => return Err(self.connection.refusal(&begin, response).into()),
         }
         let location = self.location(&begin, &response)?;
+        let least = response.header("oci-chunk-min-length");
+        let least = least.and_then(|text| text.parse().ok()).unwrap_or(0);
+        let session = Session { location, offset: 0, least };
         match in_pieces {
-            true => {
-                let least = response.header("oci-chunk-min-length");
-                let least = least.and_then(|text| text.parse().ok()).unwrap_or(0);
-                self.send_pieces(&scope, &location, PIECE.max(least).min(LARGEST_PIECE))
-            }
+            true => self.send_pieces(session),
             false => {
                 let body = Body::Stream { size: self.descriptor.size, open: self.open };
-                self.finish(&scope, &location, body)
+                self.finish(&session.location, body)
+                    .map_err(|error| Broken { error, session: Some(session) })
             }
         }
     }
 
     /// Closes the upload with a digest, and what was not sent before.
-    fn finish(&self, scope: &Scope, location: &Url, body: Body<'_>) -> Result<Attempt, Error> {
+    fn finish(&self, location: &Url, body: Body<'_>) -> Result<Attempt, Error> {
         let url = with_digest(location, &self.descriptor.digest);
-        let call = Call::to(Method::Put, &url, scope)
+        let call = Call::to(Method::Put, &url, &self.scope)
             .header("content-type", "application/octet-stream")
             .body(body);
         let Some(response) = self.connection.once_or_renew(&call)? else {
             return Ok(Attempt::Renewed);
         };
-        match response.status() {
-            200..=299 => self.compare(&response).map(|()| Attempt::Finished(Uploaded::Sent)),
-            413 | 416 => Ok(Attempt::TooLarge(self.connection.refusal(&call, response))),
-            _ => Err(self.connection.refusal(&call, response)),
+        if response.is_success() {
+            return self.compare(&response).map(|()| Attempt::Finished(Uploaded::Sent));
+        }
+        match self.connection.refusal(&call, response) {
+            error if matches!(body, Body::Stream { .. }) && is_too_much(&error) => {
+                Ok(Attempt::TooLarge(error))
+            }
+            error => Err(error),
         }
     }
 
@@ -181,39 +242,69 @@ impl Upload<'_, '_> {
         }
     }
 
-    fn send_pieces(&self, scope: &Scope, begin: &Url, size: usize) -> Result<Attempt, Error> {
+    /// Where an upload stands that was cut; None if the registry has nothing of it, or does not tell.
+    fn resume(&self, session: Session) -> Option<Session> {
+        let call = Call::to(Method::Get, &session.location, &self.scope);
+        let response = self.connection.once(&call).ok()?;
+        let offset = response.header("range").and_then(received)?;
+        if !response.is_success() || offset == 0 || offset > self.descriptor.size {
+            return None;
+        }
+        let location = self.location(&call, &response);
+        let location = location.unwrap_or_else(|_| session.location.clone());
+        Some(Session { location, offset, least: session.least })
+    }
+
+    /// Sends what is missing piece by piece, and closes the upload.
+    fn send_pieces(&self, mut session: Session) -> Result<Attempt, Broken> {
+        let size = PIECE.max(session.least).min(LARGEST_PIECE) as u64;
         let what = self.connection.what(self.repository, &self.descriptor.digest.to_string());
         let local = |source| Error::Exchange {
             what: what.clone(),
             tries: 1,
-            source: crate::http::Error::Body { url: crate::http::shown(begin), source },
+            source: crate::http::Error::Body { url: self.repository.to_owned(), source },
         };
         let mut body = (self.open)().map_err(local)?.take(self.descriptor.size);
-        let mut location = begin.clone();
-        let mut offset = 0;
-        let mut piece = Vec::new();
-        while offset < self.descriptor.size {
-            piece.clear();
-            body.by_ref().take(size as u64).read_to_end(&mut piece).map_err(local)?;
-            if piece.is_empty() {
-                return Err(local(io::ErrorKind::UnexpectedEof.into()));
-            }
-            let end = offset + piece.len() as u64;
-            // Inclusive, and without the unit (distribution-spec, "Pushing a blob in chunks").
-            let call = Call::to(Method::Patch, &location, scope)
-                .header("content-type", "application/octet-stream")
-                .header("content-range", format!("{offset}-{}", end - 1))
-                .body(Body::Bytes(&piece));
-            let Some(response) = self.connection.once_or_renew(&call)? else {
-                return Ok(Attempt::Renewed);
-            };
-            if !response.is_success() {
-                return Err(self.connection.refusal(&call, response));
-            }
-            location = self.location(&call, &response)?;
-            offset = end;
+        let skipped = io::copy(&mut body.by_ref().take(session.offset), &mut io::sink());
+        if skipped.map_err(local)? != session.offset {
+            return Err(local(io::ErrorKind::UnexpectedEof.into()).into());
         }
-        self.finish(scope, &location, Body::Empty)
+        let mut piece = Vec::new();
+        while session.offset < self.descriptor.size {
+            piece.clear();
+            body.by_ref().take(size).read_to_end(&mut piece).map_err(local)?;
+            if piece.is_empty() {
+                return Err(local(io::ErrorKind::UnexpectedEof.into()).into());
+            }
+            match self.send_piece(&session, &piece) {
+                Ok(location) => session.location = location,
+                Err(error) => return Err(Broken { error, session: Some(session) }),
+            }
+            session.offset += piece.len() as u64;
+        }
+        self.finish(&session.location, Body::Empty)
+            .map_err(|error| Broken { error, session: Some(session) })
+    }
+
+    /// Sends one piece; a token that ran out is renewed for it. Says where the next one goes.
+    fn send_piece(&self, session: &Session, piece: &[u8]) -> Result<Url, Error> {
+        let end = session.offset + piece.len() as u64;
+        // Inclusive, and without the unit (distribution-spec, "Pushing a blob in chunks").
+        let call = Call::to(Method::Patch, &session.location, &self.scope)
+            .header("content-type", "application/octet-stream")
+            .header("content-range", format!("{}-{}", session.offset, end - 1))
+            .body(Body::Bytes(piece));
+        let response = self.connection.once(&call)?;
+        match response.is_success() {
+            true => self.location(&call, &response),
+            false => Err(match self.connection.refusal(&call, response) {
+                // It has another opinion of what it has: it is asked.
+                Error::Refused { what, status: 416, detail } => {
+                    Error::Busy { what, status: 416, tries: 1, pause: None, detail }
+                }
+                other => other,
+            }),
+        }
     }
 
     /// Where the upload goes on: `Location` may be relative, and carries state in its query.
@@ -225,6 +316,16 @@ impl Upload<'_, '_> {
         let location = response.header("location").ok_or_else(|| wrong("it does not say"))?;
         response.url().join(location).map_err(|_| wrong("it gives no URL"))
     }
+}
+
+/// How many bytes an upload has, by its `Range` (distribution-spec, "Pushing a blob in chunks"):
+/// `0-N`, where the first byte alone stands for none at all, too.
+fn received(range: &str) -> Option<u64> {
+    let range = range.trim();
+    let range =
+        range.strip_prefix("bytes").map_or(range, |rest| rest.trim_start_matches([' ', '=']));
+    let last = range.strip_prefix("0-")?.parse::<u64>().ok()?;
+    Some(if last == 0 { 0 } else { last.checked_add(1)? })
 }
 
 fn blob(repository: &str, digest: &Digest) -> String {
@@ -245,6 +346,21 @@ fn with_digest(location: &Url, digest: &Digest) -> Url {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_was_received_is_read() {
+        for (range, expected) in [
+            ("0-999", Some(1000)),
+            ("bytes=0-999", Some(1000)),
+            ("0-0", Some(0)),
+            ("5-9", None),
+            ("0-", None),
+            ("", None),
+            ("0-18446744073709551615", None),
+        ] {
+            assert_eq!(received(range), expected, "{range}");
+        }
+    }
 
     #[test]
     fn locations_are_joined_and_completed() {

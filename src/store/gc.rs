@@ -94,6 +94,7 @@ impl Store {
         for path in &forgotten {
             self.delete_file(path)?;
         }
+        self.sweep_partials()?;
         let mut removed = Removed::default();
         for algorithm in ["sha256", "sha512"] {
             self.sweep_blobs(algorithm, &held, &mut removed)?;

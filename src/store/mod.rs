@@ -4,6 +4,7 @@
 //! format                      the version of this layout
 //! lock                        shared while a process works, exclusive while things are deleted
 //! blobs/sha256/HEX            bytes by digest: manifests, configurations, compressed layers
+//! partial/sha256-HEX          the beginning of a blob whose download was cut
 //! trees/diff-sha256-HEX/fs/   a layer's files, for overlayfs (whiteouts are its own)
 //!                  /records.json   owners and devices that the files cannot carry
 //! trees/chain-…               the same for a layer that is complete only above those below it
@@ -39,6 +40,7 @@ mod lease;
 mod lock;
 mod log;
 mod marker;
+mod partial;
 mod refs;
 mod reset;
 mod snapshot;
@@ -60,6 +62,7 @@ pub use gc::Removed;
 pub use hashes::Hashes;
 pub use lease::Lease;
 pub use log::Logs;
+pub use partial::PartialBlob;
 pub use refs::{Forgotten, Name, RefEntry};
 pub use snapshot::{BACKENDS, Backend, Layers, Shown, Snapshot};
 pub use tree::{NewTree, Tree, TreeKey};

@@ -1,5 +1,6 @@
 //! [`Blob`]: content on its way, verified while it flows.
 
+use std::fs::File;
 use std::io::{self, Read, Write};
 
 use super::{Error, Source};
@@ -103,9 +104,36 @@ impl<'a> Blob<'a> {
         Ok(Box::new(Watched { inner, running: self.running, cancel: self.cancel }))
     }
 
+    /// Whether it may be cut off, and gone on with another day.
+    pub(super) fn can_resume(&self) -> bool {
+        matches!(self.bytes, Bytes::At(source) if source.can_resume())
+    }
+
+    /// As [`Self::open_unverified`], but with the first bytes from a file that has them.
+    pub(super) fn open_after(
+        &self,
+        kept: Option<(File, u64)>,
+    ) -> Result<Box<dyn Read + Send + '_>, Error> {
+        let (Some((file, offset)), Bytes::At(source)) = (kept, self.bytes) else {
+            return self.open_unverified();
+        };
+        let descriptor = self.descriptor;
+        let inner = Joined { file: file.take(offset), rest: None, source, descriptor, offset };
+        Ok(Box::new(Watched { inner, running: self.running, cancel: self.cancel }))
+    }
+
     /// Writes it all to `output`, which is called `to` in errors.
     pub fn copy_to(&self, output: &mut dyn Write, to: &str) -> Result<(), Error> {
-        let mut input = self.open()?;
+        self.copy_from(self.open()?, output, to)
+    }
+
+    /// Writes `input`, which is the blob.
+    pub(super) fn copy_from(
+        &self,
+        mut input: impl Read,
+        output: &mut dyn Write,
+        to: &str,
+    ) -> Result<(), Error> {
         let mut buffer = vec![0; CHUNK];
         loop {
             let count = match input.read(&mut buffer) {
@@ -165,6 +193,32 @@ impl<'a> Blob<'a> {
 impl std::fmt::Debug for Blob<'_> {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "Blob({} as {:?})", self.descriptor.digest, self.role)
+    }
+}
+
+/// A blob whose beginning is in a file. The source is asked when that is read.
+struct Joined<'a> {
+    file: io::Take<File>,
+    rest: Option<Box<dyn Read + Send + 'a>>,
+    source: &'a dyn Source,
+    descriptor: &'a Descriptor,
+    offset: u64,
+}
+
+impl Read for Joined<'_> {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        let count = self.file.read(buffer)?;
+        if count > 0 || buffer.is_empty() {
+            return Ok(count);
+        }
+        if self.rest.is_none() {
+            let rest = self.source.open_at(self.descriptor, self.offset);
+            self.rest = Some(rest.map_err(|error| match error {
+                Error::Registry(error) => io::Error::other(error),
+                other => io::Error::other(other.to_string()),
+            })?);
+        }
+        self.rest.as_mut().expect("it was opened").read(buffer)
     }
 }
 

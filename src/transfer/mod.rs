@@ -15,7 +15,7 @@ mod side_by_side;
 pub mod sink;
 pub mod source;
 
-use std::io::Read;
+use std::io::{self, Read};
 use std::sync::Arc;
 
 pub use blob::{Blob, Role};
@@ -48,6 +48,27 @@ pub trait Source: Sync {
     /// Begins to read a blob: the bytes that the descriptor tells, not decompressed and not yet
     /// verified.
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error>;
+
+    /// Whether a blob may be cut off and gone on with another day, by [`Source::open_at`].
+    fn can_resume(&self) -> bool {
+        false
+    }
+
+    /// Begins to read a blob after its first `offset` bytes.
+    fn open_at(
+        &self,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<Box<dyn Read + Send + '_>, Error> {
+        let mut all = self.open(descriptor)?;
+        let skipped = io::copy(&mut all.by_ref().take(offset), &mut io::sink());
+        skipped.map_err(|source| Error::Read {
+            digest: descriptor.digest.clone(),
+            from: self.name(),
+            source,
+        })?;
+        Ok(all)
+    }
 
     /// The names that the source knows the image by.
     fn names(&self) -> Vec<Reference> {

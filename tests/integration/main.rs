@@ -33,6 +33,7 @@ mod platforms;
 mod ports;
 mod readme;
 mod registries;
+mod registry_verbs;
 mod results;
 mod rsync;
 mod run;

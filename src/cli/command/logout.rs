@@ -4,7 +4,7 @@ use std::path::PathBuf;
 
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::registry::{Place, forget};
+use crate::registry::{Place, forget, forget_all};
 
 /// Forget the credentials for a registry
 ///
@@ -14,6 +14,9 @@ pub(crate) struct Logout {
     /// The registry
     #[arg(default_value = "docker.io")]
     host: String,
+    /// Forget the credentials for every registry
+    #[arg(long, conflicts_with = "host")]
+    all: bool,
     /// Remove them from FILE alone
     #[arg(long, value_name = "FILE")]
     authfile: Option<PathBuf>,
@@ -25,18 +28,24 @@ impl Logout {
             Some(file) => vec![file.clone()],
             None => invocation.config.auth_files.clone(),
         };
-        let places = forget(&files, &self.host)?;
-        if places.is_empty() {
-            invocation.reporter.note(format!("there were no credentials for {}", self.host));
+        let reporter = &*invocation.reporter;
+        let gone = match self.all {
+            true => forget_all(&files, reporter)?,
+            false => {
+                let places = forget(&files, &self.host)?;
+                places.into_iter().map(|place| (self.host.clone(), place)).collect()
+            }
+        };
+        if gone.is_empty() {
+            let whose = if self.all { "any registry" } else { &self.host };
+            reporter.note(format!("there were no credentials for {whose}"));
         }
-        for place in places {
+        for (host, place) in gone {
             let place = match place {
                 Place::File(path) => path.display().to_string(),
                 Place::Helper(program) => program,
             };
-            invocation
-                .reporter
-                .note(format!("removed the credentials for {} from {place}", self.host));
+            reporter.note(format!("removed the credentials for {host} from {place}"));
         }
         Ok(())
     }

@@ -1,14 +1,18 @@
 //! The commands, one file for each.
 
+mod attach;
 mod build;
 mod cache;
 mod completion;
 mod config;
 mod debug;
+mod delete;
 mod details;
+mod digest;
 mod doctor;
 mod du;
 mod edit;
+mod endpoints;
 mod export;
 mod history;
 mod images;
@@ -22,11 +26,14 @@ mod modify;
 mod prune;
 mod pull;
 mod push;
+mod referrers;
+mod repos;
 mod reset;
 mod rm;
 mod run;
 mod save;
 mod tag;
+mod tags;
 mod undelete;
 mod unpack;
 mod version;
@@ -48,6 +55,14 @@ pub(crate) enum Command {
     Push(push::Push),
     Login(login::Login),
     Logout(logout::Logout),
+    Tags(tags::Tags),
+    #[command(visible_alias = "repositories")]
+    Repos(repos::Repos),
+    Digest(digest::Digest),
+    Delete(delete::Delete),
+    Endpoints(endpoints::Endpoints),
+    Referrers(referrers::Referrers),
+    Attach(attach::Attach),
     #[command(visible_alias = "ls")]
     Images(images::Images),
     List(images::List),
@@ -94,6 +109,13 @@ impl Command {
             Self::Push(_)
             | Self::Login(_)
             | Self::Logout(_)
+            | Self::Tags(_)
+            | Self::Repos(_)
+            | Self::Digest(_)
+            | Self::Delete(_)
+            | Self::Endpoints(_)
+            | Self::Referrers(_)
+            | Self::Attach(_)
             | Self::Images(_)
             | Self::List(_)
             | Self::Inspect(_)
@@ -136,6 +158,13 @@ impl Command {
             Self::Push(push) => push.run(invocation)?,
             Self::Login(login) => login.run(invocation)?,
             Self::Logout(logout) => logout.run(invocation)?,
+            Self::Tags(tags) => tags.run(invocation)?,
+            Self::Repos(repos) => repos.run(invocation)?,
+            Self::Digest(digest) => digest.run(invocation)?,
+            Self::Delete(delete) => delete.run(invocation)?,
+            Self::Endpoints(endpoints) => endpoints.run(invocation)?,
+            Self::Referrers(referrers) => referrers.run(invocation)?,
+            Self::Attach(attach) => attach.run(invocation)?,
             Self::Images(images) => images.run(invocation)?,
             Self::List(list) => list.run(invocation)?,
             Self::Inspect(inspect) => inspect.run(invocation)?,

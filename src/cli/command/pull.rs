@@ -28,7 +28,7 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let store = invocation.store()?;
-        let remote = self.network.remote_as(invocation, self.login.given()?)?;
+        let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
         for name in &self.images {
             let descriptor = remote.pull(invocation, &store, name, self.platform.as_ref())?;
             invocation.print(&format!("{}\n", descriptor.digest))?;

@@ -39,7 +39,7 @@ impl Push {
             None => self.image.parse()?,
         };
         let store = invocation.store()?;
-        let remote = self.network.remote_as(invocation, self.login.given()?)?;
+        let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
         let sent = match self.flatten_owners {
             false => remote.push(invocation, &store, &self.image, &destination)?,
             true => remote.push_flattened(invocation, &store, &self.image, &destination)?,

@@ -28,10 +28,11 @@ pub(super) enum Door<'a> {
         realm: &'a str,
         certificate: &'a Path,
     },
-    /// Everybody, through TLS.
+    /// Everybody, through TLS; or whoever has a certificate that `clients` signed.
     Tls {
         certificate: &'a Path,
         key: &'a Path,
+        clients: Option<&'a Path>,
     },
 }
 
@@ -116,12 +117,15 @@ fn configuration(door: &Door<'_>, address: &str, folder: &Path) -> String {
                 certificate.display()
             );
         }
-        Door::Tls { certificate, key } => {
+        Door::Tls { certificate, key, clients } => {
             tls = format!(
                 "  tls:\n    certificate: {}\n    key: {}\n",
                 certificate.display(),
                 key.display()
             );
+            if let Some(clients) = clients {
+                tls.push_str(&format!("    clientcas:\n      - {}\n", clients.display()));
+            }
         }
     }
     let data = folder.join("data");
@@ -137,6 +141,8 @@ pub(super) struct Certificates {
     pub(super) authority: PathBuf,
     pub(super) certificate: PathBuf,
     pub(super) key: PathBuf,
+    /// Of somebody who wants to come in, with its key beside it.
+    pub(super) client: PathBuf,
     _folder: TempDir,
 }
 
@@ -159,11 +165,17 @@ impl Certificates {
             "-subj /CN=moss -CA authority.pem -CAkey authority.key \
              -addext subjectAltName=IP:127.0.0.1 -addext basicConstraints=critical,CA:FALSE",
         );
+        make(
+            "client",
+            "-subj /CN=ann -CA authority.pem -CAkey authority.key \
+             -addext basicConstraints=critical,CA:FALSE -addext extendedKeyUsage=clientAuth",
+        );
         let path = |name: &str| folder.path().join(name);
         Self {
             authority: path("authority.pem"),
             certificate: path("server.pem"),
             key: path("server.key"),
+            client: path("client.pem"),
             _folder: folder,
         }
     }

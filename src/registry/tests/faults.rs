@@ -32,6 +32,10 @@ pub(super) enum Fault {
     RelativeLocation,
     /// Bodies above so many bytes are refused.
     TooLarge(usize),
+    /// Any body is refused, so.
+    NoBody(u16),
+    /// The registry is not asked; this is what it says.
+    Says(u16, &'static str),
     /// The same path elsewhere.
     Redirect(String),
     /// The registry does its work; its answer is lost.
@@ -63,6 +67,7 @@ pub(super) fn before(address: &str, rules: Vec<Rule>) -> Server {
                     && rule.times > 0
                     && asked.path.contains(rule.path)
                     && !matches!(rule.fault, Fault::TooLarge(limit) if !fits(limit))
+                    && !matches!(rule.fault, Fault::NoBody(_) if !fits(0))
             });
             rule.map(|rule| {
                 rule.times -= 1;
@@ -112,6 +117,8 @@ fn answer(address: &str, asked: &Asked, fault: Option<Fault>) -> io::Result<Answ
             answer.header("Location", relative)
         }
         Fault::TooLarge(_) => Answer::new(413, "<html>too large</html>"),
+        Fault::NoBody(status) => Answer::new(status, ""),
+        Fault::Says(status, body) => Answer::new(status, body),
         Fault::Redirect(to) => {
             Answer::new(307, "").header("Location", format!("http://{to}{}", asked.path))
         }

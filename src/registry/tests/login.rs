@@ -46,7 +46,7 @@ fn a_login_is_found_by_the_next_command_and_by_skopeo() {
     let file = docker.folder.path().join("auth.json");
     let credential = Credential::new("user", "wonder:land");
     remember(&file, &docker.address, &credential).expect("kept");
-    let keyring = Keyring { given: None, files: vec![file.clone()] };
+    let keyring = Keyring { files: vec![file.clone()], ..Keyring::default() };
     let guest = Guest::with(&docker.address, keyring.clone());
     guest.push("a", "x", b"layer").expect("pushed");
     let told = guest.recorder.events();

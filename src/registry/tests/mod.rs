@@ -7,15 +7,17 @@ mod faults;
 mod http;
 mod lists;
 mod login;
+mod mirrors;
 mod plain;
 mod rough;
 mod tokens;
+mod uploads;
 
 use std::io::{self, Read};
 use std::sync::Arc;
 use std::time::Duration;
 
-use super::{Access, Credential, Error, Keyring, Patience, Registries, Registry, Uploaded};
+use super::{Access, Credential, Error, Keyring, Patience, Registries, Registry, Routes, Uploaded};
 use crate::http::{Client, Settings};
 use crate::image::{Content, Descriptor, Digest, Hasher, media_type};
 use crate::report::{Event, Recorder};
@@ -34,7 +36,7 @@ impl Guest {
 
     fn user(host: &str, user: &str, secret: &str) -> Self {
         let given = Some(Credential::new(user, secret));
-        Self::with(host, Keyring { given, files: Vec::new() })
+        Self::with(host, Keyring { given, ..Keyring::default() })
     }
 
     fn with(host: &str, keyring: Keyring) -> Self {

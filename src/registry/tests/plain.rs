@@ -1,6 +1,8 @@
 //! An honest registry: everything there and back.
 
 use super::docker::{Certificates, Door};
+use super::faults::{Fault, Rule, before};
+use super::http::{Answer, Server};
 use super::*;
 use crate::http::Settings;
 use crate::registry::Kind;
@@ -138,7 +140,9 @@ fn content_that_is_not_its_digest_is_refused_by_the_registry() {
 fn tls_needs_an_authority_or_permission() {
     let certificates = Certificates::new();
     let (certificate, key) = (&*certificates.certificate, &*certificates.key);
-    let Some(docker) = Docker::start(&Door::Tls { certificate, key }) else { return };
+    let Some(docker) = Docker::start(&Door::Tls { certificate, key, clients: None }) else {
+        return;
+    };
     let stranger = Guest::new(&docker.address);
     let error = stranger.registry.check().expect_err("nobody vouches for it");
     assert_eq!(error.kind(), Kind::Network);
@@ -160,6 +164,142 @@ fn tls_needs_an_authority_or_permission() {
     let access = Access { insecure: vec!["other".to_owned()], ..Access::default() };
     let strict = Guest::made_of(&docker.address, Settings::default(), access);
     strict.registry.check().expect_err("another host is insecure");
+}
+
+#[test]
+fn a_host_may_have_certificates_of_its_own() {
+    let all = Certificates::new();
+    let clients = Some(&*all.authority);
+    let door = Door::Tls { certificate: &all.certificate, key: &all.key, clients };
+    let Some(docker) = Docker::start(&door) else { return };
+    let folder = tempfile::tempdir().expect("a directory");
+    let own = folder.path().join(&docker.address);
+    std::fs::create_dir(&own).expect("made");
+    let copy = |from: &std::path::Path, name: &str| {
+        std::fs::copy(from, own.join(name)).expect(name);
+    };
+    let guest = || {
+        let host_certificates = vec![folder.path().join("missing"), folder.path().to_owned()];
+        let settings = Settings { host_certificates, ..Settings::default() };
+        Guest::made_of(&docker.address, settings, Access::default())
+    };
+    let error = guest().registry.check().expect_err("nobody vouches for it");
+    assert!(chain(&error).contains("UnknownIssuer"), "{}", chain(&error));
+    copy(&all.authority, "ca.crt");
+    guest().registry.check().expect_err("it wants to know who we are");
+    copy(&all.client, "ann.cert");
+    let error = guest().registry.check().expect_err("a certificate alone proves nothing");
+    assert!(chain(&error).contains("ann.key is missing beside it"), "{}", chain(&error));
+    assert_eq!(error.kind(), Kind::Local);
+    copy(&all.client.with_extension("key"), "ann.key");
+    guest().push("a", "x", b"layer").expect("let in");
+    copy(&all.authority, "ann.key");
+    let error = guest().registry.check().expect_err("that is no key");
+    assert!(chain(&error).contains("ann.key"), "{}", chain(&error));
+}
+
+#[test]
+fn requests_keep_their_distance() {
+    let server = Server::start(|_| Ok(Answer::new(200, r#"{"tags":[]}"#)));
+    let settings = Settings { rate: Some(20.0), ..Settings::default() };
+    let guest = Guest::made_of(&server.address, settings, Access::default());
+    let begun = std::time::Instant::now();
+    for _ in 0..4 {
+        guest.registry.tags("a").expect("listed");
+    }
+    // One more looked for https, one for http.
+    assert_eq!(server.asked().len(), 5);
+    assert!(begun.elapsed() >= Duration::from_millis(250), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn nothing_is_sent_to_anybody() {
+    let server = Server::start(|_| Ok(Answer::new(200, "{}")));
+    let settings = Settings { offline: true, ..Settings::default() };
+    let guest = Guest::made_of(&server.address, settings, Access::default());
+    let error = guest.registry.manifest("a", "x").expect_err("offline");
+    assert_eq!((error.kind(), guest.retries()), (Kind::Network, 0));
+    assert!(error.hint().is_some_and(|hint| hint.contains("--offline")), "{error:?}");
+    assert!(server.asked().is_empty());
+}
+
+#[test]
+fn what_a_registry_says_beside_its_answers_is_told_once() {
+    let server = Server::start(|asked| {
+        let answer = match asked.path.contains("/b/") {
+            true => Answer::new(429, "").header("Retry-After", "3600"),
+            false => Answer::new(200, r#"{"tags":[]}"#),
+        };
+        let answer = answer.header("Warning", r#"299 - "moves in May""#);
+        Ok(answer.header("ratelimit-limit", "100;w=21600").header("ratelimit-remaining", "76"))
+    });
+    let guest = Guest::new(&server.address);
+    for _ in 0..2 {
+        guest.registry.tags("a").expect("listed");
+    }
+    let error = guest.registry.tags("b").expect_err("too often");
+    assert!(error.to_string().contains("it asks to come back in 60 min"), "{error}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("--rate-limit")), "{error:?}");
+    let events = guest.recorder.events();
+    let told = |wanted: &str| {
+        let text = |event: &&Event| match event {
+            Event::Warning { text } | Event::Detail { text } => text.contains(wanted),
+            _ => false,
+        };
+        events.iter().filter(text).count()
+    };
+    assert_eq!((told("moves in May"), told("76 of 100 requests are left")), (1, 1), "{events:?}");
+}
+
+#[test]
+fn a_manifest_of_another_age_is_explained() {
+    let old = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    let server = Server::start(move |_| {
+        Ok(Answer::new(200, r#"{"schemaVersion":1,"name":"a"}"#).header("Content-Type", old))
+    });
+    let error = Guest::new(&server.address).registry.manifest("a", "x").expect_err("schema 1");
+    assert_eq!(error.kind(), Kind::Invalid);
+    assert!(error.hint().is_some_and(|hint| hint.contains("push the image again")), "{error:?}");
+}
+
+#[test]
+fn a_longer_digest_is_verified_too() {
+    let layer = noise(5, 100_000);
+    let mut hasher = Hasher::new(crate::image::Algorithm::Sha512);
+    hasher.update(&layer);
+    let descriptor = Descriptor::new("x/y", hasher.finish(), 100_000);
+    for fault in [false, true] {
+        let mut bytes = layer.clone();
+        bytes[50_000] ^= u8::from(fault);
+        let server = Server::start(move |_| {
+            Ok(Answer { status: 200, body: bytes.clone(), ..Answer::default() })
+        });
+        let guest = Guest::new(&server.address);
+        let mut found = Vec::new();
+        let outcome = guest.registry.blob("a", &descriptor).expect("open").read_to_end(&mut found);
+        assert_eq!(outcome.is_err(), fault);
+    }
+}
+
+#[test]
+fn the_rest_of_a_blob_begins_where_it_should() {
+    let layer = noise(6, 300_000);
+    let descriptor = Descriptor::of("x/y", &layer);
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    Guest::new(&docker.address).upload("a", &layer).expect("sent");
+    for rules in [
+        vec![],
+        vec![Rule::new("GET", "/blobs/", 9, Fault::NoRange)],
+        vec![Rule::new("GET", "/blobs/", 1, Fault::Status(416, &[]))],
+        vec![Rule::new("GET", "/blobs/", 1, Fault::Cut(50_000))],
+    ] {
+        let trouble = before(&docker.address, rules);
+        let guest = Guest::new(&trouble.address);
+        let mut rest = guest.registry.rest_of_blob("a", &descriptor, 100_000).expect("open");
+        let mut found = Vec::new();
+        rest.read_to_end(&mut found).expect("read");
+        assert!(found == layer[100_000..]);
+    }
 }
 
 #[test]

@@ -315,7 +315,8 @@ fn a_proxy_stands_between_us_and_all_but_loopback() {
         })
     });
     let url = Some(format!("ann:secret@{}", proxy.address));
-    let proxies = |none| Proxies { http: url.clone(), https: url.clone(), none };
+    let proxies =
+        |none| Proxies { http: url.clone(), https: url.clone(), none, even_loopback: false };
     let guest = |host: &str, none| {
         let settings = Settings { proxies: proxies(none), ..Settings::default() };
         let insecure = vec!["registry.invalid".to_owned()];

@@ -7,6 +7,7 @@ mod registry;
 mod store;
 mod tree;
 mod unpacked;
+mod writer;
 
 pub use docker::Docker;
 pub use oci::Oci;

@@ -20,9 +20,13 @@ use crate::image::{Content, Descriptor, Digest, Hasher, Manifest};
 use crate::layer::compress::decompress;
 use crate::layer::{self, Below, Unpacked};
 use crate::report::Outcome;
-use crate::store::{self, BlobWriter, Name, NewTree, RefEntry, Tree, TreeKey};
+use crate::store::{self, Name, NewTree, RefEntry, Tree, TreeKey};
 use crate::transfer::chunks::{ChunkReader, ChunkSender, chunks};
+use crate::transfer::sink::writer::Writer;
 use crate::transfer::{Blob, Error, Role, Root, Sink, source};
+
+/// What is being done when a blob cannot be written.
+const WRITING: &str = "a blob to the storage directory";
 
 #[derive(Debug)]
 pub struct Store<'a> {
@@ -76,17 +80,22 @@ impl<'a> Store<'a> {
         let waiting = match look() {
             (true, true) => return Ok(Outcome::Cached),
             (false, true) => {
-                self.fetch(blob)?;
+                self.anew_if_spoilt(blob, || {
+                    let mut to = Writer::new(self.store, blob)?;
+                    let from = blob.open_after(to.kept()?)?.take(size + 1);
+                    blob.copy_from(from, &mut to, WRITING)?;
+                    to.commit(blob)
+                })?;
                 return Ok(Outcome::Done);
             }
             (true, false) => {
                 let from = self.store.open_blob(digest)?;
                 self.fetch_and_unpack(blob, diff_id, from, None)?
             }
-            (false, false) => {
-                let to = self.store.blob_writer_for(digest.algorithm())?;
-                self.fetch_and_unpack(blob, diff_id, blob.open_unverified()?, Some(to))?
-            }
+            (false, false) => self.anew_if_spoilt(blob, || {
+                let to = Writer::new(self.store, blob)?;
+                self.fetch_and_unpack(blob, diff_id, blob.open_after(to.kept()?)?, Some(to))
+            })?,
         };
         if waiting.unpacked.is_self_contained() {
             waiting.tree.commit(&TreeKey::Diff(diff_id.clone()), &waiting.unpacked.records)?;
@@ -97,10 +106,27 @@ impl<'a> Store<'a> {
         Ok(Outcome::Done)
     }
 
+    /// Fetches once more, and all of it, if what an earlier process left was not the blob's
+    /// beginning.
+    fn anew_if_spoilt<T>(
+        &self,
+        blob: &Blob<'_>,
+        fetch: impl Fn() -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        let digest = &blob.descriptor.digest;
+        let was_begun = self.store.has_partial(digest);
+        match fetch() {
+            Err(_) if was_begun && !self.store.has_partial(digest) && !blob.is_cancelled() => {
+                fetch()
+            }
+            outcome => outcome,
+        }
+    }
+
     fn fetch(&self, blob: &Blob<'_>) -> Result<(), Error> {
         let digest = &blob.descriptor.digest;
         let mut to = self.store.blob_writer_for(digest.algorithm())?;
-        blob.copy_to(&mut to, "a blob to the storage directory")?;
+        blob.copy_to(&mut to, WRITING)?;
         to.commit(Some(digest)).map_err(|error| blob.refused(error))?;
         Ok(())
     }
@@ -111,7 +137,7 @@ impl<'a> Store<'a> {
         blob: &Blob<'_>,
         diff_id: &Digest,
         from: impl Read,
-        to: Option<BlobWriter<'_>>,
+        to: Option<Writer<'_>>,
     ) -> Result<Waiting<'a>, Error> {
         let (sender, receiver) = chunks();
         let (passed_on, unpacked) = thread::scope(|scope| {
@@ -254,10 +280,10 @@ impl Sink for Store<'_> {
 fn pass_on(
     blob: &Blob<'_>,
     mut from: impl Read,
-    mut to: Option<BlobWriter<'_>>,
+    mut to: Option<Writer<'_>>,
     sender: ChunkSender,
 ) -> Result<(), Error> {
-    let Descriptor { digest, size, .. } = blob.descriptor;
+    let size = &blob.descriptor.size;
     let mut seen = 0;
     let mut wanted = true;
     loop {
@@ -277,7 +303,7 @@ fn pass_on(
             return Err(blob.wrong_size(seen));
         }
         if let Some(to) = &mut to {
-            to.write_all(&chunk).map_err(Error::writing("a blob to the storage directory"))?;
+            to.write_all(&chunk).map_err(Error::writing(WRITING))?;
         } else {
             blob.advance(count as u64);
         }
@@ -291,7 +317,7 @@ fn pass_on(
         return Err(blob.wrong_size(seen));
     }
     if let Some(to) = to {
-        to.commit(Some(digest)).map_err(|error| blob.refused(error))?;
+        to.commit(blob)?;
     }
     sender.end();
     Ok(())

@@ -36,6 +36,19 @@ impl Source for Registry {
         Ok(Box::new(self.registry.blob(self.reference.repository(), descriptor)?))
     }
 
+    fn can_resume(&self) -> bool {
+        true
+    }
+
+    fn open_at(
+        &self,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<Box<dyn Read + Send + '_>, Error> {
+        let repository = self.reference.repository();
+        Ok(Box::new(self.registry.rest_of_blob(repository, descriptor, offset)?))
+    }
+
     fn names(&self) -> Vec<Reference> {
         vec![self.reference.clone()]
     }

@@ -56,6 +56,29 @@ impl Registry {
         (Self::serve(place, &tls, ""), folder.join("ca.pem"))
     }
 
+    /// The same, for those who show a certificate of that authority; gives the folder with `ca.pem`,
+    /// `client.pem` and `client.key`.
+    pub(crate) fn with_client_certificates(place: &Place) -> (Self, PathBuf) {
+        let (open, authority) = Self::with_tls(place);
+        drop(open);
+        let folder = authority.parent().expect("it lies in a folder").to_owned();
+        let at = folder.display();
+        for line in [
+            format!(
+                "req -new -newkey rsa:2048 -nodes -subj /CN=ann -keyout {at}/client.key -out {at}/client.csr"
+            ),
+            format!(
+                "x509 -req -in {at}/client.csr -CA {at}/ca.pem -CAkey {at}/ca.key -CAcreateserial -days 2 -out {at}/client.pem"
+            ),
+        ] {
+            place.run("openssl").args(line.split_whitespace()).exits(0);
+        }
+        let tls = format!(
+            "  tls:\n    certificate: {at}/cert.pem\n    key: {at}/key.pem\n    clientcas:\n      - {at}/ca.pem\n"
+        );
+        (Self::serve(place, &tls, ""), folder)
+    }
+
     fn with(place: &Place, more: &str) -> Self {
         Self::serve(place, "", more)
     }

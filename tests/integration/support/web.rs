@@ -24,6 +24,11 @@ impl Web {
         std::thread::spawn(move || {
             for stream in listener.incoming() {
                 let mut stream = stream.expect("a connection");
+                let mut first = [0];
+                // TLS begins with a byte that no method has.
+                if stream.peek(&mut first).is_err() || first == [0x16] {
+                    continue;
+                }
                 let mut lines = BufReader::new(stream.try_clone().expect("a socket")).lines();
                 let head = lines.by_ref().map_while(Result::ok).take_while(|line| !line.is_empty());
                 let head: Vec<String> = head.collect();

@@ -1,0 +1,313 @@
+//! tags, repos, digest, delete, endpoints, referrers, attach, login --list, and the options that all
+//! who speak with registries take, against Debian's `docker-registry`.
+
+use std::fs;
+use std::path::PathBuf;
+
+use serde_json::json;
+
+use crate::support::{Place, Registry, Web, busybox, has};
+
+fn ready() -> bool {
+    has("docker-registry", "docker-registry")
+}
+
+/// A registry with the test's image under some names.
+fn scene(place: &Place, names: &[&str]) -> Option<Registry> {
+    if !ready() || !busybox(place) {
+        return None;
+    }
+    let registry = Registry::start(place);
+    for name in names {
+        place.bryo(&format!("push -q base {}", registry.name(name))).succeeds();
+    }
+    Some(registry)
+}
+
+#[test]
+fn repositories_and_tags_are_listed() {
+    let place = Place::new();
+    let names = ["team/app:1.0", "team/app:1.1", "team/app:latest", "team/web", "other"];
+    let Some(registry) = scene(&place, &names) else { return };
+    let say = |line: &str| place.bryo(line).succeeds().text();
+    let (host, app) = (registry.host(), registry.name("team/app"));
+    assert_eq!(say(&format!("repos {host}")), "other\nteam/app\nteam/web");
+    assert_eq!(say(&format!("repos {host} --filter team/*")), "team/app\nteam/web");
+    assert_eq!(say(&format!("tags {app}")), "1.0\n1.1\nlatest");
+    assert_eq!(say(&format!("tags {app} --filter 1.*")), "1.0\n1.1");
+    assert_eq!(say(&format!("tags {app} --filter 1$ --regex --full-ref")), format!("{app}:1.1"));
+    assert_eq!(say(&format!("tags {app} --limit 1")), "1.0");
+    let told = place.bryo(&format!("tags --json {app}")).succeeds().json();
+    assert_eq!(told, json!({"repository": app, "tags": ["1.0", "1.1", "latest"]}));
+    let told = place.bryo(&format!("repos --json --limit 1 {host}")).succeeds().json();
+    assert_eq!(told, json!({"registry": host, "repositories": ["other"]}));
+    place.bryo(&format!("tags {app}:1.0")).fails(2).mentions(&app);
+    place.bryo(&format!("tags {}", registry.name("none"))).fails(3).mentions("none");
+}
+
+#[test]
+fn a_tag_is_deleted_alone_and_an_image_with_care() {
+    let place = Place::new();
+    let Some(registry) = scene(&place, &["app:1", "app:2", "app:3"]) else { return };
+    let app = registry.name("app");
+    let tags = || place.bryo(&format!("tags {app}")).output().text();
+    let digest = place.bryo(&format!("digest {app}:1")).succeeds().text();
+    let pinned = format!("{app}@{digest}");
+    assert_eq!(place.bryo(&format!("digest --full-ref {app}:2")).succeeds().text(), pinned);
+    place.bryo(&format!("digest {app}:4")).fails(3).mentions("app:4");
+
+    let said = place.bryo(&format!("delete --dry-run {app}:1")).succeeds();
+    assert_eq!((said.text(), tags()), (format!("{app}:1"), "1\n2\n3".to_owned()));
+    place.bryo(&format!("delete {app}:1")).succeeds();
+    assert_eq!(tags(), "2\n3");
+    place.bryo(&format!("delete {app}:1")).fails(3);
+    place.bryo(&format!("delete {app}")).fails(2).mentions("neither a tag nor a digest");
+
+    place.bryo(&format!("delete {pinned}")).fails(1).mentions("app:2").mentions("--force");
+    assert_eq!(tags(), "2\n3");
+    let said = place.bryo(&format!("delete --force {pinned}")).succeeds();
+    assert_eq!(said.text(), format!("{app}:2\n{app}:3\n{pinned}"));
+    assert_eq!(tags(), "");
+    place.bryo(&format!("pull -q {pinned}")).fails(3);
+}
+
+#[test]
+fn files_are_attached_and_found_again() {
+    let place = Place::new();
+    let Some(registry) = scene(&place, &["app:1"]) else { return };
+    let app = registry.name("app");
+    let digest = place.bryo(&format!("digest {app}:1")).succeeds().text();
+    place.file("work/sbom.json", r#"{"spdx":1}"#);
+    place.file("work/sig", "signed");
+    let attach = |line: &str| place.bryo(&format!("attach {line}")).succeeds().text();
+    let sbom =
+        attach(&format!("--type application/spdx+json --annotation by=me {app}:1 sbom.json"));
+    let signature = attach(&format!("--type text/x-signature {app}@{sbom} sig"));
+    let said = place.bryo(&format!("referrers {app}:1")).succeeds();
+    let tree = format!(
+        "{app}@{digest}\n└─ application/spdx+json {sbom}\n   └─ text/x-signature {signature}"
+    );
+    assert_eq!(said.text(), tree);
+    let told = place.bryo(&format!("referrers --json {app}:1")).succeeds().json();
+    assert_eq!(told[0]["annotations"], json!({"by": "me"}));
+    assert_eq!(told[0]["referrers"][0]["digest"], json!(signature));
+    let none = format!("referrers --type x/y {app}:1");
+    assert_eq!(place.bryo(&none).succeeds().text(), format!("{app}@{digest}"));
+    // The file is a blob of the artifact, and the artifact says of what it is.
+    let file = registry.blob(&sbom);
+    let artifact: serde_json::Value =
+        serde_json::from_slice(&fs::read(file).expect("kept")).expect("JSON");
+    assert_eq!(artifact["subject"]["digest"], json!(digest));
+    let layer = &artifact["layers"][0];
+    assert_eq!(layer["annotations"]["org.opencontainers.image.title"], json!("sbom.json"));
+    let blob = registry.blob(layer["digest"].as_str().expect("a digest"));
+    assert_eq!(fs::read_to_string(blob).expect("kept"), r#"{"spdx":1}"#);
+
+    // What something refers to is not deleted in passing.
+    place.bryo(&format!("delete {app}@{sbom}")).fails(1).mentions("bryo referrers");
+    place.bryo(&format!("delete --force {app}@{sbom}")).succeeds();
+    let said = place.bryo(&format!("referrers {app}:1")).succeeds().text();
+    assert_eq!(said, format!("{app}@{digest}"));
+    place.bryo(&format!("attach --type nonsense {app}:1 sig")).fails(2).mentions("media type");
+    place.bryo(&format!("attach --type x/y {app}:1 none")).fails(3).mentions("none");
+}
+
+#[test]
+fn whom_a_pull_speaks_to_is_told() {
+    let place = Place::new();
+    let Some(registry) = scene(&place, &["app:1"]) else { return };
+    let name = registry.name("app:1");
+    let told = place.bryo(&format!("endpoints --json -4 {name}")).succeeds().json();
+    let rows = told.as_array().expect("rows");
+    let roles: Vec<_> = rows.iter().map(|row| row["role"].as_str().expect("a role")).collect();
+    assert_eq!(roles, ["registry", "manifest", "config", "layer-0"]);
+    for row in rows {
+        assert_eq!(row["addresses"], json!(["127.0.0.1"]), "{row}");
+        assert_eq!(json!(registry.host()), json!(format!("127.0.0.1:{}", row["port"])));
+    }
+    let said = place.bryo(&format!("endpoints -6 {name}")).succeeds().text();
+    assert!(said.lines().nth(1).is_some_and(|line| line.contains("none")), "{said}");
+    place.bryo(&format!("endpoints {name}0")).fails(3);
+}
+
+#[test]
+fn logins_are_listed_and_forgotten() {
+    let place = Place::new();
+    if !ready() || !has("htpasswd", "apache2-utils") || !busybox(&place) {
+        return;
+    }
+    let registry = Registry::with_password(&place);
+    let (host, name) = (registry.host(), registry.name("a"));
+    let login = |more: &str, secret: &str| {
+        let line = format!("login -u ann --password-stdin {host} {more}");
+        place.bryo(&line).input(secret.to_owned())
+    };
+    // Where there was something before, it is kept: else the old would be found first.
+    let old = json!({"auths": {&host: {"auth": "YW5uOm9sZA=="}}}).to_string();
+    let podman = place.file("home/.config/containers/auth.json", old);
+    login("", "secret").succeeds().mentions("containers/auth.json");
+    assert!(!place.path("home/.docker/config.json").exists());
+    place.bryo(&format!("push -q base {name}")).succeeds();
+
+    let said = place.bryo("login --list").succeeds().text();
+    assert!(said.contains(&host) && said.contains("ann") && !said.contains("secret"), "{said}");
+    let said = place.bryo("login --list --show-secrets").succeeds().text();
+    assert!(said.contains("secret") && said.contains("auth.json"), "{said}");
+    let told = place.bryo("login --list --json").succeeds().json();
+    let place_of = podman.to_str().expect("a plain path");
+    assert_eq!(told, json!([{"registry": host, "username": "ann", "place": place_of}]));
+    place.bryo(&format!("login ann:secret@{host}")).fails(2).mentions("--username");
+
+    place.bryo("logout --all").succeeds().mentions(&host);
+    assert_eq!(place.bryo("login --list --json").succeeds().json(), json!([]));
+    place.bryo("logout --all").succeeds().mentions("no credentials");
+    place.bryo(&format!("tags {name}")).fails(4);
+    place.bryo(&format!("tags {name}")).env("BRYO_CREDS", "ann:secret").succeeds();
+    let ch_image = |run: crate::support::Run| {
+        run.env("CH_IMAGE_USERNAME", "ann").env("CH_IMAGE_PASSWORD", "secret")
+    };
+    ch_image(place.bryo(&format!("tags {name}"))).succeeds();
+    // Nobody is there to be asked.
+    place.bryo(&format!("tags --creds ann {name}")).fails(2).mentions("terminal");
+    place.bryo(&format!("tags --auth {name}")).fails(2).mentions("terminal");
+    // A password in a name is not repeated.
+    let said = place.bryo(&format!("pull registry://ann:s3cret@{host}/a")).fails(2);
+    assert!(!said.errors().contains("s3cret") && said.errors().contains("--creds"), "{said}");
+}
+
+#[test]
+fn images_are_read_from_mirrors_and_sent_to_their_registry() {
+    let place = Place::new();
+    let Some(mirror) = scene(&place, &["hub/library/app:1"]) else { return };
+    let origin = Registry::start(&place);
+    place.bryo("tag base other").succeeds();
+    place.bryo("rm base").succeeds();
+    let wanted = origin.name("library/app:1");
+    place.bryo(&format!("pull {wanted}")).fails(3);
+    let rule = format!("{}={}/hub", origin.host(), mirror.host());
+    place.bryo(&format!("pull -q --mirror {rule} {wanted}")).succeeds();
+    assert_eq!(place.bryo(&format!("run -q {wanted} echo x")).succeeds().text(), "x");
+    place.bryo(&format!("push -q --mirror {rule} other {}", origin.name("library/new"))).succeeds();
+    place.bryo(&format!("tags {}", origin.name("library/new"))).succeeds();
+    place.bryo(&format!("tags {}", mirror.name("hub/library/new"))).fails(3);
+    let app = origin.name("library/app");
+    // The same by podman's file, and by ch-image's variable for what has no host.
+    let conf = format!(
+        "[[registry]]\nprefix='{}'\n[[registry.mirror]]\nlocation='{}/hub'\n[aliases]\nmoss='{app}'\n",
+        origin.host(),
+        mirror.host()
+    );
+    place.file("home/.config/containers/registries.conf", conf);
+    assert_eq!(place.bryo("tags moss").succeeds().text(), "1");
+    assert_eq!(place.bryo(&format!("tags {app}")).succeeds().text(), "1");
+    let digest = place.bryo("digest app:1").env("CH_REGY_DEFAULT_HOST", "127.0.0.1");
+    let port = mirror.host().replace("127.0.0.1:", "");
+    let digest = digest.env("CH_REGY_DEFAULT_PORT", port);
+    digest.env("CH_REGY_PATH_PREFIX", "hub/library").succeeds();
+    let blocked = format!("[[registry]]\nprefix='{}'\nblocked=true\n", origin.host());
+    place.file("home/.config/containers/registries.conf.d/1.conf", blocked);
+    place.bryo(&format!("pull {wanted}")).fails(4).mentions("blocked");
+    place.file("home/.config/containers/registries.conf.d/2.conf", "[[registry]]\n");
+    place.bryo(&format!("tags {app}")).fails(2).mentions("2.conf");
+}
+
+#[test]
+fn options_of_the_network_do_what_they_say() {
+    let place = Place::new();
+    let Some(registry) = scene(&place, &["app:1"]) else { return };
+    let app = registry.name("app");
+    // A proxy that answers for everybody.
+    let proxy = Web::start(|path, _| match path.ends_with("/tags/list?n=1000") {
+        true => (200, "", br#"{"tags":["by-proxy"]}"#.to_vec()),
+        false => (200, "", b"{}".to_vec()),
+    });
+    let url = proxy.url("");
+    for said in [
+        place.bryo(&format!("tags --proxy {url} {app}")),
+        place.bryo(&format!("tags {app}")).env("BRYO_PROXY", &url),
+    ] {
+        assert_eq!(said.succeeds().text(), "by-proxy");
+    }
+    // That of the environment is not for this machine.
+    let said = place.bryo(&format!("tags {app}")).env("http_proxy", &url);
+    assert_eq!(said.succeeds().text(), "1");
+
+    place.bryo(&format!("tags --offline {app}")).fails(6).mentions("--offline");
+    place.bryo(&format!("tags {app}")).env("BRYO_OFFLINE", "yes").fails(6);
+    place.bryo(&format!("tags {app}")).env("BRYO_OFFLINE", "perhaps").fails(2);
+    place.bryo(&format!("tags --rate-limit 1000 {app}")).succeeds();
+    place.bryo(&format!("tags --rate-limit 0 {app}")).fails(2);
+    // A busy registry is asked as often as was said.
+    let busy = Web::start(|_, _| (503, "Retry-After: 0\r\n", Vec::new()));
+    let name = busy.url("/a").replace("http://", "");
+    let path = "/v2/a/tags/list?n=1000";
+    place.bryo(&format!("tags --retry 2 {name}")).fails(6).mentions("after 2 tries");
+    assert_eq!(busy.count(path), 2);
+    place.bryo(&format!("tags {name}")).env("BRYO_RETRY", "1").fails(6);
+    assert_eq!(busy.count(path), 3);
+}
+
+#[test]
+fn a_registry_may_want_a_certificate() {
+    let place = Place::new();
+    if !ready() || !has("openssl", "openssl") || !busybox(&place) {
+        return;
+    }
+    let (registry, files) = Registry::with_client_certificates(&place);
+    let name = registry.name("a");
+    let push = || place.bryo(&format!("push -q --retry 1 base {name}"));
+    push().fails(6).mentions("certificate");
+    let copy = |from: PathBuf, to: &str| {
+        let to = format!("home/.config/containers/certs.d/{}/{to}", registry.host());
+        place.file(to, fs::read(from).expect("made before"));
+    };
+    copy(files.join("ca.pem"), "ca.crt");
+    push().fails(6);
+    copy(files.join("client.pem"), "client.cert");
+    push().fails(2).mentions("client.key");
+    copy(files.join("client.key"), "client.key");
+    push().succeeds();
+    place.bryo(&format!("pull -q {name}")).succeeds();
+}
+
+#[test]
+fn a_download_goes_on_in_another_process() {
+    let place = Place::new();
+    let Some(registry) = scene(&place, &["app:1"]) else { return };
+    let name = registry.name("app:1");
+    let manifest = place.bryo("inspect --manifest base").succeeds().json();
+    let layer = manifest["layers"][0]["digest"].as_str().expect("a digest").to_owned();
+    place.bryo("rm base").succeeds();
+    let kept = registry.blob(&layer);
+    let bytes = fs::read(&kept).expect("kept");
+    let half = bytes.len() / 2;
+    assert!(half > 100_000, "{half}");
+    let partial = format!("home/.local/share/bryo/partial/{}", layer.replace(':', "-"));
+    place.folder("home/.local/share/bryo/partial");
+
+    // The registry's own beginning is nothing any more: only the rest may be asked for.
+    place.file(&partial, &bytes[..half]);
+    fs::write(&kept, [&vec![0; half], &bytes[half..]].concat()).expect("spoilt");
+    place.bryo(&format!("pull -q {name}")).succeeds();
+    assert_eq!(place.bryo(&format!("run -q {name} echo x")).succeeds().text(), "x");
+    assert!(!place.path(&partial).exists());
+
+    // What is not the beginning is not gone on with.
+    place.bryo(&format!("rm {name}")).succeeds();
+    fs::write(&kept, &bytes).expect("mended");
+    place.file(&partial, vec![7; half]);
+    place.bryo(&format!("pull -q {name}")).succeeds();
+    assert!(!place.path(&partial).exists());
+    place.bryo(&format!("rm {name}")).succeeds();
+
+    // A download that is cut leaves what it had.
+    let cut = [&bytes[..half], &vec![0; bytes.len() - half][..]].concat();
+    fs::write(&kept, cut).expect("spoilt");
+    place.bryo(&format!("pull -q {name}")).fails(5);
+    assert!(!place.path(&partial).exists(), "what did not verify is of no use");
+    fs::write(&kept, &bytes[..half]).expect("cut");
+    place.bryo(&format!("pull -q --retry 1 {name}")).fails(6);
+    assert!(place.path(&partial).exists(), "half of it is here");
+    fs::write(&kept, [&vec![0; half], &bytes[half..]].concat()).expect("spoilt");
+    place.bryo(&format!("pull -q {name}")).succeeds();
+}
