@@ -110,7 +110,7 @@ impl Edit {
         let changes = self.changes()?;
         let rewrite = self.rewrite()?;
         let store = invocation.store()?;
-        let remote = self.network.remote_as(invocation, self.login.given()?)?;
+        let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
         let reporter = &*invocation.reporter;
         let found = remote.find(&store, &self.image)?;
         let chosen;

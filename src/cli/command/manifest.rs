@@ -182,7 +182,7 @@ impl Manifest {
             Verb::Annotate(annotate) => &annotate.wire,
             Verb::Rm(_) => &offline,
         };
-        let remote = &wire.network.remote_as(invocation, wire.login.given()?)?;
+        let remote = &wire.network.remote_as(invocation, wire.login.given(invocation)?)?;
         let desk = Desk { store, remote, invocation };
         match &self.verb {
             Verb::Create(create) => create.run(&desk),
