@@ -181,6 +181,12 @@ fn options_of_rsync_choose_and_change() {
         ("RSYNC -R /tree/obj/c.c /dst", "755 tree/\n755 tree/obj/\n644:1:0 tree/obj/c.c"),
         ("RSYNC -R /tree/./obj/c.c /dst", "755 obj/\n644:1:0 obj/c.c"),
         ("RSYNC --chmod=u=rwX,go= --chown=33:33 /tree/keep /dst", "700 keep/\n600:1:0 keep/b.o"),
+        ("RSYNC --chmod=D750,F640 /tree/keep /dst", "750 keep/\n640:1:0 keep/b.o"),
+        // What is not copied for its size or kind is there all the same.
+        (
+            "RUN cd /dst && echo > file-basic1 && touch gone\nRSYNC --delete --max-size=9 /basic1/ /dst",
+            "644:1:1 file-basic1",
+        ),
         ("RSYNC --max-size=9 /basic1/ /file-top /dst/", "644:1:9 file-top"),
         (
             "RUN echo old > /dst/file-top\nRSYNC --ignore-existing /file-top /dst",

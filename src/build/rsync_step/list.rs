@@ -1,6 +1,6 @@
 //! [`List`]: the files that one RSYNC copies, found as rsync(1) finds them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use super::filter::{Levels, Rules};
@@ -42,6 +42,9 @@ pub(super) struct List<'l> {
     pub(super) rules: Rules,
     /// What is left out for its kind, and why.
     pub(super) skipped: Vec<String>,
+    /// The names of those and of others that are not copied, though no rule excludes them: what has
+    /// one of them in the destination is not deleted.
+    spared: BTreeSet<PathBuf>,
     /// Where links led that leave the context.
     pub(super) outside: Vec<PathBuf>,
     context: &'l Root,
@@ -88,7 +91,7 @@ impl List<'_> {
             }
             for (child, meta) in snapshot.root().read_dir(&folder)? {
                 let name = entry.name.join(&child);
-                if !names.contains_key(name.as_path()) {
+                if !names.contains_key(name.as_path()) && !self.spared.contains(&name) {
                     self.purge(&folder.join(&child), &name, &meta, &entry.levels, snapshot)?;
                 }
             }
@@ -146,6 +149,7 @@ impl<'l, 's> Lister<'l, 's> {
             entries: Vec::new(),
             rules,
             skipped: Vec::new(),
+            spared: BTreeSet::new(),
             outside: Vec::new(),
             context: &files.root,
             host,
@@ -296,7 +300,12 @@ impl<'l, 's> Lister<'l, 's> {
         if meta.kind == FileType::Symlink {
             match self.link(&name, side, &path)? {
                 Fate::Kept => {}
-                Fate::Dropped => return Ok(()),
+                Fate::Dropped => {
+                    if !self.list.rules.exclude(&name, false, filter::Side::Sender, levels) {
+                        self.list.spared.insert(name);
+                    }
+                    return Ok(());
+                }
                 Fate::Followed(to_side, to_path, to_meta) => {
                     (side, path, meta) = (to_side, to_path, to_meta);
                 }
@@ -305,10 +314,6 @@ impl<'l, 's> Lister<'l, 's> {
         if !is_top && self.list.rules.exclude(&name, meta.is_dir(), filter::Side::Sender, levels) {
             return Ok(());
         }
-        let skip = |lister: &mut Self, what: &str| {
-            lister.list.skipped.push(format!("skipping {what} {:?}", name.display()));
-            Ok(())
-        };
         match meta.kind {
             FileType::Dir => return self.directory(&name, side, &path, meta, levels, is_inside),
             FileType::File => {
@@ -316,12 +321,18 @@ impl<'l, 's> Lister<'l, 's> {
                 if least.is_some_and(|least| meta.size < least)
                     || most.is_some_and(|most| meta.size > most)
                 {
+                    self.list.spared.insert(name);
                     return Ok(());
                 }
             }
             FileType::Symlink => {}
             FileType::Fifo if self.settings.specials => {}
-            _ => return skip(self, "non-regular file"),
+            _ => {
+                let shown = name.display();
+                self.list.skipped.push(format!("skipping non-regular file {shown:?}"));
+                self.list.spared.insert(name);
+                return Ok(());
+            }
         }
         self.push(Entry { name, side, path, meta, is_searched: false, levels: Vec::new() });
         Ok(())

@@ -4,11 +4,13 @@
 //! Options have their values behind `=` alone (`--exclude=*.o`, `-f=…`), as of ch-image: so it needs
 //! no knowledge of an option to see where its value ends.
 
+mod chmod;
 pub mod filter;
 mod options;
 
 use super::{Expander, Word, suggest};
 
+pub use chmod::Chmod;
 pub use options::{Filter, Group, Settings};
 
 /// `RSYNC`, also written `NSYNC`.

@@ -1,8 +1,9 @@
 //! [`Settings`]: what the options of `RSYNC` say together.
 
+use super::chmod::Chmod;
 use super::filter::Statement;
 use super::unknown;
-use crate::dockerfile::{Mode, value};
+use crate::dockerfile::value;
 
 /// What is copied, and what of it is kept. Owners are none of it: a context's files are root's in an
 /// image, unless `chown` says otherwise.
@@ -33,7 +34,7 @@ pub struct Settings {
     pub prune_empty_dirs: bool,
     pub max_size: Option<u64>,
     pub min_size: Option<u64>,
-    pub chmod: Option<Mode>,
+    pub chmod: Option<Chmod>,
     pub chown: Option<String>,
     /// The first that matches decides.
     pub filters: Vec<Filter>,
@@ -228,8 +229,8 @@ impl Settings {
             "max-size" => self.max_size = size()?,
             "min-size" => self.min_size = size()?,
             "chmod" => {
-                let mode = Mode::parse(text).map_err(|error| error.to_string())?;
-                self.chmod = Some(mode);
+                let chmod = self.chmod.get_or_insert_default();
+                chmod.add(text).map_err(|error| error.to_string())?;
             }
             "chown" => self.chown = Some(text.to_owned()),
             "exclude" | "include" => {
