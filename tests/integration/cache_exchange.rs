@@ -5,8 +5,9 @@ use std::path::{Path, PathBuf};
 
 use crate::support::{Place, Registry, Run, Said, busybox, has};
 
-const DOCKERFILE: &str = "FROM base AS tools\nRUN echo tool > /tool; echo > /more\nFROM base\nRUN echo one > /one\n\
-                          COPY --from=tools /tool /tool\nENV A=1\nRUN cat /tool /one > /both\n";
+const DOCKERFILE: &str = "FROM base AS tools\nRUN echo tool > /tool; echo > /more\nFROM base\n\
+                          RUN echo one > /one\nCOPY --from=tools /tool /tool\nENV A=1\n\
+                          RUN cat /tool /one > /both\n";
 
 /// A machine with nothing but the same base.
 fn machine(place: &Place, name: &str) -> PathBuf {
