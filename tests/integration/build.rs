@@ -102,7 +102,7 @@ CMD cat /who /x
     let extra = place.folder("extra");
     place.file("extra/x", "extra\n");
     let said = place
-        .bryo("build -t a -t b:2 --build-arg BASE=base --build-arg WHO --label c=d")
+        .bryo("build -t a -t b:2 --build-arg BASE=base --build-arg WHO --label c=d --label e")
         .arg("--build-context")
         .arg(format!("extra={}", extra.display()))
         .arg("--iidfile")
@@ -113,7 +113,7 @@ CMD cat /who /x
     assert!(!said.errors().contains("unused"), "{said}");
     assert_eq!(place.bryo("run b:2").succeeds().text(), "for you\nextra");
     let described = &place.bryo("inspect a").succeeds().json()[0];
-    assert_eq!(described["Config"]["Labels"], serde_json::json!({"a": "b", "c": "d"}));
+    assert_eq!(described["Config"]["Labels"], serde_json::json!({"a": "b", "c": "d", "e": ""}));
     let iid = fs::read_to_string(place.path("work/iid")).expect("it was written");
     assert_eq!(described["Id"], iid.trim());
 

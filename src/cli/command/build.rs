@@ -89,9 +89,9 @@ pub(crate) struct Build {
     /// (programs of this machine, with libraries)
     #[arg(long, value_name = "NAME=SOURCE", value_parser = named_context::parse)]
     build_context: Vec<(String, NamedContext)>,
-    /// Label the image
-    #[arg(long, value_name = "NAME=VALUE", value_parser = args::full_pair)]
-    label: Vec<(String, String)>,
+    /// Label the image; without a value, with an empty one
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = args::pair)]
+    label: Vec<(String, Option<String>)>,
     /// Build for these platforms; several make an index, with an image for each; may be repeated
     /// [default: this machine's]
     #[arg(long, value_name = "OS/ARCH[,OS/ARCH]...", value_delimiter = ',')]
@@ -409,6 +409,11 @@ impl Build {
         vec![name]
     }
 
+    fn labels(&self) -> Vec<(String, String)> {
+        let labels = self.label.iter().cloned();
+        labels.map(|(name, value)| (name, value.unwrap_or_default())).collect()
+    }
+
     fn options(
         &self,
         invocation: &Invocation,
@@ -458,7 +463,7 @@ impl Build {
             build_args,
             contexts: self.build_context.clone(),
             platforms: self.steps.platforms(&self.platform),
-            labels: self.label.clone(),
+            labels: self.labels(),
             pull: self.pull,
             no_cache: self.steps.executes_all(self.no_cache, config)?,
             no_cache_filter: self.no_cache_filter.clone(),
