@@ -3,7 +3,7 @@
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
 
-use crate::support::{Place, busybox};
+use crate::support::{Judge, Place, Said, busybox, has};
 
 /// An image of two layers, with a bit of everything.
 const DOCKERFILE: &str = "FROM base\n\
@@ -73,10 +73,63 @@ fn an_image_is_unpacked_as_its_caller_can_have_it() {
     place.folder("work/empty");
     place.bryo("unpack app empty").succeeds();
     assert!(place.path("work/empty/two").exists());
+    // As img has it.
+    for line in ["unpack app", "unpack -o third app"] {
+        place.bryo(line).succeeds();
+    }
+    assert!(place.path("work/rootfs/two").exists() && place.path("work/third/two").exists());
     place.bryo("unpack nothing other").fails(3);
     assert!(!place.path("work/other").exists());
     let left = fs::read_dir(place.path("work")).expect("it").filter(|entry| {
         entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(".bryo"))
     });
     assert_eq!(left.count(), 0);
+}
+
+#[test]
+fn umoci_and_tar_make_the_same_of_it() {
+    let place = Place::new();
+    if !has("umoci", "umoci") || !built(&place) {
+        return;
+    }
+    let Some(judge) = Judge::new(&place) else { return };
+    // What an edit made is an image for others, too.
+    place.bryo("edit --label x=y --env B=2 app edited").succeeds();
+    place.bryo("edit --flatten edited flat").succeeds();
+    for (name, layers) in [("edited", 3), ("flat", 1)] {
+        place.bryo(&format!("edit {name} oci:layout:{name}")).succeeds();
+        judge.run("cp").arg("-r").arg(place.path("work/layout")).arg(name).succeeds();
+        let image = format!("{name}:{name}");
+        let said = judge.run("umoci").args(["stat", "--json", "--image", &image]).succeeds().json();
+        let made = said["history"].as_array().expect("a list").iter();
+        assert_eq!(made.filter(|step| step["layer"].is_object()).count(), layers, "{said:#}");
+    }
+    // The same files, but for what only we leave out: devices and setuid bits.
+    let list = |said: Said| -> Vec<String> {
+        let lines = said.text();
+        let lines = lines.lines().filter(|line| !line.starts_with("null "));
+        lines.map(|line| line.replace(" f 4755 ", " f 755 ")).collect()
+    };
+    let find = "find . -mindepth 1 -printf '%P %y %m %T@ %s %l\\n' | grep -v ' d ' | sort";
+    place.bryo("unpack edited ours").succeeds();
+    let ours =
+        list(place.run("sh").arg("-ec").arg(find).in_folder(&place.path("work/ours")).succeeds());
+    judge
+        .run("umoci")
+        .args(["unpack", "--rootless", "--image", "edited:edited", "theirs"])
+        .succeeds();
+    let theirs = place.path("judge/theirs/rootfs");
+    let theirs = list(judge.run("sh").arg("-ec").arg(find).in_folder(&theirs).succeeds());
+    assert_eq!(ours, theirs);
+    // GNU tar, which unpacks what was exported.
+    place.bryo("export edited -o edited.tar").succeeds();
+    place.folder("work/tarred");
+    place
+        .run("tar")
+        .args(["--exclude=./null", "-xpf", "../edited.tar"])
+        .in_folder(&place.path("work/tarred"))
+        .succeeds();
+    let tarred = place.path("work/tarred");
+    let tarred = list(place.run("sh").arg("-ec").arg(find).in_folder(&tarred).succeeds());
+    assert_eq!(ours, tarred);
 }

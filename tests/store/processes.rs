@@ -61,7 +61,9 @@ pub(crate) fn work(words: &[String]) {
             (0..8).for_each(|number| make(&store, number));
         },
         // Makes, forgets, brings back and deletes, until it is killed.
-        "tidy" => (0..).for_each(|number| tidy(&store, number)),
+        "tidy" => loop {
+            (0..8).for_each(|number| tidy(&store, number));
+        },
         other => panic!("no such task: {other}"),
     }
 }
@@ -72,7 +74,7 @@ fn tidy(store: &Store, number: u32) {
     store.set_ref(&kept).expect("named");
     let name = entry("churned", &kept.descriptor).name;
     store.forget(std::slice::from_ref(&name)).expect("forgotten");
-    if number % 2 == 0 {
+    if number.is_multiple_of(2) {
         store.restore(&name).expect("nobody else is here");
     }
     let usage = store.usage().expect("counted");

@@ -165,6 +165,16 @@ impl Edit {
             let sink = sink::Store::new(store).packed();
             return Ok(transfer(source, &sink, &options, reporter)?.digest);
         }
+        if let (Endpoint::Registry(to), Ok(Some(Endpoint::Registry(from)))) =
+            (&endpoint, Endpoint::with_scheme(&self.image))
+            && to.registry() == from.registry()
+            && to.repository() != from.repository()
+        {
+            // Layers that stay are taken over there, and need not come here.
+            let sink = sink::Registry::new(remote.registry(to.registry()), to.clone());
+            let sink = sink.near(from.repository().to_owned());
+            return Ok(transfer(source, &sink, &options, reporter)?.digest);
+        }
         let (sink, names) = endpoint.sink(remote.surroundings(store))?;
         options.names = if names.is_empty() { source.names() } else { names };
         let sent = transfer(source, &*sink, &options, reporter)?;

@@ -23,8 +23,11 @@ pub(crate) struct Unpack {
     /// A name, or the beginning of an ID
     image: String,
     /// A directory that is not there yet, or is empty
-    #[arg(value_name = "DIR")]
+    #[arg(value_name = "DIR", default_value = "rootfs")]
     directory: PathBuf,
+    /// The same, as img has it
+    #[arg(short, long, value_name = "DIR", hide = true, conflicts_with = "directory")]
+    output: Option<PathBuf>,
 }
 
 impl Unpack {
@@ -32,7 +35,8 @@ impl Unpack {
         let store = invocation.store()?;
         let reporter = &*invocation.reporter;
         let source = source::Store::find(&store, &self.image)?;
-        let sink = sink::Unpacked::tree(&store, &self.directory, reporter)?;
+        let directory = self.output.as_ref().unwrap_or(&self.directory);
+        let sink = sink::Unpacked::tree(&store, directory, reporter)?;
         let (platform, jobs) = (self.platform.clone(), invocation.jobs().layers);
         let options = Options { platform, jobs, ..Options::default() };
         transfer(&source, &sink, &options, reporter)?;
