@@ -96,7 +96,7 @@ fn umoci_and_tar_make_the_same_of_it() {
     // What an edit made is an image for others, too.
     place.bryo("edit --label x=y --env B=2 app edited").succeeds();
     place.bryo("edit --flatten edited flat").succeeds();
-    for (name, layers) in [("edited", 3), ("flat", 1)] {
+    for (name, layers) in [("edited", 4), ("flat", 1)] {
         place.bryo(&format!("edit {name} oci:layout:{name}")).succeeds();
         judge.run("cp").arg("-r").arg(place.path("work/layout")).arg(name).succeeds();
         let image = format!("{name}:{name}");
