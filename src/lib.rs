@@ -19,7 +19,7 @@
 //!
 //! ```floors
 //! 6  cli
-//! 5  build inspect
+//! 5  build inspect serve
 //! 4  run transfer
 //! 3  fakeroot store
 //! 2  layer packages sandbox
@@ -36,6 +36,8 @@
 //! cli       clap clap_complete clap_mangen indicatif annotate_snippets anstream rpassword
 //! image     oci_spec sha2 jiff
 //! http      reqwest rustls rustls_native_certs webpki_roots tokio bytes http_body
+//! http      hyper hyper_util tokio_rustls rcgen
+//! serve     bcrypt
 //! registry  base64
 //! run       saphyr_parser
 //! layer     bzip2 crc32fast flate2 lzma_rust2 tar zstd
@@ -75,6 +77,7 @@ pub mod report;
 pub mod rootfs;
 pub mod run;
 pub mod sandbox;
+pub mod serve;
 pub mod store;
 pub mod sys;
 pub mod transfer;

@@ -10,6 +10,7 @@ use super::excerpt::Source;
 use super::settings::Problem;
 use super::status::{Ends as _, Status, causes};
 use super::ui::{Lines, Progress, Ui, say};
+use crate::http::server;
 use crate::{build, fakeroot, image, registry, run, sandbox, store, transfer};
 
 /// What went wrong in a command.
@@ -29,6 +30,8 @@ pub(crate) enum Error {
     Fakeroot(#[from] fakeroot::Error),
     #[error(transparent)]
     Run(#[from] run::Error),
+    #[error(transparent)]
+    Server(#[from] server::Error),
     #[error("{error}")]
     Build {
         error: Box<build::Error>,
@@ -174,6 +177,7 @@ impl Error {
             Self::In { source, .. } => source.hint(),
             Self::Fakeroot(error) => error.hint(),
             Self::Run(error) => error.hint(),
+            Self::Server(error) => error.hint(),
             Self::Build { error, .. } => error.hint(),
             Self::NotRun(error) => error.hint(),
             Self::Fault(fault) => fault.hint(),
@@ -218,6 +222,7 @@ impl Error {
             Self::In { source, .. } => source.status(),
             Self::Fakeroot(error) => error.status(),
             Self::Run(error) => error.status(),
+            Self::Server(error) => error.status(),
             Self::Build { error, .. } => error.status(),
             Self::Fault(fault) => fault.status(),
             Self::Impossible { .. } => Status::SYSTEM,

@@ -4,6 +4,7 @@ use std::error::Error as StdError;
 use std::process::ExitCode;
 
 use crate::build::{self, Fault, RemoteKind};
+use crate::http::server;
 use crate::{fakeroot, image, layer, registry, rootfs, run, sandbox, store, transfer};
 
 /// An exit status (bryo(1), "Exit status").
@@ -163,6 +164,15 @@ impl Ends for run::Error {
             }
             Self::Cdi(_) => Status::USAGE,
             _ => Status::FAILED,
+        }
+    }
+}
+
+impl Ends for server::Error {
+    fn status(&self) -> Status {
+        match self {
+            Self::Address(_) | Self::Identity { .. } => Status::USAGE,
+            Self::Listen { .. } | Self::Threads(_) => Status::SYSTEM,
         }
     }
 }

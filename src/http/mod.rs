@@ -15,6 +15,7 @@ mod proxy;
 mod redact;
 mod redirect;
 mod retry;
+pub mod server;
 mod tls;
 mod trail;
 

@@ -45,6 +45,17 @@ impl Credential {
         }
     }
 
+    /// From the value of `Authorization` for the scheme `Basic`, as a server gets it.
+    pub fn from_basic(header: &str) -> Option<(String, String)> {
+        let (scheme, encoded) = header.trim().split_once(' ')?;
+        if !scheme.eq_ignore_ascii_case("basic") {
+            return None;
+        }
+        let text = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+        let (user, secret) = text.split_once(':')?;
+        Some((user.to_owned(), secret.to_owned()))
+    }
+
     /// The value of `Authorization` for the scheme `Basic`.
     pub(super) fn basic(&self) -> Option<String> {
         let Self::Basic { user, secret } = self else { return None };
@@ -337,6 +348,17 @@ pub(super) fn absent(error: &io::Error) -> bool {
 mod tests {
     use super::*;
     use crate::report::Silent;
+
+    #[test]
+    fn a_server_reads_what_a_client_sends() {
+        let credential = Credential::new("ann", "a:b");
+        let header = credential.basic().expect("a header");
+        let read = Credential::from_basic(&header);
+        assert_eq!(read, Some(("ann".to_owned(), "a:b".to_owned())));
+        for bad in ["", "Basic", "Bearer YTpi", "Basic %", "Basic YWI="] {
+            assert_eq!(Credential::from_basic(bad), None, "{bad}");
+        }
+    }
 
     fn find(json: &str, host: &str, repository: &str) -> Result<Option<Credential>, Error> {
         let file: File = serde_json::from_str(json).expect(json);

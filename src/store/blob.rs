@@ -3,12 +3,11 @@
 use std::fs::{self, File};
 use std::io::{self, Read as _, Write};
 use std::path::PathBuf;
-use std::sync::Arc;
 
-use super::workspace::Scratch;
+use super::draft::Draft;
 use super::{Durability, Error, Result, Store};
 use crate::image::{
-    Algorithm, Config, Content, Descriptor, Digest, Hasher, Manifest, Mismatch, Platform, Verified,
+    Algorithm, Config, Content, Descriptor, Digest, Hasher, Manifest, Platform, Verified,
 };
 
 /// A blob in the making: hashed while it is written, and seen by nobody until it is committed.
@@ -16,18 +15,14 @@ use crate::image::{
 #[derive(Debug)]
 pub struct BlobWriter<'a> {
     store: &'a Store,
-    path: PathBuf,
-    _scratch: Arc<Scratch>,
     file: File,
-    hasher: Hasher,
-    size: u64,
+    draft: Draft,
 }
 
 impl Write for BlobWriter<'_> {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
         let count = self.file.write(bytes)?;
-        self.hasher.update(&bytes[..count]);
-        self.size += count as u64;
+        self.draft.note(&bytes[..count]);
         Ok(count)
     }
 
@@ -36,17 +31,10 @@ impl Write for BlobWriter<'_> {
     }
 }
 
-impl Drop for BlobWriter<'_> {
-    fn drop(&mut self) {
-        // After a commit there is nothing any more.
-        drop(fs::remove_file(&self.path));
-    }
-}
-
 impl BlobWriter<'_> {
     /// How many bytes were written.
     pub fn size(&self) -> u64 {
-        self.size
+        self.draft.size()
     }
 
     /// Puts the blob in its place; returns its digest and its size in bytes.
@@ -55,16 +43,7 @@ impl BlobWriter<'_> {
     ///
     /// [`Error::Damaged`] when the content is not what was `expected`.
     pub fn commit(self, expected: Option<&Digest>) -> Result<(Digest, u64)> {
-        let digest = self.hasher.clone().finish();
-        if let Some(expected) = expected.filter(|expected| **expected != digest) {
-            let mismatch = Mismatch::Digest { expected: expected.clone(), actual: digest };
-            let source = io::Error::new(io::ErrorKind::InvalidData, mismatch);
-            return Err(Error::Damaged { path: self.path.clone(), source });
-        }
-        // What is there already has the same bytes, or is damaged and repaired by this.
-        let path = self.store.blob_path(&digest);
-        fs::rename(&self.path, &path).map_err(Error::io("writing", &path))?;
-        Ok((digest, self.size))
+        self.draft.commit(self.store, expected)
     }
 }
 
@@ -103,11 +82,9 @@ impl Store {
 
     /// The same for content that somebody else named with another algorithm.
     pub fn blob_writer_for(&self, algorithm: Algorithm) -> Result<BlobWriter<'_>> {
-        let scratch = self.scratch()?;
-        let path = scratch.path();
-        let file = File::create_new(&path).map_err(Error::io("writing", &path))?;
-        let hasher = Hasher::new(algorithm);
-        Ok(BlobWriter { store: self, path, _scratch: scratch, file, hasher, size: 0 })
+        let draft = self.draft(algorithm)?;
+        let file = draft.open()?;
+        Ok(BlobWriter { store: self, file, draft })
     }
 
     /// Stores `bytes`; nothing is written when they are there already.
@@ -117,6 +94,17 @@ impl Store {
             self.replace(&self.blob_path(&digest), bytes, Durability::InMemory)?;
         }
         Ok(digest)
+    }
+
+    /// The same for bytes that somebody named already, with whatever algorithm.
+    ///
+    /// # Errors
+    ///
+    /// [`Error::Damaged`] when they are not what `digest` says.
+    pub fn put_blob_as(&self, bytes: &[u8], digest: &Digest) -> Result<()> {
+        let mut writer = self.blob_writer_for(digest.algorithm())?;
+        writer.write_all(bytes).map_err(Error::io("writing", self.blob_path(digest)))?;
+        writer.commit(Some(digest)).map(drop)
     }
 
     /// A small blob, verified. For manifests and configurations.

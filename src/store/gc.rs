@@ -59,13 +59,28 @@ impl Store {
     /// Deletes what nobody holds. What was forgotten is deleted for good where `goes` says so, which
     /// is told since when it is; the rest of it is spared.
     pub fn sweep(&self, goes: &dyn Fn(&Name, SystemTime) -> bool) -> Result<Removed> {
-        let deferred = Removed { deferred: true, ..Removed::default() };
-        Ok(self.alone(|| self.sweep_now(goes))?.unwrap_or(deferred))
+        self.sweep_but(&HashSet::new(), goes)
     }
 
-    /// [`Self::sweep`], by who is alone.
-    pub(super) fn sweep_now(&self, goes: &dyn Fn(&Name, SystemTime) -> bool) -> Result<Removed> {
+    /// The same, but for the blobs in `keep`. Nothing in this process may give names, or commit blobs
+    /// that it does not keep, meanwhile.
+    pub fn sweep_but(
+        &self,
+        keep: &HashSet<Digest>,
+        goes: &dyn Fn(&Name, SystemTime) -> bool,
+    ) -> Result<Removed> {
+        let deferred = Removed { deferred: true, ..Removed::default() };
+        Ok(self.alone(|| self.sweep_now(keep, goes))?.unwrap_or(deferred))
+    }
+
+    /// [`Self::sweep_but`], by who is alone.
+    pub(super) fn sweep_now(
+        &self,
+        keep: &HashSet<Digest>,
+        goes: &dyn Fn(&Name, SystemTime) -> bool,
+    ) -> Result<Removed> {
         let mut held = Reached::default();
+        held.blobs.extend(keep.iter().cloned());
         for entry in self.list_refs()? {
             self.reach_entry(&entry, &mut held)?;
         }

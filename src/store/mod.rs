@@ -34,6 +34,7 @@
 mod blob;
 mod cache;
 mod cache_mount;
+mod draft;
 mod gc;
 mod hashes;
 mod lease;
@@ -58,6 +59,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 pub use blob::BlobWriter;
 pub use cache::{CacheEntry, CachedLayer};
 pub use cache_mount::CacheMount;
+pub use draft::{Appending, Draft};
 pub use gc::Removed;
 pub use hashes::Hashes;
 pub use lease::Lease;

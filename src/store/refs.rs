@@ -163,6 +163,18 @@ impl Store {
         self.delete_file(&self.ref_path(&Name::Anonymous(entry.descriptor.digest)))
     }
 
+    /// Forgets a name of something that another name holds as well, so that nothing is to be deleted.
+    pub fn forget_held(&self, name: &Name) -> Result<()> {
+        let _lock = self.lock_refs()?;
+        self.delete_file(&self.ref_path(name))
+    }
+
+    /// When a name was last given, changed or forgotten, by anybody.
+    pub fn refs_changed(&self) -> Result<SystemTime> {
+        let path = self.root.join("refs");
+        fs::metadata(&path).and_then(|meta| meta.modified()).map_err(Error::io("reading", &path))
+    }
+
     /// Changing a name reads others before, and nobody may change them meanwhile. Reading alone
     /// needs no lock.
     fn lock_refs(&self) -> Result<Lock> {

@@ -235,7 +235,7 @@ impl Store {
             for place in of_kind(Kind::Step).filter_map(|piece| piece.place.as_deref()) {
                 self.delete_file(place)?;
             }
-            let mut removed = self.sweep_now(&|name, _| names.contains(name))?;
+            let mut removed = self.sweep_now(&HashSet::new(), &|name, _| names.contains(name))?;
             removed.other += of_kind(Kind::Step).map(|piece| piece.own).sum::<u64>();
             for piece in of_kind(Kind::CacheMount) {
                 let there = piece.place.as_deref().filter(|place| place.exists());

@@ -76,6 +76,11 @@ pub fn root_is_somebody_else() -> bool {
     ids.any(|mut ids| ids.next() == Some("0") && ids.next() != Some("0"))
 }
 
+/// What this machine is called.
+pub fn host_name() -> Option<String> {
+    nix::unistd::gethostname().ok()?.into_string().ok()
+}
+
 /// Names the machine, for those in the caller's uts namespace.
 pub fn set_host_name(name: &str) -> Result<()> {
     nix::unistd::sethostname(name).map_err(|e| Error::new(format!("sethostname({name:?})"), e))

@@ -37,6 +37,7 @@ mod registry_verbs;
 mod results;
 mod rsync;
 mod run;
+mod serve;
 mod settings;
 mod sources;
 mod space;

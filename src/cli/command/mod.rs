@@ -32,6 +32,7 @@ mod reset;
 mod rm;
 mod run;
 mod save;
+mod serve;
 mod tag;
 mod tags;
 mod undelete;
@@ -85,6 +86,7 @@ pub(crate) enum Command {
     Prune(prune::Prune),
     Reset(reset::Reset),
     Config(config::Config),
+    Serve(serve::Serve),
     Doctor(doctor::Doctor),
     Version(version::Version),
     Completion(completion::Completion),
@@ -130,6 +132,7 @@ impl Command {
             | Self::Reset(_)
             | Self::Save(_)
             | Self::Config(_)
+            | Self::Serve(_)
             | Self::Version(_)
             | Self::Completion(_)
             | Self::Debug(_) => false,
@@ -182,6 +185,7 @@ impl Command {
             Self::Prune(prune) => prune.run(invocation)?,
             Self::Reset(reset) => reset.run(invocation)?,
             Self::Config(config) => config.run(invocation)?,
+            Self::Serve(serve) => serve.run(invocation)?,
             Self::Version(version) => version.run(invocation)?,
             Self::Completion(completion) => completion.run(invocation)?,
             Self::Debug(debug) => debug.run(invocation)?,

@@ -233,6 +233,27 @@ pub(crate) fn end_when_interrupted(ui: Ui) -> Option<Catcher> {
     Some(catcher)
 }
 
+/// From now on the first signal that would end bryo calls `stop`, which lets what is under way be
+/// finished, and the second one ends it; as long as what is returned lives.
+///
+/// Starts a thread: only after `sandbox::enter`.
+pub(crate) fn stop_when_interrupted(
+    reporter: Arc<dyn Reporter + Send + Sync>,
+    stop: impl FnOnce() + Send + 'static,
+) -> Option<Catcher> {
+    let (catcher, mut signals) = signal::catch(&DEADLY.map(|(signal, _)| signal)).ok()?;
+    std::thread::spawn(move || {
+        if signals.next().is_some() {
+            reporter.note("stopping when what is under way is done; again: at once".to_owned());
+            stop();
+        }
+        if let Some(caught) = signals.next() {
+            end(u8::try_from(128 + caught.signal).unwrap_or(u8::MAX));
+        }
+    });
+    Some(catcher)
+}
+
 #[allow(
     clippy::exit,
     reason = "no other thread can be made to stop, and nothing needs to be undone"

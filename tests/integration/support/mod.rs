@@ -4,6 +4,7 @@ mod base;
 mod git;
 mod judge;
 mod registry;
+pub(crate) mod served;
 mod web;
 
 pub(crate) use base::{busybox, busybox_root, debian, foreign_busybox};

@@ -1,0 +1,259 @@
+//! The other side: a server whose service is plain code that blocks.
+//!
+//! Connections are tasks, requests are threads: a [`Service`] reads the body of its request as a
+//! [`Read`](std::io::Read) and gives an [`Answer`], whose body is sent when the service is done.
+//! HTTP/1.1, in the clear or over TLS, on a TCP port or a Unix socket.
+//!
+//! Who is slow gets no more than a connection: heads of requests, pieces of bodies, and taking what
+//! is sent all have limits of time, and connections one of number. Beyond that they wait to be
+//! accepted.
+
+mod identity;
+mod listen;
+mod message;
+mod outgoing;
+mod patient;
+
+use std::convert::Infallible;
+use std::future::poll_fn;
+use std::io;
+use std::pin::{Pin, pin};
+use std::sync::Arc;
+use std::task::Poll;
+use std::time::Duration;
+
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::{Notify, Semaphore};
+use tokio::time::{sleep, timeout};
+use tokio_rustls::TlsAcceptor;
+
+pub use identity::{Generated, Identity};
+pub use listen::Listen;
+pub use message::{Answer, Asked, Payload, RequestBody};
+
+use listen::{Listener, Stream};
+use outgoing::Outgoing;
+use patient::Patient;
+
+/// So long a client may take to send the head of a request, and be idle between two.
+const HEAD: Duration = Duration::from_secs(60);
+/// So long it may take between two pieces of a body, and not take what it is sent.
+const SILENCE: Duration = Duration::from_secs(60);
+/// So long it may take to agree on TLS.
+const HANDSHAKE: Duration = Duration::from_secs(10);
+/// The head of a request may have so many bytes; of bodies, so much is read at once.
+const BUFFER: usize = 64 * 1024;
+/// The head of a request may have so many fields.
+const FIELDS: usize = 100;
+/// A body that nobody wanted is read so far, so that the connection can serve again.
+const UNWANTED: u64 = 256 * 1024;
+/// Threads for the connections; requests have their own.
+const WORKERS: usize = 2;
+/// What is tried again after an error of accept(2) has so much time to pass.
+const PAUSE: Duration = Duration::from_millis(200);
+
+/// What went wrong before anybody could be served.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    #[error("listening on {address}")]
+    Listen { address: String, source: io::Error },
+    #[error("{0:?} is neither ADDRESS:PORT nor unix:PATH")]
+    Address(String),
+    #[error("{path}: {why}")]
+    Identity { path: String, why: String },
+    #[error("starting threads")]
+    Threads(#[source] io::Error),
+}
+
+impl Error {
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Some("choose another port with --listen; port 0 is any that is free".to_owned())
+            }
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::PermissionDenied => {
+                Some("ports below 1024 need privilege: choose another one with --listen".to_owned())
+            }
+            _ => None,
+        }
+    }
+}
+
+/// Who answers requests, each in a thread of its own.
+pub trait Service: Send + Sync + 'static {
+    /// `body` may be left unread.
+    fn answer(&self, asked: &Asked, body: &mut RequestBody) -> Answer;
+
+    /// Something went wrong with a connection that no client can be told of.
+    fn complain(&self, text: String);
+}
+
+/// How a server serves.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// Who we are, for TLS; None: in the clear.
+    pub identity: Option<Identity>,
+    /// So many connections at the same time.
+    pub connections: usize,
+}
+
+/// A server that listens already, and does not answer yet.
+#[derive(Debug)]
+pub struct Server {
+    listener: Listener,
+    stop: Arc<Notify>,
+}
+
+/// Ends a server, from any thread.
+#[derive(Debug, Clone)]
+pub struct Stop(Arc<Notify>);
+
+impl Stop {
+    /// No new requests; those that are being answered are finished.
+    pub fn now(&self) {
+        self.0.notify_one();
+    }
+}
+
+impl Server {
+    /// Starts to listen. No thread is started.
+    pub fn bind(listen: &Listen) -> Result<Self, Error> {
+        Ok(Self { listener: Listener::bind(listen)?, stop: Arc::default() })
+    }
+
+    /// Where it listens: `ADDRESS:PORT`, with the port that it got, or `unix:PATH`.
+    pub fn address(&self) -> &str {
+        self.listener.address()
+    }
+
+    pub fn stop(&self) -> Stop {
+        Stop(Arc::clone(&self.stop))
+    }
+
+    /// Serves until it is told to stop, and the last answer is sent. Starts threads.
+    pub fn run(self, service: &Arc<impl Service>, settings: &Settings) -> Result<(), Error> {
+        let connections = settings.connections.max(1);
+        let runtime = Builder::new_multi_thread()
+            .worker_threads(WORKERS)
+            // A request, and the body of an answer that is read ahead.
+            .max_blocking_threads(2 * connections + 8)
+            .thread_name("serve")
+            .enable_all()
+            .build()
+            .map_err(Error::Threads)?;
+        let tls = settings.identity.as_ref().map(|identity| identity.acceptor());
+        let Self { listener, stop } = self;
+        runtime.block_on(async {
+            let listener = listener.listen()?;
+            accept(&listener, &stop, service, tls, connections).await;
+            Ok(())
+        })
+    }
+}
+
+async fn accept(
+    listener: &listen::Listening,
+    stop: &Notify,
+    service: &Arc<impl Service>,
+    tls: Option<TlsAcceptor>,
+    connections: usize,
+) {
+    let slots = Arc::new(Semaphore::new(connections));
+    let graceful = GracefulShutdown::new();
+    let mut stopped = pin!(stop.notified());
+    loop {
+        let next = async {
+            let slot = Arc::clone(&slots).acquire_owned().await;
+            (slot, listener.accept().await)
+        };
+        let Some((slot, accepted)) = unless(stopped.as_mut(), pin!(next)).await else { break };
+        match accepted {
+            Ok((stream, peer)) => {
+                let (tls, watcher, service) = (tls.clone(), graceful.watcher(), service.clone());
+                tokio::spawn(async move {
+                    welcome(stream, peer, tls, watcher, service).await;
+                    drop(slot);
+                });
+            }
+            // Too many files, or a client that went away again: others may come.
+            Err(error) => {
+                service.complain(format!("accepting a connection: {error}"));
+                sleep(PAUSE).await;
+            }
+        }
+    }
+    graceful.shutdown().await;
+}
+
+/// What `work` gives, or None if `stop` is first.
+async fn unless<T>(
+    mut stop: Pin<&mut impl Future<Output = ()>>,
+    mut work: Pin<&mut impl Future<Output = T>>,
+) -> Option<T> {
+    poll_fn(|context| match stop.as_mut().poll(context) {
+        Poll::Ready(()) => Poll::Ready(None),
+        Poll::Pending => work.as_mut().poll(context).map(Some),
+    })
+    .await
+}
+
+async fn welcome(
+    stream: Stream,
+    peer: String,
+    tls: Option<TlsAcceptor>,
+    watcher: Watcher,
+    service: Arc<impl Service>,
+) {
+    let stream = Patient::new(stream, SILENCE);
+    let Some(tls) = tls else { return converse(stream, peer, watcher, service).await };
+    // Somebody who speaks no TLS finds out by the alert that they get.
+    if let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.accept(stream)).await {
+        converse(stream, peer, watcher, service).await;
+    }
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: String,
+    watcher: Watcher,
+    service: Arc<impl Service>,
+) {
+    let peer: Arc<str> = peer.into();
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD)
+        .max_buf_size(BUFFER)
+        .max_headers(FIELDS)
+        .serve_connection(
+            TokioIo::new(stream),
+            service_fn(move |request| {
+                let (service, peer) = (Arc::clone(&service), Arc::clone(&peer));
+                async move { Ok::<_, Infallible>(respond(request, peer, service).await) }
+            }),
+        );
+    // A client that breaks off hears of nothing, and the service has noticed where it matters.
+    drop(watcher.watch(connection).await);
+}
+
+async fn respond(
+    request: hyper::Request<hyper::body::Incoming>,
+    peer: Arc<str>,
+    service: Arc<impl Service>,
+) -> hyper::Response<Outgoing> {
+    let (head, body) = request.into_parts();
+    let asked = Asked::new(head, peer);
+    let mut body = RequestBody::new(body, Handle::current(), SILENCE, asked.expects_continue());
+    let thread = tokio::task::spawn_blocking(move || {
+        let answer = service.answer(&asked, &mut body);
+        body.drain(UNWANTED);
+        answer
+    });
+    // A panic is a mistake of ours; the hook has said where.
+    thread.await.unwrap_or_else(|_| Answer::new(500)).into_response()
+}
