@@ -151,14 +151,14 @@ impl Server {
         let Self { listener, stop } = self;
         runtime.block_on(async {
             let listener = listener.listen()?;
-            accept(&listener, &stop, service, tls, connections).await;
+            accept(listener, &stop, service, tls, connections).await;
             Ok(())
         })
     }
 }
 
 async fn accept(
-    listener: &listen::Listening,
+    listener: listen::Listening,
     stop: &Notify,
     service: &Arc<impl Service>,
     tls: Option<TlsAcceptor>,
@@ -188,6 +188,8 @@ async fn accept(
             }
         }
     }
+    // Who comes now is not kept waiting.
+    drop(listener);
     graceful.shutdown().await;
 }
 

@@ -56,8 +56,9 @@ fn podman_pulls_and_pushes() {
     podman(&format!("tag {name}:1 {name}:podman")).succeeds();
     podman(&format!("push -q --tls-verify=false {name}:podman")).succeeds();
     assert_eq!(place.bryo("run -q team/app:podman cat /moss").succeeds().text(), "moss");
-    // A list of two platforms.
-    podman(&format!("manifest create list {name}:1")).succeeds();
+    // A list.
+    podman("manifest create list").succeeds();
+    podman(&format!("manifest add --tls-verify=false list docker://{name}:1")).succeeds();
     podman(&format!("manifest push --all --tls-verify=false list docker://{name}:list")).succeeds();
     assert_eq!(place.bryo("run -q team/app:list cat /moss").succeeds().text(), "moss");
 }
