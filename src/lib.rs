@@ -24,7 +24,7 @@
 //! 3  fakeroot store
 //! 2  layer packages sandbox
 //! 1  registry rootfs
-//! 0  concurrency dockerfile http image report sys
+//! 0  concurrency dockerfile http image pattern report sys
 //! ```
 //!
 //! # Homes
@@ -72,6 +72,7 @@ pub mod image;
 pub mod inspect;
 pub mod layer;
 pub mod packages;
+pub mod pattern;
 pub mod registry;
 pub mod report;
 pub mod rootfs;

@@ -11,7 +11,8 @@ use super::settings::Problem;
 use super::status::{Ends as _, Status, causes};
 use super::ui::{Lines, Progress, Ui, say};
 use crate::http::server;
-use crate::{build, fakeroot, image, registry, run, sandbox, store, transfer};
+use crate::image::Reference;
+use crate::{build, fakeroot, image, inspect, registry, run, sandbox, store, transfer};
 
 /// What went wrong in a command.
 #[derive(Debug, thiserror::Error)]
@@ -26,6 +27,8 @@ pub(crate) enum Error {
     Store(#[from] store::Error),
     #[error(transparent)]
     Transfer(#[from] transfer::Error),
+    #[error(transparent)]
+    Inspect(#[from] inspect::Error),
     #[error(transparent)]
     Fakeroot(#[from] fakeroot::Error),
     #[error(transparent)]
@@ -70,6 +73,9 @@ pub(crate) enum Error {
     Usage { text: String, hint: Option<String> },
     #[error("{0} is no image")]
     NotAnImage(String),
+    /// Not here, and not in the registry that the name then means.
+    #[error("no image is named {} here", name.familiar())]
+    Nowhere { name: Reference, source: Box<registry::Error> },
     #[error("no image here matches {0:?}")]
     NothingMatches(String),
     #[error("{}", path.display())]
@@ -175,11 +181,16 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Transfer(error) => error.hint(),
             Self::In { source, .. } => source.hint(),
+            Self::Inspect(error) => error.hint(),
             Self::Fakeroot(error) => error.hint(),
             Self::Run(error) => error.hint(),
             Self::Server(error) => error.hint(),
             Self::Build { error, .. } => error.hint(),
             Self::NotRun(error) => error.hint(),
+            Self::Nowhere { name, source } => Some(match (name.has_host(), source.hint()) {
+                (true, Some(hint)) => hint,
+                _ => "`bryo images` lists what there is here".to_owned(),
+            }),
             Self::Fault(fault) => fault.hint(),
             Self::Impossible { hint, .. } => Some(hint.clone()),
             Self::Usage { hint, .. }
@@ -220,11 +231,15 @@ impl Error {
             Self::Store(error) => error.status(),
             Self::Transfer(error) => error.status(),
             Self::In { source, .. } => source.status(),
+            Self::Inspect(error) => error.status(),
             Self::Fakeroot(error) => error.status(),
             Self::Run(error) => error.status(),
             Self::Server(error) => error.status(),
             Self::Build { error, .. } => error.status(),
             Self::Fault(fault) => fault.status(),
+            // Who gave no host meant an image here, which is not there, whatever Docker Hub says.
+            Self::Nowhere { name, source } if name.has_host() => source.status(),
+            Self::Nowhere { .. } => Status::NOT_FOUND,
             Self::Impossible { .. } => Status::SYSTEM,
             Self::Lint(_) | Self::Invalid(_) | Self::Refused { .. } => Status::FAILED,
             Self::Usage { .. }

@@ -3,6 +3,7 @@
 //! A command is a file of `command/`; what it may know of the world outside is a
 //! `config::Config`, how it talks a `ui::Ui`.
 
+mod anywhere;
 mod args;
 mod attest;
 mod cache_exchange;
@@ -32,6 +33,7 @@ mod status;
 mod steps;
 mod surroundings;
 mod table;
+mod template;
 mod ui;
 
 use std::ffi::OsString;

@@ -14,8 +14,8 @@ use crate::build::Web;
 use crate::http::{self, Client, Proxies, Trail};
 use crate::image::{Content, Descriptor, Digest, Platform, Reference};
 use crate::registry::{self, Access, Ask, Credential, Keyring, Patience, Registries, Registry};
-use crate::store::{self, Name, Store};
-use crate::transfer::{self, Endpoint, Options, Source, Surroundings, sink, source, transfer};
+use crate::store::{Name, Store};
+use crate::transfer::{self, Options, Source, Surroundings, sink, source, transfer};
 
 /// The registries of one command. Nothing is sent before somebody asks.
 #[derive(Debug)]
@@ -173,6 +173,11 @@ impl Remote {
         self.registries.get(host)
     }
 
+    /// What places of images are opened with.
+    pub(crate) fn surroundings<'a>(&'a self, store: &'a Store) -> Surroundings<'a> {
+        Surroundings { store, registries: &self.registries }
+    }
+
     /// What a name means, with the aliases of registries.conf for short ones.
     pub(crate) fn reference(&self, text: &str) -> Result<Reference, Error> {
         let name = &text[..text.find('@').unwrap_or(text.len())];
@@ -226,31 +231,6 @@ impl Remote {
         let source = source::Registry::new(self.registry(name.registry()), name.clone());
         let options = self.options(platform, vec![name.clone()]);
         Ok(transfer(&source, &sink::Store::new(store), &options, &*invocation.reporter)?)
-    }
-
-    /// What places of images are opened with.
-    pub(crate) fn surroundings<'a>(&'a self, store: &'a Store) -> Surroundings<'a> {
-        Surroundings { store, registries: &self.registries }
-    }
-
-    /// What `text` names: a place with its word (`oci:DIR`), a name or an ID here, or else a name in
-    /// a registry.
-    pub(crate) fn find<'a>(
-        &'a self,
-        store: &'a Store,
-        text: &str,
-    ) -> Result<Box<dyn Source + 'a>, Error> {
-        if let Some(endpoint) = Endpoint::with_scheme(text)? {
-            return Ok(endpoint.source(self.surroundings(store))?);
-        }
-        match store.find(text) {
-            Ok(_) => Ok(Box::new(source::Store::find(store, text)?)),
-            Err(missing @ store::Error::NotFound(_)) => match text.parse() {
-                Ok(name) => Ok(Endpoint::Registry(name).source(self.surroundings(store))?),
-                Err(_) => Err(missing.into()),
-            },
-            Err(error) => Err(error.into()),
-        }
     }
 
     /// Sends what `text` names in the store; gives its descriptor.

@@ -5,7 +5,7 @@ use std::process::ExitCode;
 
 use crate::build::{self, Fault, RemoteKind};
 use crate::http::server;
-use crate::{fakeroot, image, layer, registry, rootfs, run, sandbox, store, transfer};
+use crate::{fakeroot, image, inspect, layer, registry, rootfs, run, sandbox, store, transfer};
 
 /// An exit status (bryo(1), "Exit status").
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -51,9 +51,11 @@ impl Ends for image::Error {
             | Self::Annotation(..)
             | Self::Time(..) => Status::USAGE,
             Self::NoPlatform { .. } => Status::NOT_FOUND,
-            Self::Json { .. } | Self::MediaType(_) | Self::SchemaOne(_) | Self::Invalid(_) => {
-                Status::INVALID
-            }
+            Self::Json { .. }
+            | Self::MediaType(_)
+            | Self::SchemaOne(_)
+            | Self::Field { .. }
+            | Self::Invalid(_) => Status::INVALID,
         }
     }
 }
@@ -132,6 +134,21 @@ impl Ends for transfer::Error {
             | Self::NoLibrary { .. } => Status::NOT_FOUND,
             Self::Endpoint(..) | Self::Several { .. } | Self::Unsuitable { .. } => Status::USAGE,
             _ => Status::INVALID,
+        }
+    }
+}
+
+impl Ends for inspect::Error {
+    fn status(&self) -> Status {
+        match self {
+            Self::Transfer(error) => error.status(),
+            Self::Store(error) => error.status(),
+            Self::Layer { source, .. } => source.status(),
+            Self::TooMuch { .. } => Status::INVALID,
+            Self::NoFile { .. } | Self::NoBlob { .. } => Status::NOT_FOUND,
+            Self::NotAFile { .. } | Self::Links { .. } => Status::FAILED,
+            Self::Ambiguous { .. } | Self::Pattern { .. } => Status::USAGE,
+            Self::Write(_) => Status::STORAGE,
         }
     }
 }

@@ -1,5 +1,6 @@
 //! [`Table`]: columns of text; and figures as people read them.
 
+use std::borrow::Cow;
 use std::fmt;
 
 use crate::image::Timestamp;
@@ -36,6 +37,14 @@ impl fmt::Display for Table {
             writeln!(f, "{}", line.trim_end())?;
         }
         Ok(())
+    }
+}
+
+/// Text of somebody else's that is to confuse no terminal.
+pub(crate) fn plain(text: &str) -> Cow<'_, str> {
+    match text.chars().any(char::is_control) {
+        true => text.escape_debug().to_string().into(),
+        false => text.into(),
     }
 }
 

@@ -78,7 +78,7 @@ fn matches(profile: &Profile, root: &Root) -> Result<bool, Error> {
         }
         let content = root.read_file(&rule.file, LIMIT)?.unwrap_or_default();
         let text = String::from_utf8_lossy(&content);
-        if text.lines().any(|line| rule.pattern.is_match(line.trim_end())) {
+        if text.lines().any(|line| rule.pattern.matches(line.trim_end())) {
             return Ok(true);
         }
     }

@@ -5,11 +5,11 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
-use regex::Regex;
 use serde::Deserialize;
 use toml::Spanned;
 
 use crate::image::Digest;
+use crate::pattern::Pattern;
 use crate::sandbox::RootEmulation;
 
 /// One family of images.
@@ -37,7 +37,7 @@ pub struct Profile {
 pub(super) struct Rule {
     /// Absolute, in the image.
     pub(super) file: PathBuf,
-    pub(super) pattern: Regex,
+    pub(super) pattern: Pattern,
 }
 
 /// Something to be done once, before the first command that runs under fakeroot(1).
@@ -191,13 +191,9 @@ impl WrittenRule {
         if !file.get_ref().starts_with('/') {
             return Err((file.span(), "a file's path in the image begins with a /".to_owned()));
         }
-        let regex = Regex::new(pattern.get_ref()).map_err(|error| {
-            // The last line says what; those before it draw where, which needs a terminal.
-            let text = error.to_string();
-            let what = text.lines().last().unwrap_or_default().trim_start_matches("error: ");
-            (pattern.span(), format!("invalid pattern: {what}"))
-        })?;
-        Ok(Rule { file: file.into_inner().into(), pattern: regex })
+        let pattern = Pattern::regex(pattern.get_ref())
+            .map_err(|what| (pattern.span(), format!("invalid pattern: {what}")))?;
+        Ok(Rule { file: file.into_inner().into(), pattern })
     }
 }
 

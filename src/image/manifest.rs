@@ -106,15 +106,12 @@ impl Content {
         descriptor.artifact_type.clone_from(&view.artifact_type);
         let annotations = view.annotations;
         if media_type::is_index(kind) {
-            let manifests = view
-                .manifests
-                .ok_or_else(|| Error::Invalid("the index has no field \"manifests\"".into()))?;
+            let manifests =
+                view.manifests.ok_or(Error::Field { what: "index", field: "manifests" })?;
             let subject = view.subject;
             return Ok(Self::Index(Index { bytes, descriptor, manifests, subject, annotations }));
         }
-        let config = view
-            .config
-            .ok_or_else(|| Error::Invalid("the manifest has no field \"config\"".into()))?;
+        let config = view.config.ok_or(Error::Field { what: "manifest", field: "config" })?;
         // An attestation has an image's configuration, for registries that want one.
         let is_said = |layer: &Descriptor| layer.media_type == media_type::IN_TOTO;
         let is_image =

@@ -48,6 +48,8 @@ pub enum Error {
     SchemaOne(String),
     #[error("no image for platform {wanted}; the index has {available}")]
     NoPlatform { wanted: String, available: String },
+    #[error("the {what} has no field {field:?}")]
+    Field { what: &'static str, field: &'static str },
     #[error("{0}")]
     Invalid(String),
 }

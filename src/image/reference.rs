@@ -52,6 +52,11 @@ impl Reference {
         Self { tag: None, digest: Some(digest), ..self.clone() }
     }
 
+    /// Whether it is in another registry than Docker Hub, which goes without saying.
+    pub fn has_host(&self) -> bool {
+        self.registry != DEFAULT_REGISTRY
+    }
+
     /// As people write it: Docker Hub's name and `library/` left out.
     pub fn familiar(&self) -> String {
         let full = self.to_string();
@@ -63,6 +68,13 @@ impl Reference {
             Some(rest) if !rest.contains('/') => rest.to_owned(),
             _ => short.to_owned(),
         }
+    }
+}
+
+impl Reference {
+    /// The same without tag and digest.
+    pub fn familiar_repository(&self) -> String {
+        Self { tag: None, digest: None, ..self.clone() }.familiar()
     }
 }
 

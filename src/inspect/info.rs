@@ -5,7 +5,8 @@ use std::collections::BTreeMap;
 use serde::Serialize;
 
 use crate::image::{Config, Content, Descriptor, Digest, History, Index, Manifest, Platform};
-use crate::store::{Error, RefEntry, Store};
+use crate::store::{RefEntry, Store};
+use crate::transfer::{self, Error, Source, source};
 
 /// What something that has a name is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -16,7 +17,7 @@ pub enum Kind {
     Artifact,
 }
 
-/// An image, an index or an artifact in the store.
+/// An image, an index or an artifact.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Info {
     pub kind: Kind,
@@ -35,6 +36,20 @@ pub struct Info {
 }
 
 impl Info {
+    /// An index whose images nobody asked for.
+    pub fn of_index_alone(index: &Index) -> Self {
+        Self {
+            kind: Kind::Index,
+            manifest: index.descriptor.clone(),
+            index: None,
+            config: None,
+            layers: Vec::new(),
+            manifests: index.manifests.clone(),
+            configs: Vec::new(),
+            size: index.descriptor.size,
+        }
+    }
+
     /// What people know it by: an image's ID, else the manifest's digest.
     pub fn id(&self) -> &Digest {
         self.config.as_ref().map_or(&self.manifest.digest, |(id, _)| id)
@@ -61,24 +76,38 @@ impl Info {
 ///
 /// When the manifest or the configuration is not there or damaged.
 pub fn info(store: &Store, entry: &RefEntry) -> Result<Info, Error> {
-    let (kind, manifest) = match store.content(&entry.descriptor)? {
+    let source = source::Store::of(store, entry);
+    info_of(&source, source.root()?, entry.index.clone())
+}
+
+/// What `root`, which came from `source`, is. `index` is the one that it was chosen from. Layers are
+/// not read; of an index all manifests are.
+///
+/// # Errors
+///
+/// When a configuration is not there or damaged.
+pub fn info_of(
+    source: &dyn Source,
+    root: Content,
+    index: Option<Descriptor>,
+) -> Result<Info, Error> {
+    let descriptor = root.descriptor().clone();
+    let (kind, manifest) = match root {
         Content::Image(manifest) => (Kind::Image, manifest),
         Content::Artifact(manifest) => (Kind::Artifact, manifest),
-        Content::Index(index) => {
-            return of_index(store, entry, index);
-        }
+        Content::Index(index) => return of_index(source, descriptor, index),
     };
     let config = match kind {
-        Kind::Image => Some((manifest.config.digest.clone(), store.config(&manifest)?)),
+        Kind::Image => Some((manifest.config.digest.clone(), config(source, &manifest)?)),
         Kind::Index | Kind::Artifact => None,
     };
-    let size = total(blobs(&entry.descriptor, &manifest));
+    let size = total(blobs(&descriptor, &manifest));
     let Manifest { layers, .. } = manifest;
     Ok(Info {
         kind,
         size,
-        manifest: entry.descriptor.clone(),
-        index: entry.index.clone(),
+        manifest: descriptor,
+        index,
         config,
         layers,
         manifests: Vec::new(),
@@ -86,25 +115,30 @@ pub fn info(store: &Store, entry: &RefEntry) -> Result<Info, Error> {
     })
 }
 
-fn of_index(store: &Store, entry: &RefEntry, index: Index) -> Result<Info, Error> {
-    let mut all = vec![entry.descriptor.clone()];
+fn config(source: &dyn Source, manifest: &Manifest) -> Result<Config, Error> {
+    Ok(Config::parse(&transfer::read_small(source, &manifest.config)?)?)
+}
+
+fn of_index(source: &dyn Source, own: Descriptor, index: Index) -> Result<Info, Error> {
+    let mut all = vec![own.clone()];
     let mut configs = Vec::new();
     for descriptor in &index.manifests {
         all.push(descriptor.clone());
-        match store.content(descriptor) {
+        match source.manifest(descriptor) {
             Ok(Content::Image(manifest)) => {
                 all.extend(blobs(descriptor, &manifest));
-                configs.push(store.config(&manifest)?);
+                configs.push(config(source, &manifest)?);
             }
             Ok(Content::Artifact(manifest)) => all.extend(blobs(descriptor, &manifest)),
-            Ok(Content::Index(_)) | Err(Error::Missing(_)) => {}
+            Ok(Content::Index(_)) => {}
+            Err(error) if error.is_missing() => {}
             Err(error) => return Err(error),
         }
     }
     Ok(Info {
         kind: Kind::Index,
         size: total(all),
-        manifest: entry.descriptor.clone(),
+        manifest: own,
         index: None,
         config: None,
         layers: Vec::new(),

@@ -24,7 +24,7 @@ pub use unpack::{Unpacked, extract, unpack};
 pub use writer::{LayerWriter, recompress};
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use crate::image::{Descriptor, Digest};
 use crate::rootfs;
@@ -52,11 +52,28 @@ pub enum Change {
 
 impl Change {
     /// The path that changed.
-    pub fn path(&self) -> &std::path::Path {
+    pub fn path(&self) -> &Path {
         match self {
             Self::Put(path) | Self::Delete(path) | Self::Hide(path) => path,
         }
     }
+}
+
+/// What an entry of an archive does, by its name alone; None for names that AUFS kept for itself.
+/// `path` is clean.
+///
+/// # Errors
+///
+/// [`Error::Name`] for what no layer may be called.
+pub fn change(path: &Path) -> Result<Option<Change>, Error> {
+    Ok(match whiteout::read(path)? {
+        whiteout::Name::Plain => Some(Change::Put(path.to_owned())),
+        whiteout::Name::Delete(name) => Some(Change::Delete(path.with_file_name(name))),
+        whiteout::Name::Hide => {
+            Some(Change::Hide(path.parent().map(Path::to_owned).unwrap_or_default()))
+        }
+        whiteout::Name::Nothing => None,
+    })
 }
 
 /// What can go wrong with a layer.

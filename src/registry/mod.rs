@@ -266,6 +266,24 @@ impl Registry {
         upload::exists(&*self.connection(repository)?, repository, descriptor)
     }
 
+    /// How many bytes the blob has in the repository; None when it is not there. What a registry
+    /// does not tell is taken from the descriptor.
+    pub fn blob_size(
+        &self,
+        repository: &str,
+        descriptor: &Descriptor,
+    ) -> Result<Option<u64>, Error> {
+        let outcome = self.read(repository, true, |connection, repository| {
+            let missing =
+                || Error::missing(connection.what(repository, &descriptor.digest.to_string()));
+            upload::size(connection, repository, descriptor)?.ok_or_else(missing)
+        });
+        match outcome {
+            Err(Error::NotFound { .. }) => Ok(None),
+            outcome => outcome.map(Some),
+        }
+    }
+
     /// Brings a blob into the repository unless it is there. `from` is another repository of this
     /// registry that is known to have it: then nothing need be sent. `open` is called for each
     /// attempt to send it.

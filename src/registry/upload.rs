@@ -76,6 +76,22 @@ pub(super) fn exists(
     has(connection, &Call::new(Method::Head, &path, &scope), descriptor)
 }
 
+pub(super) fn size(
+    connection: &Connection,
+    repository: &str,
+    descriptor: &Descriptor,
+) -> Result<Option<u64>, Error> {
+    let (scope, path) = (Scope::pull(repository), blob(repository, &descriptor.digest));
+    let call = Call::new(Method::Head, &path, &scope);
+    let response = connection.call(&call)?;
+    match response.status() {
+        404 => Ok(None),
+        // Some registries do not know HEAD and say so in different ways.
+        _ if !response.is_success() => Ok(Some(descriptor.size)),
+        _ => Ok(Some(response.length().unwrap_or(descriptor.size))),
+    }
+}
+
 fn has(
     connection: &Connection,
     call: &Call<'_, '_>,

@@ -65,6 +65,19 @@ impl Store {
         (size > 0 || empty()).then_some(size)
     }
 
+    /// The digests of all blobs, sorted.
+    pub fn list_blobs(&self) -> Result<Vec<Digest>> {
+        let mut found = Vec::new();
+        for algorithm in [Algorithm::Sha256, Algorithm::Sha512] {
+            let name = algorithm.name();
+            for path in self.entries(&format!("blobs/{name}"))? {
+                let hex = path.file_name().unwrap_or_default().to_string_lossy();
+                found.extend(format!("{name}:{hex}").parse::<Digest>());
+            }
+        }
+        Ok(found)
+    }
+
     /// Opens a blob; its content is not verified. Who sends it has a receiver that does.
     pub fn open_blob(&self, digest: &Digest) -> Result<File> {
         let path = self.blob_path(digest);

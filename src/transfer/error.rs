@@ -97,6 +97,15 @@ impl Error {
         move |source| Self::Open { path, source }
     }
 
+    /// Whether what was asked for is simply not there.
+    pub fn is_missing(&self) -> bool {
+        match self {
+            Self::Missing { .. } | Self::Store(store::Error::Missing(_)) => true,
+            Self::Registry(error) => error.kind() == registry::Kind::NotFound,
+            _ => false,
+        }
+    }
+
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {

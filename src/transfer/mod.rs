@@ -33,6 +33,9 @@ use crate::store::Store;
 pub const JOBS: usize = 4;
 /// The largest manifest or configuration that is read, in bytes; registries refuse more than 4 MiB.
 const METADATA: u64 = 16 << 20;
+/// So deep indexes may lie in one another. A digest cannot contain itself, but a chain of them can
+/// be as long as somebody likes.
+const DEPTH: usize = 8;
 
 /// Where an image, an index or an artifact comes from.
 pub trait Source: Sync {
@@ -68,6 +71,17 @@ pub trait Source: Sync {
             source,
         })?;
         Ok(all)
+    }
+
+    /// How many bytes the blob has there; None when it is not there. Where that cannot be told
+    /// without reading it, the descriptor is believed.
+    fn size(&self, descriptor: &Descriptor) -> Result<Option<u64>, Error> {
+        Ok(Some(descriptor.size))
+    }
+
+    /// What the source says of its root before it sends it, where it says anything.
+    fn announced(&self) -> Result<Option<Descriptor>, Error> {
+        Ok(None)
     }
 
     /// The names that the source knows the image by.
@@ -200,12 +214,23 @@ fn choose(
         None if one_image => &host,
         None => return Ok((Content::Index(index), None)),
     };
+    Ok((narrow(source, &index, wanted)?, Some(index)))
+}
+
+/// The image, or the artifact, that serves a platform best.
+///
+/// # Errors
+///
+/// When the index has none for it.
+pub fn narrow(source: &dyn Source, index: &Index, wanted: &Platform) -> Result<Content, Error> {
     let mut content = source.manifest(index.select(wanted)?)?;
     // Some layouts keep an index of indexes.
-    while let Content::Index(inner) = &content {
+    for _ in 0..DEPTH {
+        let Content::Index(inner) = &content else { return Ok(content) };
         content = source.manifest(inner.select(wanted)?)?;
     }
-    Ok((content, Some(index)))
+    let problem = "its indexes lie in one another without an end".to_owned();
+    Err(Error::NoImage { path: source.name(), problem })
 }
 
 /// An image that says it is for another machine than the one asked for: an index would have been
@@ -302,8 +327,12 @@ impl Way<'_> {
     }
 }
 
-/// Reads and verifies a configuration.
-fn read_small(source: &dyn Source, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
+/// Reads a configuration, or anything that is as small, and verifies it.
+///
+/// # Errors
+///
+/// Also when the descriptor says that it is larger than manifests and configurations are.
+pub fn read_small(source: &dyn Source, descriptor: &Descriptor) -> Result<Vec<u8>, Error> {
     if descriptor.size > METADATA {
         let (digest, size) = (descriptor.digest.clone(), descriptor.size);
         return Err(Error::TooLarge { digest, size, limit: METADATA });

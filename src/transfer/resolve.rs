@@ -18,6 +18,11 @@ pub struct Resolved {
 }
 
 impl Resolved {
+    /// The configuration, byte for byte.
+    pub fn config_bytes(&self) -> &[u8] {
+        &self.bytes
+    }
+
     /// Asks a source for the image of [`Options::platform`].
     ///
     /// # Errors

@@ -46,7 +46,7 @@ fn help_knows_every_command() {
     let place = Place::new();
     let help = place.bryo("--help").succeeds().text();
     for command in
-        "build run pull push login logout images inspect history tag rm save load import \
+        "build run pull push login logout images inspect history check find cat blob diff analyze tag rm save load import \
                     doctor version completion"
             .split_whitespace()
     {

@@ -275,7 +275,7 @@ fn images_are_kept_or_pushed() {
     place.bryo("build -q -o").arg(&output).arg(&context).succeeds();
     let pushed = raw(&c).json();
     assert!(types(&pushed).iter().all(|kind| kind.ends_with("zstd")), "{pushed}");
-    place.bryo("inspect").arg(&c).fails(3);
+    place.bryo("inspect").arg(format!("store:{c}")).fails(3);
     place.bryo(&format!("pull -q {c}")).succeeds();
     assert_eq!(place.bryo(&format!("run {c} cat /x")).succeeds().text(), "x");
     // By digest alone.

@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use crate::cli::anywhere;
 use crate::cli::args::{self, Login, Network};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
@@ -112,7 +113,7 @@ impl Edit {
         let store = invocation.store()?;
         let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
         let reporter = &*invocation.reporter;
-        let found = remote.find(&store, &self.image)?;
+        let found = anywhere::find(&store, &remote, &self.image, false)?.source;
         let chosen;
         let mut source: &dyn Source = &*found;
         if let Some(platform) = &self.platform {
@@ -231,7 +232,10 @@ impl Edit {
             Some((old, new)) => (old.to_owned(), new),
             None => (named_base(source)?, text.as_str()),
         };
-        Ok(Some(Rebase { old: remote.find(store, &old)?, new: remote.find(store, new)? }))
+        Ok(Some(Rebase {
+            old: anywhere::find(store, remote, &old, false)?.source,
+            new: anywhere::find(store, remote, new, false)?.source,
+        }))
     }
 
     /// What the history says of the changes: the options that made them.

@@ -4,29 +4,32 @@ use std::time::SystemTime;
 
 use serde_json::{Value, json};
 
-use crate::cli::args;
+use crate::cli::anywhere::Anywhere;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::table::{Table, ago, bytes};
-use crate::image::{Platform, Timestamp};
-use crate::inspect::{Step, info, steps};
+use crate::image::Timestamp;
+use crate::inspect::{Step, steps};
 
 /// Show how an image was made, the last step first
 ///
-/// A layer's size is that of its blob: compressed.
+/// The image may be anywhere, as for `bryo inspect`; its layers are not read. A layer's size is that
+/// of its blob: compressed.
 #[derive(Debug, clap::Args)]
+#[command(after_long_help = "Examples:
+  bryo history app
+  bryo history --no-trunc registry.example/team/app:1")]
 pub(crate) struct History {
-    /// A name, or the beginning of an ID
+    /// A name, the beginning of an ID, or a place
     image: String,
-    /// Choose this platform from an index [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
-    platform: Option<Platform>,
     /// Show long steps whole
     #[arg(long)]
     no_trunc: bool,
     /// As a JSON array
     #[arg(long)]
     json: bool,
+    #[command(flatten)]
+    anywhere: Anywhere,
 }
 
 /// That many characters of a step are shown.
@@ -34,16 +37,10 @@ const WIDTH: usize = 60;
 
 impl History {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
-        let store = invocation.store()?;
-        let mut entry = store.find(&self.image)?;
-        let platform = self.platform.clone().unwrap_or_else(Platform::host);
-        let content = store.content_for(&entry.descriptor, &platform)?;
-        entry.descriptor = content.descriptor().clone();
-        let info = info(&store, &entry)?;
-        let Some((_, config)) = &info.config else {
-            return Err(Error::NotAnImage(self.image.clone()));
-        };
-        let mut steps = steps(config, &info.layers);
+        let places = self.anywhere.places(invocation)?;
+        let found = places.find(&self.image)?;
+        let resolved = found.resolve(&places.options(), invocation)?;
+        let mut steps = steps(&resolved.config, &resolved.manifest.layers);
         steps.reverse();
         if self.json {
             let steps: Vec<Value> = steps.iter().map(describe).collect();

@@ -3,6 +3,7 @@
 use clap::Subcommand;
 use serde_json::{Value, json};
 
+use crate::cli::anywhere;
 use crate::cli::args::{self, Login, Network};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
@@ -301,7 +302,7 @@ impl Annotate {
 
 impl Inspect {
     fn run(&self, desk: &Desk<'_>) -> Result<(), Error> {
-        let source = desk.remote.find(desk.store, &self.name)?;
+        let source = anywhere::find(desk.store, desk.remote, &self.name, false)?.source;
         let root = source.root()?;
         let value = |content: &Content| -> Result<Value, Error> {
             let failed = |source| crate::image::Error::Json { what: "the manifest", source };
@@ -388,7 +389,7 @@ impl Desk<'_> {
         let jobs = self.invocation.jobs().layers;
         let mut found = Vec::new();
         for text in images {
-            let source = self.remote.find(self.store, text)?;
+            let source = anywhere::find(self.store, self.remote, text, false)?.source;
             let options = Options { platform: platform.cloned(), jobs, ..Options::default() };
             let sink = sink::Store::nameless(self.store).packed();
             let arrived = transfer(&*source, &sink, &options, &*self.invocation.reporter)?;
@@ -437,7 +438,7 @@ impl Desk<'_> {
             return Ok(found);
         }
         let missing = || Error::NotListed { image: text.to_owned(), list: list.familiar() };
-        let source = self.remote.find(self.store, text)?;
+        let source = anywhere::find(self.store, self.remote, text, false)?.source;
         let root = source.root()?;
         at(&root.descriptor().digest).ok_or_else(missing)
     }

@@ -1,19 +1,25 @@
 //! The commands, one file for each.
 
+mod analyze;
 mod attach;
+mod blob;
 mod build;
 mod cache;
+mod cat;
+mod check;
 mod completion;
 mod config;
 mod debug;
 mod delete;
 mod details;
+mod diff;
 mod digest;
 mod doctor;
 mod du;
 mod edit;
 mod endpoints;
 mod export;
+mod find;
 mod history;
 mod images;
 mod import;
@@ -69,6 +75,13 @@ pub(crate) enum Command {
     List(images::List),
     Inspect(inspect::Inspect),
     History(history::History),
+    Check(check::Check),
+    #[command(visible_alias = "search")]
+    Find(find::Find),
+    Cat(cat::Cat),
+    Blob(blob::Blob),
+    Diff(diff::Diff),
+    Analyze(analyze::Analyze),
     Tag(tag::Tag),
     #[command(visible_alias = "rmi")]
     Rm(rm::Rm),
@@ -122,6 +135,12 @@ impl Command {
             | Self::List(_)
             | Self::Inspect(_)
             | Self::History(_)
+            | Self::Check(_)
+            | Self::Find(_)
+            | Self::Cat(_)
+            | Self::Blob(_)
+            | Self::Diff(_)
+            | Self::Analyze(_)
             | Self::Tag(_)
             | Self::Manifest(_)
             | Self::Rm(_)
@@ -157,6 +176,12 @@ impl Command {
             Self::Modify(modify) => modify.run(invocation)?,
             Self::Edit(edit) => edit.run(invocation)?,
             Self::Manifest(manifest) => manifest.run(invocation)?,
+            Self::Check(check) => return check.run(invocation),
+            Self::Find(find) => return find.run(invocation),
+            Self::Diff(diff) => return diff.run(invocation),
+            Self::Analyze(analyze) => return analyze.run(invocation),
+            Self::Cat(cat) => cat.run(invocation)?,
+            Self::Blob(blob) => blob.run(invocation)?,
             Self::Pull(pull) => pull.run(invocation)?,
             Self::Push(push) => push.run(invocation)?,
             Self::Login(login) => login.run(invocation)?,

@@ -19,6 +19,7 @@ mod round_trips;
 #[cfg(test)]
 mod vectors;
 
+pub use pax::base64;
 pub use reader::Reader;
 pub use writer::Writer;
 

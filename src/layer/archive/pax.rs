@@ -204,7 +204,8 @@ fn time(value: &[u8]) -> Option<(i64, u32)> {
     Some((seconds, nanos))
 }
 
-fn base64(text: &[u8]) -> Option<Vec<u8>> {
+/// Decodes base64, with or without its `=`; None where it is none.
+pub fn base64(text: &[u8]) -> Option<Vec<u8>> {
     let mut decoded = Vec::with_capacity(text.len() / 4 * 3);
     let (mut bits, mut count) = (0_u32, 0);
     for byte in text.iter().filter(|b| !matches!(b, b'=' | b'\n')) {

@@ -145,6 +145,11 @@ impl Source for Docker {
         Ok(self.files.open_file(place)?.ok_or_else(missing)?.0)
     }
 
+    fn size(&self, descriptor: &Descriptor) -> Result<Option<u64>, Error> {
+        let Some(place) = self.places.get(&descriptor.digest) else { return Ok(None) };
+        Ok(self.files.open_file(place)?.map(|(_, size)| size))
+    }
+
     fn names(&self) -> Vec<Reference> {
         self.names.clone()
     }

@@ -21,9 +21,27 @@ pub use registry::Registry;
 pub use rewritten::{Rewrite, Rewritten};
 pub use store::Store;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use super::{Error, Source};
+
+/// The only image of an archive or a directory, whatever form it has.
+pub fn only(path: &Path, store: &crate::store::Store) -> Result<Box<dyn Source>, Error> {
+    let mut images = detect(Files::open(path, store)?)?;
+    let path = path.display().to_string();
+    match images.len() {
+        0 => Err(Error::Missing { path, what: "image".to_owned() }),
+        1 => Ok(images.remove(0)),
+        _ => {
+            let names = images.iter().map(|image| match &image.names()[..] {
+                [] => image.name(),
+                names => names.iter().map(|name| name.familiar()).collect::<Vec<_>>().join(", "),
+            });
+            Err(Error::Several { names: names.collect::<Vec<_>>().join(", "), path })
+        }
+    }
+}
 
 /// All images of an archive or a directory, whatever form it has.
 pub fn detect(files: Files) -> Result<Vec<Box<dyn Source>>, Error> {

@@ -121,6 +121,14 @@ impl Source for Oci {
         Ok(self.blob(&descriptor.digest)?.0)
     }
 
+    fn size(&self, descriptor: &Descriptor) -> Result<Option<u64>, Error> {
+        match self.blob(&descriptor.digest) {
+            Ok((_, size)) => Ok(Some(size)),
+            Err(error) if error.is_missing() => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
     fn names(&self) -> Vec<Reference> {
         self.names.clone()
     }

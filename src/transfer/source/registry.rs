@@ -49,6 +49,15 @@ impl Source for Registry {
         Ok(Box::new(self.registry.rest_of_blob(repository, descriptor, offset)?))
     }
 
+    fn size(&self, descriptor: &Descriptor) -> Result<Option<u64>, Error> {
+        Ok(self.registry.blob_size(self.reference.repository(), descriptor)?)
+    }
+
+    fn announced(&self) -> Result<Option<Descriptor>, Error> {
+        let repository = self.reference.repository();
+        Ok(self.registry.head_manifest(repository, &self.reference.target())?)
+    }
+
     fn names(&self) -> Vec<Reference> {
         vec![self.reference.clone()]
     }

@@ -21,12 +21,16 @@ impl<'a> Store<'a> {
 
     /// Of what a name, or the beginning of an id, stands for.
     pub fn find(store: &'a store::Store, text: &str) -> Result<Self, Error> {
-        let entry = store.find(text)?;
-        let names = match entry.name {
-            store::Name::Tagged(name) => vec![name],
+        Ok(Self::of(store, &store.find(text)?))
+    }
+
+    /// Of what has been found.
+    pub fn of(store: &'a store::Store, entry: &store::RefEntry) -> Self {
+        let names = match &entry.name {
+            store::Name::Tagged(name) => vec![name.clone()],
             store::Name::Anonymous(_) => Vec::new(),
         };
-        Ok(Self { store, root: entry.descriptor, names })
+        Self { store, root: entry.descriptor.clone(), names }
     }
 }
 
@@ -50,6 +54,10 @@ impl Source for Store<'_> {
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
         Ok(Box::new(self.store.open_blob(&descriptor.digest)?))
+    }
+
+    fn size(&self, descriptor: &Descriptor) -> Result<Option<u64>, Error> {
+        Ok(self.store.blob_size(&descriptor.digest))
     }
 
     fn names(&self) -> Vec<Reference> {

@@ -1,6 +1,7 @@
 //! Places to test in, programs to run there, and what they said.
 
 mod base;
+pub(crate) mod broken;
 mod git;
 mod judge;
 mod registry;

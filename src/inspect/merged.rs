@@ -1,0 +1,477 @@
+//! [`Merged`]: the files of an image as its layers make them, without their content.
+
+use std::collections::BTreeMap;
+use std::ffi::{OsStr, OsString};
+use std::fs::File;
+use std::io::{self, Read};
+use std::ops::Bound;
+use std::path::{Component, Path, PathBuf};
+
+use super::Error;
+use super::databases::{self, Databases};
+use super::scan::{Budget, Limits, scan, side_by_side};
+use crate::image::{Descriptor, Digest, Hasher};
+use crate::layer::archive::{Entry, EntryKind};
+use crate::layer::{self, Change, change};
+use crate::rootfs::clean;
+use crate::transfer::Source;
+
+/// So many symbolic links may lead on from one path: the kernel's number.
+const LINKS: usize = 40;
+
+/// A file without its content.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Item {
+    pub kind: EntryKind,
+    pub mode: u32,
+    pub uid: u32,
+    pub gid: u32,
+    pub mtime: (i64, u32),
+    /// In bytes; of a hard link its file's.
+    pub size: u64,
+    /// Where a link points to.
+    pub link: Option<Box<Path>>,
+    pub device: (u32, u32),
+    pub xattrs: Option<Box<BTreeMap<OsString, Vec<u8>>>>,
+    /// Of the content of a file, where somebody asked for it.
+    pub content: Option<Box<Digest>>,
+}
+
+impl Item {
+    pub(super) fn of(entry: Entry) -> Self {
+        let Entry { path: _, kind, mode, uid, gid, mtime, size, link, device, xattrs, sparse: _ } =
+            entry;
+        Self {
+            kind,
+            mode,
+            uid,
+            gid,
+            mtime,
+            size,
+            link: link.map(PathBuf::into_boxed_path),
+            device,
+            xattrs: (!xattrs.is_empty()).then(|| Box::new(xattrs)),
+            content: None,
+        }
+    }
+
+    pub fn is_dir(&self) -> bool {
+        self.kind == EntryKind::Dir
+    }
+}
+
+/// What a layer says of one path, in the order of its archive.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Record {
+    Put(PathBuf, Item),
+    /// The path below is gone.
+    Delete(PathBuf),
+    /// All below in this directory is gone.
+    Hide(PathBuf),
+}
+
+/// A layer's entries, without their content.
+pub type Listing = Vec<Record>;
+
+/// Lists a layer.
+///
+/// # Errors
+///
+/// What [`scan`] says, and [`Error::TooMuch`] when `budget` is used up.
+pub fn list(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    limits: &Limits,
+    budget: &Budget,
+) -> Result<Listing, Error> {
+    list_with(source, descriptor, limits, budget, None)
+}
+
+/// The same with the digest of every file's content; the databases of package managers are kept.
+pub(super) fn list_keeping(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    limits: &Limits,
+    budget: &Budget,
+    databases: &Databases,
+) -> Result<Listing, Error> {
+    list_with(source, descriptor, limits, budget, Some(databases))
+}
+
+fn list_with(
+    source: &dyn Source,
+    descriptor: &Descriptor,
+    limits: &Limits,
+    budget: &Budget,
+    databases: Option<&Databases>,
+) -> Result<Listing, Error> {
+    let mut listing = Vec::new();
+    let mut buffer = vec![0; if databases.is_some() { 64 << 10 } else { 0 }];
+    let unreadable = |problem| Error::Layer {
+        image: source.name(),
+        layer: descriptor.digest.clone(),
+        source: problem,
+    };
+    scan(source, descriptor, limits, &mut |entry, data| {
+        if !budget.takes(&entry, limits) {
+            let Limits { entries, names, .. } = limits;
+            let what = format!("it has more than {entries} entries, or names of {names} bytes");
+            return Err(Error::TooMuch { image: source.name(), what });
+        }
+        match change(&clean(&entry.path)).map_err(unreadable)? {
+            None => {}
+            Some(Change::Delete(path)) => listing.push(Record::Delete(path)),
+            Some(Change::Hide(path)) => listing.push(Record::Hide(path)),
+            Some(Change::Put(path)) => {
+                let content = match databases {
+                    Some(databases) if entry.kind == EntryKind::File => {
+                        let mut file = databases.keep(&descriptor.digest, &path, entry.size)?;
+                        Some(hash(&entry, data, &mut buffer, &mut file, &unreadable)?)
+                    }
+                    _ => None,
+                };
+                let item = Item { content: content.map(Box::new), ..Item::of(entry) };
+                listing.push(Record::Put(path, item));
+            }
+        }
+        Ok(())
+    })?;
+    Ok(listing)
+}
+
+/// The digest of a file's stored bytes, which are written to `copy` too; where its holes are is part
+/// of it.
+fn hash(
+    entry: &Entry,
+    data: &mut dyn Read,
+    buffer: &mut [u8],
+    copy: &mut Option<File>,
+    unreadable: &dyn Fn(layer::Error) -> Error,
+) -> Result<Digest, Error> {
+    let mut hasher = Hasher::sha256();
+    for (offset, length) in entry.sparse.iter().flatten() {
+        hasher.update(&offset.to_le_bytes());
+        hasher.update(&length.to_le_bytes());
+    }
+    loop {
+        match data.read(buffer) {
+            Ok(0) => return Ok(hasher.finish()),
+            Ok(count) => {
+                hasher.update(&buffer[..count]);
+                databases::write(copy, &buffer[..count])?;
+            }
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+            Err(error) => return Err(unreadable(layer::Error::Read(error))),
+        }
+    }
+}
+
+/// Lists all layers, several at once.
+///
+/// # Errors
+///
+/// As [`list`].
+pub fn list_all(
+    source: &dyn Source,
+    layers: &[Descriptor],
+    jobs: usize,
+) -> Result<Vec<Listing>, Error> {
+    let (limits, budget) = (Limits::default(), Budget::default());
+    side_by_side(layers, jobs, |_, layer| list(source, layer, &limits, &budget))
+}
+
+/// A file, and the layer that it is from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Placed {
+    /// 0 is the lowest.
+    pub layer: usize,
+    /// Where it stands in that layer, links on the way and hard links followed.
+    pub at: PathBuf,
+    /// Another name of a file that was there before: a hard link.
+    pub shared: bool,
+    pub item: Item,
+}
+
+/// What a layer did that somebody may want to know of.
+#[derive(Debug, PartialEq, Eq)]
+pub enum Deed<'a> {
+    /// A second entry of the same name.
+    Twice(&'a Path),
+    /// A hard link to nothing.
+    Nowhere(&'a Path, &'a Path),
+    /// What was put lies behind a symbolic link (the second path).
+    Through(&'a Path, &'a Path),
+    /// Something was deleted, a directory with all that is in it; of how many bytes.
+    Deleted { path: &'a Path, bytes: u64, dir: bool },
+    /// There was nothing to delete.
+    DeletedNothing(&'a Path),
+    /// The same name is in a lower layer.
+    Replaced(&'a Path),
+}
+
+/// The files of an image. Paths have no slash at either end; the root is the empty one.
+#[derive(Debug, Default)]
+pub struct Merged {
+    files: BTreeMap<PathBuf, Placed>,
+    /// The last directory that was asked for, and where it leads: archives go through directories
+    /// one by one.
+    last: Option<(PathBuf, Option<PathBuf>)>,
+}
+
+impl Merged {
+    /// What layers make of each other, the lowest first.
+    pub fn of(listings: Vec<Listing>) -> Self {
+        let mut merged = Self::default();
+        for (layer, listing) in listings.into_iter().enumerate() {
+            merged.apply(layer, listing, &mut |_| {});
+        }
+        merged
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Placed)> {
+        self.files.iter().map(|(path, placed)| (path.as_path(), placed))
+    }
+
+    pub fn get(&self, path: &Path) -> Option<&Placed> {
+        self.files.get(path)
+    }
+
+    /// Whether there is anything, a directory that no entry describes included.
+    pub fn exists(&self, path: &Path) -> bool {
+        path.as_os_str().is_empty()
+            || self.files.contains_key(path)
+            || self.below(path).next().is_some()
+    }
+
+    /// What lies in a directory, at any depth.
+    pub fn below<'s>(&'s self, dir: &'s Path) -> impl Iterator<Item = (&'s Path, &'s Placed)> {
+        self.files
+            .range::<Path, _>((Bound::Excluded(dir), Bound::Unbounded))
+            .take_while(move |(path, _)| path.starts_with(dir))
+            .map(|(path, placed)| (path.as_path(), placed))
+    }
+
+    /// Puts a layer on top. A layer's deletions do not touch what it brings itself, wherever they
+    /// stand in it.
+    pub fn apply(&mut self, layer: usize, listing: Listing, seen: &mut dyn FnMut(Deed<'_>)) {
+        let mut waiting = Vec::new();
+        for record in listing {
+            match record {
+                Record::Delete(path) => {
+                    let path = self.in_reach(&path);
+                    self.last = None;
+                    match self.exists(&path) {
+                        true => {
+                            let dir = self.files.get(&path).is_none_or(|gone| gone.item.is_dir());
+                            let bytes = self.remove(&path, layer);
+                            seen(Deed::Deleted { path: &path, bytes, dir });
+                        }
+                        false => seen(Deed::DeletedNothing(&path)),
+                    }
+                }
+                Record::Hide(dir) => {
+                    let dir = self.in_reach(&dir);
+                    self.last = None;
+                    let doomed: Vec<PathBuf> = self
+                        .below(&dir)
+                        .filter(|(_, placed)| placed.layer < layer)
+                        .map(|(path, _)| path.to_owned())
+                        .collect();
+                    doomed.iter().for_each(|path| drop(self.files.remove(path)));
+                }
+                Record::Put(path, item) => {
+                    let place = self.in_reach(&path);
+                    if place != path {
+                        seen(Deed::Through(&path, &place));
+                    }
+                    if item.kind == EntryKind::Hardlink {
+                        let target = item.link.as_deref().map(clean).unwrap_or_default();
+                        let target = self.in_reach(&target);
+                        match self.files.get(&target).cloned() {
+                            Some(there) => {
+                                self.put(place, Placed { layer, shared: true, ..there }, seen);
+                            }
+                            None => waiting.push((place, target, item)),
+                        }
+                        continue;
+                    }
+                    self.put(place.clone(), Placed { layer, at: path, shared: false, item }, seen);
+                }
+            }
+        }
+        // Links that stand before their targets in the archive.
+        for (place, target, item) in waiting {
+            match self.files.get(&target).cloned() {
+                Some(there) => self.put(place, Placed { layer, shared: true, ..there }, seen),
+                None => {
+                    seen(Deed::Nowhere(&place, &target));
+                    self.put(place.clone(), Placed { layer, at: place, shared: false, item }, seen);
+                }
+            }
+        }
+    }
+
+    fn put(&mut self, path: PathBuf, placed: Placed, seen: &mut dyn FnMut(Deed<'_>)) {
+        let is_dir = placed.item.is_dir();
+        let there = self.files.get(&path).map(|there| (there.layer, there.item.is_dir()));
+        if let Some((layer, was_dir)) = there {
+            match layer == placed.layer {
+                true => seen(Deed::Twice(&path)),
+                false if !is_dir || !was_dir => seen(Deed::Replaced(&path)),
+                false => {}
+            }
+        }
+        // What was no directory has nothing in it.
+        if !is_dir && there.is_none_or(|(_, was_dir)| was_dir) && !path.as_os_str().is_empty() {
+            let below: Vec<PathBuf> = self.below(&path).map(|(path, _)| path.to_owned()).collect();
+            below.iter().for_each(|path| drop(self.files.remove(path)));
+        }
+        if placed.item.kind == EntryKind::Symlink || there.is_some_and(|(_, was_dir)| !was_dir) {
+            self.last = None;
+        }
+        self.files.insert(path, placed);
+    }
+
+    /// Removes what lower layers have at a path and below it; says how many bytes that were.
+    fn remove(&mut self, path: &Path, layer: usize) -> u64 {
+        let lower = |placed: &Placed| placed.layer < layer;
+        let mut doomed: Vec<PathBuf> = self
+            .below(path)
+            .filter(|(_, placed)| lower(placed))
+            .map(|(path, _)| path.to_owned())
+            .collect();
+        if self.files.get(path).is_some_and(lower) {
+            doomed.push(path.to_owned());
+        }
+        let gone = doomed.iter().filter_map(|path| self.files.remove(path));
+        gone.filter(|gone| !gone.shared).map(|gone| gone.item.size).sum()
+    }
+
+    /// Where a path leads when the symbolic links on the way, not at its end, are followed inside
+    /// the image; the path itself where they lead round in circles.
+    fn in_reach(&mut self, path: &Path) -> PathBuf {
+        let (Some(parent), Some(name)) = (path.parent(), path.file_name()) else {
+            return path.to_owned();
+        };
+        if self.last.as_ref().is_none_or(|(last, _)| last != parent) {
+            self.last = Some((parent.to_owned(), self.follow(parent)));
+        }
+        match &self.last {
+            Some((_, Some(parent))) => parent.join(name),
+            _ => path.to_owned(),
+        }
+    }
+
+    /// Where a path leads when all symbolic links are followed inside the image; None where they
+    /// are too many.
+    pub fn follow(&self, path: &Path) -> Option<PathBuf> {
+        let mut ahead: Vec<OsString> = names(path);
+        ahead.reverse();
+        let mut done = PathBuf::new();
+        let mut links = 0;
+        while let Some(name) = ahead.pop() {
+            if name == ".." {
+                done.pop();
+                continue;
+            }
+            done.push(&name);
+            let Some(placed) = self.files.get(&done) else { continue };
+            let (EntryKind::Symlink, Some(target)) = (placed.item.kind, &placed.item.link) else {
+                continue;
+            };
+            links += 1;
+            if links > LINKS {
+                return None;
+            }
+            match target.is_absolute() {
+                true => done = PathBuf::new(),
+                false => _ = done.pop(),
+            }
+            ahead.extend(names(target).into_iter().rev());
+        }
+        Some(done)
+    }
+}
+
+/// The names of a path, `..` included.
+fn names(path: &Path) -> Vec<OsString> {
+    path.components()
+        .filter_map(|part| match part {
+            Component::Normal(name) => Some(name.to_owned()),
+            Component::ParentDir => Some(OsStr::new("..").to_owned()),
+            Component::CurDir | Component::RootDir | Component::Prefix(_) => None,
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn put(path: &str) -> Record {
+        let kind = if path.ends_with('/') { EntryKind::Dir } else { EntryKind::File };
+        let mut entry = Entry::new("", kind);
+        entry.size = if kind == EntryKind::File { 10 } else { 0 };
+        Record::Put(clean(Path::new(path)), Item::of(entry))
+    }
+
+    fn link(path: &str, target: &str, kind: EntryKind) -> Record {
+        let entry = Entry { link: Some(target.into()), ..Entry::new("", kind) };
+        Record::Put(path.into(), Item::of(entry))
+    }
+
+    fn delete(path: &str) -> Record {
+        Record::Delete(path.into())
+    }
+
+    fn shown(layers: Vec<Listing>) -> (Vec<String>, Vec<String>) {
+        let mut merged = Merged::default();
+        let mut deeds = Vec::new();
+        for (layer, listing) in layers.into_iter().enumerate() {
+            merged.apply(layer, listing, &mut |deed| deeds.push(format!("{deed:?}")));
+        }
+        let files =
+            merged.iter().map(|(path, placed)| format!("{} {}", path.display(), placed.layer));
+        (files.collect(), deeds)
+    }
+
+    #[test]
+    fn layers_make_an_image() {
+        let base = || vec![put("a/"), put("a/x"), put("a/y"), put("a.b"), put("f")];
+        let (files, deeds) = shown(vec![base(), vec![delete("a"), put("a/z"), put("f")]]);
+        assert_eq!(files, ["a/z 1", "a.b 0", "f 1"]);
+        assert_eq!(deeds, [r#"Deleted { path: "a", bytes: 20, dir: true }"#, r#"Replaced("f")"#]);
+        // Where a deletion stands does not matter.
+        let (files, _) = shown(vec![base(), vec![put("a/z"), Record::Hide("a".into())]]);
+        assert_eq!(files, ["a 0", "a/z 1", "a.b 0", "f 0"]);
+        // A directory keeps what is in it, anything else replaces it.
+        let (files, _) = shown(vec![base(), vec![put("a/")]]);
+        assert_eq!(files, ["a 1", "a/x 0", "a/y 0", "a.b 0", "f 0"]);
+        let (files, _) = shown(vec![base(), vec![put("a")]]);
+        assert_eq!(files, ["a 1", "a.b 0", "f 0"]);
+        let (_, deeds) = shown(vec![base(), vec![delete("nothing"), put("n"), put("n")]]);
+        assert_eq!(deeds, [r#"DeletedNothing("nothing")"#, r#"Twice("n")"#]);
+    }
+
+    #[test]
+    fn links_are_followed_inside() {
+        use EntryKind::{Hardlink, Symlink};
+        let base = || vec![put("usr/bin/"), put("usr/bin/sh"), link("bin", "usr/bin", Symlink)];
+        let (files, deeds) = shown(vec![base(), vec![put("bin/ls")]]);
+        assert_eq!(files, ["bin 0", "usr/bin 0", "usr/bin/ls 1", "usr/bin/sh 0"]);
+        assert_eq!(deeds, [r#"Through("bin/ls", "usr/bin/ls")"#]);
+        let (files, _) =
+            shown(vec![base(), vec![link("h", "bin/sh", Hardlink), link("n", "no", Hardlink)]]);
+        assert_eq!(files, ["bin 0", "h 1", "n 1", "usr/bin 0", "usr/bin/sh 0"]);
+        let merged = Merged::of(vec![vec![
+            link("up", "../../../etc", Symlink),
+            link("round", "round", Symlink),
+            link("abs", "/up/x", Symlink),
+        ]]);
+        let follow = |path: &str| merged.follow(Path::new(path));
+        assert_eq!(follow("up/passwd"), Some("etc/passwd".into()));
+        assert_eq!(follow("abs"), Some("etc/x".into()));
+        assert_eq!(follow("round"), None);
+        assert!(merged.exists(Path::new("")) && !merged.exists(Path::new("etc")));
+    }
+}
