@@ -19,10 +19,10 @@ pub(super) fn apply(
     state: &mut State,
     escape: char,
 ) -> Result<Option<String>, Fault> {
-    let before = state.scope.clone();
-    let get = |name: &str| before.get(name).map(str::to_owned);
-    let expander = Expander::new(escape, &get);
     let shell = state.shell();
+    let scope = &state.scope;
+    let get = |name: &str| scope.get(name).map(str::to_owned);
+    let expander = Expander::new(escape, &get);
     let runtime = &mut state.config.runtime;
     let said = match instruction {
         Instruction::Env(env) => {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::str::FromStr;
 
 use super::error::Error;
+use super::exports::can_be_written;
 use super::invocation::Invocation;
 use super::network::Remote;
 use super::output::{truth, unknown};
@@ -218,6 +219,16 @@ impl FromStr for CacheTo {
 impl CacheTo {
     pub(crate) fn is_inline(&self) -> bool {
         self.place == Place::Inline
+    }
+
+    /// What can be known before anything is built.
+    pub(crate) fn check(&self) -> Result<(), Error> {
+        match &self.place {
+            Place::Layout { directory, .. } if !self.ignore_error => {
+                can_be_written(directory, true)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Writes or sends the cache of a build.

@@ -304,8 +304,13 @@ fn check(output: &Output) -> Result<(), Error> {
             "name it with --tag, or name=",
         );
     }
-    let Some(path) = &output.destination else { return Ok(()) };
     let is_directory = matches!(output.form, Form::Local | Form::OciDirectory);
+    output.destination.as_ref().map_or(Ok(()), |path| can_be_written(path, is_directory))
+}
+
+/// Whether a file or a directory can be written there, as far as that shows before.
+pub(super) fn can_be_written(path: &Path, is_directory: bool) -> Result<(), Error> {
+    let refuse = |text: String, hint: &str| Err(Error::Usage { text, hint: Some(hint.to_owned()) });
     match fs::metadata(path) {
         Ok(found) if is_directory && !found.is_dir() => {
             let text = format!("{} is no directory", path.display());
@@ -331,6 +336,6 @@ fn check(output: &Output) -> Result<(), Error> {
     // Whatever forbids it says so now and not after the build.
     match tempfile::tempfile_in(folder) {
         Ok(_) => Ok(()),
-        Err(source) => Err(Error::Write { path: path.clone(), source }),
+        Err(source) => Err(Error::Write { path: path.to_owned(), source }),
     }
 }

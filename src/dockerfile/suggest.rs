@@ -5,13 +5,12 @@
 /// that is a candidate itself.
 pub fn suggest<'a>(word: &str, candidates: impl IntoIterator<Item = &'a str>) -> Option<&'a str> {
     let own_letters = letters(word);
-    let rank = |candidate: &str| (distance(word, candidate), own_letters != letters(candidate));
     candidates
         .into_iter()
-        .map(|candidate| (rank(candidate), candidate))
-        .filter(|((distance, _), _)| *distance < 3)
-        .min_by_key(|(rank, _)| *rank)
-        .filter(|((distance, _), _)| *distance > 0)
+        .map(|candidate| (distance(word, candidate), candidate))
+        .filter(|(distance, _)| *distance < 3)
+        .min_by_key(|(distance, candidate)| (*distance, own_letters != letters(candidate)))
+        .filter(|(distance, _)| *distance > 0)
         .map(|(_, candidate)| candidate)
 }
 
@@ -31,7 +30,7 @@ fn letters(word: &str) -> Vec<char> {
 /// Levenshtein's, or more than anybody cares for.
 fn distance(a: &str, b: &str) -> usize {
     // A character has up to four bytes.
-    if a.len() > 4 * (b.len() + 3) {
+    if a.len() > 4 * (b.len() + 3) || b.len() > 4 * (a.len() + 3) {
         return usize::MAX;
     }
     let b: Vec<char> = b.chars().collect();

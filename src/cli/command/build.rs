@@ -234,6 +234,7 @@ impl Build {
         let compression = self.compress.or_else(|| settings.text("compress")?.parse().ok());
         let compression = compression.unwrap_or_default();
         let exports = Exports::new(&self.output, self.push, self.load, &self.tag, compression)?;
+        self.cache_to.iter().try_for_each(CacheTo::check)?;
         let mut network = self.network.clone();
         network.insecure.extend(exports::insecure(&self.output, &self.tag));
         network.insecure.extend(cache_exchange::insecure(&self.cache_from, &self.cache_to));
