@@ -77,16 +77,6 @@ impl Store {
         Ok(keyed.collect())
     }
 
-    /// What the results of steps need.
-    pub fn cached_blobs(&self) -> Result<Vec<Digest>> {
-        let entries = self.cache_entries()?.into_iter();
-        Ok(entries
-            .flat_map(|(_, entry)| {
-                entry.layer.map(|layer| layer.descriptor.digest).into_iter().chain(entry.content)
-            })
-            .collect())
-    }
-
     /// All entries, with their keys' file names. Damaged ones are left out.
     pub(super) fn cache_entries(&self) -> Result<Vec<(PathBuf, CacheEntry)>> {
         let mut found = Vec::new();

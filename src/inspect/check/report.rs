@@ -123,7 +123,11 @@ pub const CHECKS: &[Check] = &[
         Error,
         "a name of the storage directory stands for something that is not whole",
     ),
-    row("store-unused", Info, "a blob that no name needs; `bryo rm` of anything removes it"),
+    row(
+        "store-unused",
+        Info,
+        "a blob that neither a name nor the cache needs; `bryo prune` removes it",
+    ),
 ];
 
 /// Something that was found.

@@ -43,8 +43,15 @@ pub fn check_store(store: &Store, jobs: usize, reporter: &dyn Reporter) -> Resul
             report.add("store-reference", format!("{name}: {text}"));
         }
     }
-    for cached in store.cached_blobs()? {
-        needed.insert(cached);
+    for (_, cached) in store.cached_steps()? {
+        needed.extend(cached.layer.map(|layer| layer.descriptor.digest));
+        needed.extend(cached.content);
+    }
+    // What can be undeleted need not be whole, but it is no rubbish.
+    for forgotten in store.forgotten_refs()? {
+        let mut way = Way { store, damaged: &damaged, needed: &mut needed, missing: Vec::new() };
+        way.follow(&forgotten.entry.descriptor);
+        needed.extend(forgotten.entry.index.map(|index| index.digest));
     }
     for digest in blobs.iter().filter(|digest| !needed.contains(digest)) {
         report.add("store-unused", digest.to_string());

@@ -61,10 +61,8 @@ impl<R: Read> Reader<R> {
         let mut pending = Pending::default();
         loop {
             self.skip()?;
-            if self.ended {
-                return Ok(None);
-            }
-            let Some(header) = self.header()? else {
+            let header = if self.ended { None } else { self.header()? };
+            let Some(header) = header else {
                 self.ended = true;
                 if pending.size == 0 {
                     return Ok(None);
@@ -286,6 +284,12 @@ impl<R: Read> Reader<R> {
         let mut rest = self.left + self.padding;
         while rest > 0 {
             let available = match self.input.fill_buf() {
+                // Whoever forgot to close the archive (`umoci insert`) wrote all the content. Go
+                // takes it for the end.
+                Ok([]) if rest <= self.padding => {
+                    self.ended = true;
+                    break;
+                }
                 Ok([]) => return Err(Error::Truncated { offset: self.offset }),
                 Ok(bytes) => bytes.len(),
                 Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,

@@ -261,6 +261,8 @@ fn what_others_write_is_understood() {
                  \"user.a%20b\"=\"2\" \"user.a=b\"=\"1\" \"user.c d\"=\"yes\" \"user.empty\"=\"\" \"abc\"",
             ],
         ),
+        ("no padding at all, as umoci's insert", file()[..515].to_vec(), vec![plain]),
+        ("not all of the padding", file()[..600].to_vec(), vec![plain]),
         (
             "sparse, old GNU",
             [gnu_sparse([(0, 3), (1000, 2), (3000, 0), (0, 0)], false, 3000, b"abcde"), g.clone()]
@@ -340,8 +342,8 @@ fn what_is_damaged_is_refused() {
     let cases: Vec<(&str, Vec<u8>, &str)> = vec![
         ("a cut header", file()[..100].to_vec(), "middle of an entry, after 100 bytes"),
         ("cut content", file()[..1000].to_vec(), "middle of an entry, after 1000 bytes"),
-        ("cut padding", file()[..2520].to_vec(), "middle of an entry, after 2520 bytes"),
-        ("a cut extended header", raw(b"9 path=a\n")[..600].to_vec(), "after 600 bytes"),
+        ("a cut extended header", raw(b"9 path=a\n")[..515].to_vec(), "after 515 bytes"),
+        ("no padding after an extended header", raw(b"9 path=a\n")[..600].to_vec(), "missing"),
         ("nothing after an extended header", raw(b"9 path=a\n")[..1024].to_vec(), "missing"),
         ("noise", vec![b'x'; 512], "checksum"),
         ("zeros between", [file(), vec![0; 512], file()].concat(), "block of zeros"),

@@ -263,7 +263,7 @@ pub(crate) fn all() -> Vec<Row> {
             "a tar that is cut off",
             "tar-format",
             "error",
-            blob(gzip(&tar[..1200]), tar[..1200].to_vec()),
+            blob(gzip(&tar[..1040]), tar[..1040].to_vec()),
         ),
         (
             "no os and no architecture",
