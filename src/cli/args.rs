@@ -99,6 +99,9 @@ pub(crate) struct Network {
     /// Ask for the password each time that one is needed (with --auth; for one-time passwords)
     #[arg(long, requires = "auth")]
     pub(crate) password_many: bool,
+    /// Set by the commands that have such an option.
+    #[arg(skip)]
+    pub(crate) allow_foreign: bool,
 }
 
 /// Credentials on the command line: for commands that speak with one registry alone, since any that

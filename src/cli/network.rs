@@ -80,6 +80,7 @@ impl Network {
             insecure,
             keyring: Keyring { given, files, ask: self.ask(invocation) },
             patience,
+            allow_foreign: self.allow_foreign,
             routes: routes.clone(),
             reporter: invocation.reporter.clone(),
         };

@@ -6,9 +6,9 @@ use std::sync::Arc;
 
 use super::Error;
 use super::auth::Scope;
-use super::client::{Call, Connection};
-use crate::http::{Attempts, Method, Response};
-use crate::image::{Descriptor, Mismatch, Verified};
+use super::client::{Call, Connection, busy, detail};
+use crate::http::{Attempts, Method, Request, Response, Url, shown};
+use crate::image::{Descriptor, Mismatch, Verified, media_type};
 
 /// So much in one go shows that the line works: then patience begins anew.
 const PROGRESS: u64 = 64 * 1024;
@@ -23,7 +23,7 @@ pub struct Blob {
 
 impl Blob {
     pub(super) fn open(
-        connection: Arc<Connection>,
+        connection: &Arc<Connection>,
         repository: &str,
         descriptor: &Descriptor,
     ) -> Result<Self, Error> {
@@ -41,7 +41,7 @@ pub struct Rest(Stream);
 
 impl Rest {
     pub(super) fn open(
-        connection: Arc<Connection>,
+        connection: &Arc<Connection>,
         repository: &str,
         descriptor: &Descriptor,
         offset: u64,
@@ -70,11 +70,19 @@ impl Read for Blob {
     }
 }
 
+/// Where a blob is.
+enum Place {
+    /// A path of the registry.
+    Registry(String),
+    /// Somewhere that its descriptor names.
+    Elsewhere(Url),
+}
+
 /// Bytes in order, over as many connections as it takes.
 struct Stream {
     connection: Arc<Connection>,
     scope: Scope,
-    path: String,
+    place: Place,
     what: String,
     size: u64,
     /// How many bytes were passed on.
@@ -86,8 +94,42 @@ struct Stream {
 }
 
 impl Stream {
+    /// From where the registry has it or, if it is foreign and not there, from where its descriptor
+    /// says.
     fn open(
-        connection: Arc<Connection>,
+        connection: &Arc<Connection>,
+        repository: &str,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<Self, Error> {
+        let place = Place::Registry(format!("/v2/{repository}/blobs/{}", descriptor.digest));
+        let missing = match Self::at(place, connection, repository, descriptor, offset) {
+            Err(error @ Error::NotFound { .. })
+                if media_type::is_foreign(&descriptor.media_type) =>
+            {
+                error
+            }
+            outcome => return outcome,
+        };
+        let urls = descriptor.urls.iter().flatten().filter_map(|url| url.parse::<Url>().ok());
+        let urls: Vec<Url> = urls.filter(|url| matches!(url.scheme(), "http" | "https")).collect();
+        if !connection.access().allow_foreign && !urls.is_empty() {
+            let what = connection.what(repository, &descriptor.digest.to_string());
+            return Err(Error::Foreign { what, places: urls.iter().map(shown).collect() });
+        }
+        let mut last = missing;
+        for url in urls {
+            match Self::at(Place::Elsewhere(url), connection, repository, descriptor, offset) {
+                Err(error) => last = error,
+                found => return found,
+            }
+        }
+        Err(last)
+    }
+
+    fn at(
+        place: Place,
+        connection: &Arc<Connection>,
         repository: &str,
         descriptor: &Descriptor,
         offset: u64,
@@ -95,9 +137,12 @@ impl Stream {
         let mut stream = Self {
             attempts: connection.access().patience.begin(),
             scope: Scope::pull(repository),
-            path: format!("/v2/{repository}/blobs/{}", descriptor.digest),
-            what: connection.what(repository, &descriptor.digest.to_string()),
-            connection,
+            what: match &place {
+                Place::Registry(_) => connection.what(repository, &descriptor.digest.to_string()),
+                Place::Elsewhere(url) => shown(url),
+            },
+            place,
+            connection: connection.clone(),
             size: descriptor.size,
             offset,
             since_cut: 0,
@@ -131,32 +176,57 @@ impl Stream {
 
     /// One request for what is missing, its answer positioned there.
     fn request(&self) -> Result<Response, Error> {
-        let whole = Call::new(Method::Get, &self.path, &self.scope);
-        if self.offset == 0 {
-            return self.accept(&whole, self.connection.once(&whole)?);
-        }
-        let range = format!("bytes={}-", self.offset);
-        let rest = Call::new(Method::Get, &self.path, &self.scope).header("range", range);
-        let response = self.connection.once(&rest)?;
+        let response = self.ask(self.offset)?;
         match response.status() {
+            200 => self.skip(response),
             206 if starts_at(response.header("content-range"), self.offset) => Ok(response),
             // It does not know ranges, or not this one: all from the beginning.
-            206 | 416 => self.skip(self.accept(&whole, self.connection.once(&whole)?)?),
-            _ => self.skip(self.accept(&rest, response)?),
+            _ => {
+                let whole = self.ask(0)?;
+                match whole.status() {
+                    200 => self.skip(whole),
+                    status => {
+                        let (what, detail) = (self.what.clone(), detail(whole));
+                        Err(Error::Refused { what, status, detail })
+                    }
+                }
+            }
         }
     }
 
-    fn accept(&self, call: &Call<'_, '_>, response: Response) -> Result<Response, Error> {
-        match response.status() {
-            200 => Ok(response),
-            404 => match self.connection.refusal(call, response) {
-                Error::NotFound { detail, .. } => {
-                    Err(Error::NotFound { what: self.what.clone(), detail })
+    /// Asks for all after the first `offset` bytes; 200, 206 and 416 are answers.
+    fn ask(&self, offset: u64) -> Result<Response, Error> {
+        let range = (offset > 0).then(|| format!("bytes={offset}-"));
+        let error = match &self.place {
+            Place::Registry(path) => {
+                let mut call = Call::new(Method::Get, path, &self.scope);
+                call.headers.extend(range.map(|range| ("range", range)));
+                let response = self.connection.once(&call)?;
+                match response.status() {
+                    200 | 206 | 416 => return Ok(response),
+                    _ => self.connection.refusal(&call, response),
                 }
-                other => Err(other),
-            },
-            _ => Err(self.connection.refusal(call, response)),
-        }
+            }
+            // Nobody there gets to see any credentials.
+            Place::Elsewhere(url) => {
+                let mut request = Request::new(Method::Get, url.clone());
+                request.headers.extend(range.map(|range| ("range", range)));
+                let sent = self.connection.http().send(&request);
+                let exchange =
+                    |source| Error::Exchange { what: self.what.clone(), tries: 1, source };
+                let response = busy(sent.map_err(exchange)?, || self.what.clone())?;
+                let what = self.what.clone();
+                match response.status() {
+                    200 | 206 | 416 => return Ok(response),
+                    404 => Error::NotFound { what, detail: detail(response) },
+                    status => Error::Refused { what, status, detail: detail(response) },
+                }
+            }
+        };
+        Err(match error {
+            Error::NotFound { detail, .. } => Error::NotFound { what: self.what.clone(), detail },
+            other => other,
+        })
     }
 
     /// Reads over what was passed on already. The digest covers the bytes of both connections, so

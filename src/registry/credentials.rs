@@ -93,12 +93,15 @@ pub struct Kept {
     pub place: String,
 }
 
+/// Asks for the credentials of a registry.
+pub type Question = Arc<dyn Fn(&str) -> io::Result<Credential> + Send + Sync>;
+
 /// Somebody who can be asked for credentials.
 #[derive(Clone)]
 pub struct Ask {
     /// Each time anew, since a password is good for one use.
     pub always: bool,
-    pub question: Arc<dyn Fn(&str) -> io::Result<Credential> + Send + Sync>,
+    pub question: Question,
 }
 
 impl fmt::Debug for Ask {

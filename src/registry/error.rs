@@ -57,6 +57,8 @@ pub enum Error {
     Refused { what: String, status: u16, detail: Detail },
     #[error("{what}: {why}")]
     Protocol { what: String, why: String },
+    #[error("{what} is a layer that its registry does not keep; it is at {}", places.join(", "))]
+    Foreign { what: String, places: Vec<String> },
     #[error("{what}")]
     Content {
         what: String,
@@ -115,7 +117,7 @@ pub enum Kind {
 impl Error {
     pub fn kind(&self) -> Kind {
         match self {
-            Self::NotFound { .. } => Kind::NotFound,
+            Self::NotFound { .. } | Self::Foreign { .. } => Kind::NotFound,
             Self::Denied { .. } | Self::Realm { .. } | Self::Blocked { .. } => Kind::Denied,
             Self::Mismatch { .. } | Self::Content { .. } | Self::Protocol { .. } => Kind::Invalid,
             Self::Busy { .. } | Self::Cut { .. } | Self::Refused { .. } => Kind::Network,
@@ -168,6 +170,7 @@ impl Error {
             Self::CredentialFormat { path, .. } | Self::CredentialEntry { path, .. } => {
                 Some(format!("mend or remove {}, then log in again", path.display()))
             }
+            Self::Foreign { .. } => Some("--allow-foreign fetches it from there".into()),
             Self::Realm { .. } => Some("credentials are never sent there".into()),
             _ => None,
         }

@@ -35,7 +35,7 @@ use crate::report::{Reporter, Silent};
 
 pub use crate::http::{Open, Patience};
 pub use blob::{Blob, Rest};
-pub use credentials::{Ask, Credential, Found, Kept, Keyring};
+pub use credentials::{Ask, Credential, Found, Kept, Keyring, Question};
 pub use error::{Error, Kind};
 pub use login::{Place, forget, forget_all, remember};
 pub use routes::Routes;
@@ -50,6 +50,8 @@ pub struct Access {
     pub insecure: Vec<String>,
     pub keyring: Keyring,
     pub patience: Patience,
+    /// Layers that registries do not keep may be fetched from wherever their descriptors say.
+    pub allow_foreign: bool,
     /// Mirrors, and what else somebody decided about registries.
     pub routes: Routes,
     /// Hears of retries, of where credentials were found, and of helpers that do not work.
@@ -62,6 +64,7 @@ impl Default for Access {
             insecure: Vec::new(),
             keyring: Keyring::default(),
             patience: Patience::default(),
+            allow_foreign: false,
             routes: Routes::default(),
             reporter: Arc::new(Silent),
         }
@@ -74,6 +77,7 @@ impl fmt::Debug for Access {
             .field("insecure", &self.insecure)
             .field("keyring", &self.keyring)
             .field("patience", &self.patience)
+            .field("allow_foreign", &self.allow_foreign)
             .field("routes", &self.routes)
             .finish_non_exhaustive()
     }
@@ -128,7 +132,7 @@ impl Registries {
 }
 
 impl Shared {
-    fn connection(&self, key: Key) -> Arc<Connection> {
+    fn connection(&self, key: &Key) -> Arc<Connection> {
         let mut open = self.open.lock().expect("no thread panics while it makes a connection");
         let access = if key.mirror { &self.mirror_access } else { &self.access };
         let make = || {
@@ -162,7 +166,8 @@ impl Registry {
             return Err(Error::Blocked { what: format!("{}/{repository}", self.host) });
         }
         let insecure = rule.is_some_and(|rule| rule.insecure);
-        Ok(self.shared.connection(Key { host: self.host.to_string(), insecure, mirror: false }))
+        let key = Key { host: self.host.to_string(), insecure, mirror: false };
+        Ok(self.shared.connection(&key))
     }
 
     /// Reads from the first place that has it: mirrors in their order, then the registry itself.
@@ -180,7 +185,7 @@ impl Registry {
         let Some((last, mirrors)) = places.split_last() else { return ask(&own, repository) };
         for routes::Place { host, repository, insecure } in mirrors {
             let key = Key { host: host.clone(), insecure: *insecure, mirror: true };
-            let mirror = self.shared.connection(key);
+            let mirror = self.shared.connection(&key);
             if mirror.is_down() {
                 continue;
             }
@@ -197,7 +202,7 @@ impl Registry {
         // given for another host either.
         let mirror = last.host != *self.host;
         let key = Key { host: last.host.clone(), insecure: last.insecure, mirror };
-        ask(&self.shared.connection(key), &last.repository)
+        ask(&self.shared.connection(&key), &last.repository)
     }
 
     /// Asks whether the registry is there and takes our credentials, as `login` does.
@@ -244,7 +249,7 @@ impl Registry {
     /// is what the descriptor says.
     pub fn blob(&self, repository: &str, descriptor: &Descriptor) -> Result<Blob, Error> {
         self.read(repository, true, |connection, repository| {
-            Blob::open(connection.clone(), repository, descriptor)
+            Blob::open(connection, repository, descriptor)
         })
     }
 
@@ -257,7 +262,7 @@ impl Registry {
         offset: u64,
     ) -> Result<Rest, Error> {
         self.read(repository, true, |connection, repository| {
-            Rest::open(connection.clone(), repository, descriptor, offset)
+            Rest::open(connection, repository, descriptor, offset)
         })
     }
 

@@ -57,13 +57,19 @@ enum Attempt {
 
 /// An attempt that failed, and what it leaves behind.
 struct Broken {
-    error: Error,
-    session: Option<Session>,
+    error: Box<Error>,
+    session: Option<Box<Session>>,
 }
 
 impl From<Error> for Broken {
     fn from(error: Error) -> Self {
-        Self { error, session: None }
+        Self { error: Box::new(error), session: None }
+    }
+}
+
+impl Broken {
+    fn at(session: Session) -> impl FnOnce(Error) -> Self {
+        move |error| Self { error: Box::new(error), session: Some(Box::new(session)) }
     }
 }
 
@@ -152,17 +158,22 @@ fn send(
             Ok(Attempt::TooLarge(_)) if !in_pieces => in_pieces = true,
             Ok(Attempt::TooLarge(error)) => return Err(error),
             // We may not read there, or mounting is not known: sending always works.
-            Err(Broken {
-                error: Error::Denied { .. } | Error::Refused { .. } | Error::NotFound { .. },
-                ..
-            }) if from.is_some() => from = None,
+            Err(Broken { error, .. })
+                if from.is_some()
+                    && matches!(
+                        *error,
+                        Error::Denied { .. } | Error::Refused { .. } | Error::NotFound { .. }
+                    ) =>
+            {
+                from = None;
+            }
             Err(Broken { error, session: left }) => {
-                connection.pause(&mut attempts, restartable(error))?;
+                connection.pause(&mut attempts, restartable(*error))?;
                 // The answer alone may have been lost.
                 if ask()? {
                     return Ok(Uploaded::Sent);
                 }
-                session = left.and_then(|left| upload.resume(left));
+                session = left.and_then(|left| upload.resume(&left));
                 // Who got so far will get further.
                 if session.as_ref().is_some_and(|session| session.offset >= begun + PROGRESS) {
                     attempts = connection.access().patience.begin();
@@ -218,8 +229,7 @@ impl Upload<'_, '_> {
             true => self.send_pieces(session),
             false => {
                 let body = Body::Stream { size: self.descriptor.size, open: self.open };
-                self.finish(&session.location, body)
-                    .map_err(|error| Broken { error, session: Some(session) })
+                self.finish(&session.location, body).map_err(Broken::at(session))
             }
         }
     }
@@ -259,7 +269,7 @@ impl Upload<'_, '_> {
     }
 
     /// Where an upload stands that was cut; None if the registry has nothing of it, or does not tell.
-    fn resume(&self, session: Session) -> Option<Session> {
+    fn resume(&self, session: &Session) -> Option<Session> {
         let call = Call::to(Method::Get, &session.location, &self.scope);
         let response = self.connection.once(&call).ok()?;
         let offset = response.header("range").and_then(received)?;
@@ -294,12 +304,11 @@ impl Upload<'_, '_> {
             }
             match self.send_piece(&session, &piece) {
                 Ok(location) => session.location = location,
-                Err(error) => return Err(Broken { error, session: Some(session) }),
+                Err(error) => return Err(Broken::at(session)(error)),
             }
             session.offset += piece.len() as u64;
         }
-        self.finish(&session.location, Body::Empty)
-            .map_err(|error| Broken { error, session: Some(session) })
+        self.finish(&session.location, Body::Empty).map_err(Broken::at(session))
     }
 
     /// Sends one piece; a token that ran out is renewed for it. Says where the next one goes.

@@ -19,6 +19,8 @@ const WEEK: Duration = Duration::from_secs(7 * 24 * 3600);
 pub struct PartialBlob<'a> {
     store: &'a Store,
     digest: Digest,
+    /// Of the whole blob.
+    whole: u64,
     path: PathBuf,
     file: File,
     /// So many bytes were there before.
@@ -45,7 +47,8 @@ impl Store {
             kept = 0;
         }
         let hasher = Hasher::new(digest.algorithm());
-        Ok(PartialBlob { store: self, digest, path, file, kept, hasher, size: 0 })
+        let whole = descriptor.size;
+        Ok(PartialBlob { store: self, digest, whole, path, file, kept, hasher, size: 0 })
     }
 
     /// Whether a part of a blob is here.
@@ -120,7 +123,8 @@ impl Write for PartialBlob<'_> {
 
 impl Drop for PartialBlob<'_> {
     fn drop(&mut self) {
-        if self.kept.max(self.size) < WORTH_KEEPING {
+        // Somebody else may have seen that all of it is not what it should be.
+        if self.kept.max(self.size) < WORTH_KEEPING || self.size >= self.whole {
             // After a commit there is nothing any more.
             drop(fs::remove_file(&self.path));
         }
@@ -171,11 +175,13 @@ mod tests {
             }
             assert!(!store.has_partial(&descriptor.digest));
         }
-        // More than the whole is nothing to go on with.
-        let mut blob = store.partial_blob(&descriptor).expect("begun");
-        blob.write_all(&[6; 300_000]).expect("written");
-        drop(blob);
-        assert!(store.partial_blob(&descriptor).expect("begun").kept().expect("asked").is_none());
+        // All of it is nothing to go on with, nor is more.
+        for size in [200_000, 300_000] {
+            let mut blob = store.partial_blob(&descriptor).expect("begun");
+            blob.write_all(&vec![6; size]).expect("written");
+            drop(blob);
+            assert!(!store.has_partial(&descriptor.digest), "{size}");
+        }
         store.sweep_partials().expect("swept");
     }
 }

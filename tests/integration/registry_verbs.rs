@@ -144,6 +144,7 @@ fn logins_are_listed_and_forgotten() {
     };
     // Where there was something before, it is kept: else the old would be found first.
     let old = json!({"auths": {&host: {"auth": "YW5uOm9sZA=="}}}).to_string();
+    place.folder("home/.config/containers");
     let podman = place.file("home/.config/containers/auth.json", old);
     login("", "secret").succeeds().mentions("containers/auth.json");
     assert!(!place.path("home/.docker/config.json").exists());
@@ -277,37 +278,45 @@ fn a_download_goes_on_in_another_process() {
     let name = registry.name("app:1");
     let manifest = place.bryo("inspect --manifest base").succeeds().json();
     let layer = manifest["layers"][0]["digest"].as_str().expect("a digest").to_owned();
-    place.bryo("rm base").succeeds();
     let kept = registry.blob(&layer);
     let bytes = fs::read(&kept).expect("kept");
     let half = bytes.len() / 2;
     assert!(half > 100_000, "{half}");
     let partial = format!("home/.local/share/bryo/partial/{}", layer.replace(':', "-"));
-    place.folder("home/.local/share/bryo/partial");
+    // Nothing is here but, perhaps, the beginning of the layer.
+    let begin = |beginning: Option<&[u8]>| {
+        place.bryo("reset --force").succeeds();
+        place.folder("home/.local/share/bryo/partial");
+        if let Some(bytes) = beginning {
+            place.file(&partial, bytes);
+        }
+    };
+    let pull = || place.bryo(&format!("pull -q --retry 1 {name}"));
+    let only_rest = [&vec![0; half], &bytes[half..]].concat();
 
     // The registry's own beginning is nothing any more: only the rest may be asked for.
-    place.file(&partial, &bytes[..half]);
-    fs::write(&kept, [&vec![0; half], &bytes[half..]].concat()).expect("spoilt");
-    place.bryo(&format!("pull -q {name}")).succeeds();
+    begin(Some(&bytes[..half]));
+    fs::write(&kept, &only_rest).expect("spoilt");
+    pull().succeeds();
     assert_eq!(place.bryo(&format!("run -q {name} echo x")).succeeds().text(), "x");
     assert!(!place.path(&partial).exists());
 
     // What is not the beginning is not gone on with.
-    place.bryo(&format!("rm {name}")).succeeds();
+    begin(Some(&vec![7; half]));
+    pull().fails(5);
     fs::write(&kept, &bytes).expect("mended");
-    place.file(&partial, vec![7; half]);
-    place.bryo(&format!("pull -q {name}")).succeeds();
+    begin(Some(&vec![7; half]));
+    pull().succeeds();
     assert!(!place.path(&partial).exists());
-    place.bryo(&format!("rm {name}")).succeeds();
 
-    // A download that is cut leaves what it had.
-    let cut = [&bytes[..half], &vec![0; bytes.len() - half][..]].concat();
-    fs::write(&kept, cut).expect("spoilt");
-    place.bryo(&format!("pull -q {name}")).fails(5);
-    assert!(!place.path(&partial).exists(), "what did not verify is of no use");
+    // What did not verify is of no use; what was cut is.
+    begin(None);
+    fs::write(&kept, [&bytes[..half], &vec![0; bytes.len() - half]].concat()).expect("spoilt");
+    pull().fails(5);
+    assert!(!place.path(&partial).exists());
     fs::write(&kept, &bytes[..half]).expect("cut");
-    place.bryo(&format!("pull -q --retry 1 {name}")).fails(6);
-    assert!(place.path(&partial).exists(), "half of it is here");
-    fs::write(&kept, [&vec![0; half], &bytes[half..]].concat()).expect("spoilt");
-    place.bryo(&format!("pull -q {name}")).succeeds();
+    pull().fails(6);
+    assert!(place.path(&partial).exists());
+    fs::write(&kept, &only_rest).expect("spoilt");
+    pull().succeeds();
 }

@@ -19,6 +19,9 @@ pub(crate) struct Pull {
     /// Choose this platform from an index [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
     platform: Option<Platform>,
+    /// Fetch layers that registries do not keep from wherever the image says
+    #[arg(long)]
+    allow_foreign: bool,
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
@@ -28,7 +31,8 @@ pub(crate) struct Pull {
 impl Pull {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let store = invocation.store()?;
-        let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
+        let network = Network { allow_foreign: self.allow_foreign, ..self.network.clone() };
+        let remote = network.remote_as(invocation, self.login.given(invocation)?)?;
         for name in &self.images {
             let descriptor = remote.pull(invocation, &store, name, self.platform.as_ref())?;
             invocation.print(&format!("{}\n", descriptor.digest))?;

@@ -37,7 +37,7 @@ pub(crate) struct Referrers {
 /// A referrer, and what refers to it.
 struct Node {
     descriptor: Descriptor,
-    below: Vec<Node>,
+    below: Vec<Self>,
 }
 
 impl Referrers {

@@ -263,6 +263,50 @@ fn a_manifest_of_another_age_is_explained() {
 }
 
 #[test]
+fn a_foreign_layer_is_fetched_by_permission() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    Guest::new(&docker.address).upload("a", b"something").expect("sent");
+    let layer = noise(9, 300_000);
+    let bytes = layer.clone();
+    let elsewhere = Server::start(move |asked| {
+        Ok(match (asked.path.as_str(), asked.header("range")) {
+            ("/gone", _) => Answer::new(404, ""),
+            (_, None) => {
+                Answer { status: 200, cut: Some(100_000), body: bytes.clone(), ..Answer::default() }
+            }
+            (_, Some(range)) => {
+                assert_eq!(range, "bytes=100000-");
+                let body = bytes[100_000..].to_vec();
+                let answer = Answer { status: 206, body, ..Answer::default() };
+                answer.header("Content-Range", "bytes 100000-299999/300000")
+            }
+        })
+    });
+    let foreign = "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip";
+    let mut descriptor = Descriptor::of(foreign, &layer);
+    let url = |path: &str| format!("http://{}{path}", elsewhere.address);
+    descriptor.urls = Some(vec!["file:///etc/passwd".into(), url("/gone"), url("/layer?sig=x")]);
+    let guest = |allow_foreign| {
+        let access = Access { allow_foreign, ..Access::default() };
+        Guest::made_of(&docker.address, Settings::default(), access)
+    };
+    let error = guest(false).registry.blob("a", &descriptor).expect_err("not asked for");
+    assert_eq!(error.kind(), Kind::NotFound);
+    let told = error.to_string();
+    assert!(told.contains("/layer") && !told.contains("sig=x"), "{told}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("--allow-foreign")));
+    assert!(elsewhere.asked().is_empty());
+    let mut found = Vec::new();
+    let mut blob = guest(true).registry.blob("a", &descriptor).expect("there");
+    blob.read_to_end(&mut found).expect("read");
+    assert!(found == layer);
+    // A layer that is no foreign one is nowhere else.
+    descriptor.media_type = media_type::OCI_LAYER_GZIP.to_owned();
+    let error = guest(true).registry.blob("a", &descriptor).expect_err("not there");
+    assert!(matches!(error, Error::NotFound { .. }), "{error:?}");
+}
+
+#[test]
 fn a_longer_digest_is_verified_too() {
     let layer = noise(5, 100_000);
     let mut hasher = Hasher::new(crate::image::Algorithm::Sha512);

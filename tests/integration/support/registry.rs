@@ -68,7 +68,7 @@ impl Registry {
                 "req -new -newkey rsa:2048 -nodes -subj /CN=ann -keyout {at}/client.key -out {at}/client.csr"
             ),
             format!(
-                "x509 -req -in {at}/client.csr -CA {at}/ca.pem -CAkey {at}/ca.key -CAcreateserial -days 2 -out {at}/client.pem"
+                "x509 -req -in {at}/client.csr -CA {at}/ca.pem -CAkey {at}/ca.key -CAcreateserial -days 2 -extfile {at}/san -out {at}/client.pem"
             ),
         ] {
             place.run("openssl").args(line.split_whitespace()).exits(0);
