@@ -1,3 +1,5 @@
+//! Paths that lead inside alone, with openat2(2) and without.
+
 use std::fs;
 use std::os::unix::fs::{MetadataExt as _, symlink};
 
