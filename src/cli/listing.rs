@@ -102,11 +102,18 @@ mod tests {
 
     #[test]
     fn rows_are_printed_as_docker_prints_them() {
-        let rows = [json!({"Repository": "app", "Tag": "1"}), json!({"Repository": "b", "Tag": "latest"})];
+        let rows =
+            [json!({"Repository": "app", "Tag": "1"}), json!({"Repository": "b", "Tag": "latest"})];
         for (format, expected) in [
             ("{{.Repository}}:{{.Tag}}", "app:1\nb:latest\n"),
-            ("json", "{\"Repository\":\"app\",\"Tag\":\"1\"}\n{\"Repository\":\"b\",\"Tag\":\"latest\"}\n"),
-            ("table {{.Repository}}\\t{{.Tag}}", "REPOSITORY   TAG\napp          1\nb            latest\n"),
+            (
+                "json",
+                "{\"Repository\":\"app\",\"Tag\":\"1\"}\n{\"Repository\":\"b\",\"Tag\":\"latest\"}\n",
+            ),
+            (
+                "table {{.Repository}}\\t{{.Tag}}",
+                "REPOSITORY   TAG\napp          1\nb            latest\n",
+            ),
         ] {
             let listing: Listing = format.parse().expect(format);
             assert_eq!(listing.of(&rows).expect(format).as_deref(), Some(expected));

@@ -17,6 +17,7 @@ mod error;
 mod excerpt;
 mod exports;
 mod invocation;
+mod listing;
 #[cfg(test)]
 mod manual;
 mod named_context;

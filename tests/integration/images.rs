@@ -116,6 +116,13 @@ fn images_are_filtered_in_dockers_words() {
     assert_eq!(found("--filter since=one"), "two:latest");
     assert_eq!(found("--filter before=two --filter label=a"), "one:latest");
     place.bryo("images --filter size=3").exits(2);
+    let run = place.bryo("images").args(["--format", "{{.Repository}}:{{.Tag}}", "one"]);
+    assert_eq!(run.succeeds().text(), "one:latest");
+    let run = place.bryo("images").args(["--format", "table {{.Tag}}\\t{{.Repository}}", "one"]);
+    assert_eq!(run.succeeds().text(), "TAG      REPOSITORY\nlatest   one");
+    let line = place.bryo("images --format json one").succeeds().json();
+    assert_eq!((&line["Repository"], &line["Containers"]), (&"one".into(), &"N/A".into()));
+    place.bryo("images").args(["--format", "{{.Nonsense}}"]).exits(2);
     let id = place.bryo("images --no-trunc one").succeeds().text();
     assert!(id.contains("sha256:"), "{id}");
 }

@@ -47,7 +47,7 @@ fn an_exported_tar_has_all_and_is_the_same_each_time() {
     // What comes of it is the same again.
     place.bryo("import -q app.tar again").succeeds();
     assert!(place.bryo("export again -o -").succeeds().bytes() == piped.bytes());
-    place.bryo("export nothing").fails(3);
+    place.bryo("export localhost/nothing").fails(3);
 }
 
 #[test]
@@ -78,7 +78,7 @@ fn an_image_is_unpacked_as_its_caller_can_have_it() {
         place.bryo(line).succeeds();
     }
     assert!(place.path("work/rootfs/two").exists() && place.path("work/third/two").exists());
-    place.bryo("unpack nothing other").fails(3);
+    place.bryo("unpack localhost/nothing other").fails(3);
     assert!(!place.path("work/other").exists());
     let left = fs::read_dir(place.path("work")).expect("it").filter(|entry| {
         entry.as_ref().is_ok_and(|entry| entry.file_name().to_string_lossy().starts_with(".bryo"))
@@ -121,8 +121,10 @@ fn umoci_and_tar_make_the_same_of_it() {
     let theirs = place.path("judge/theirs/rootfs");
     let theirs = list(judge.run("sh").arg("-ec").arg(find).in_folder(&theirs).succeeds());
     assert_eq!(ours, theirs);
-    // GNU tar, which unpacks what was exported.
+    // GNU tar, which unpacks what was exported: from here or from anywhere else.
     place.bryo("export edited -o edited.tar").succeeds();
+    let elsewhere = place.bryo("export oci:layout:edited").succeeds();
+    assert!(fs::read(place.path("work/edited.tar")).expect("a file") == elsewhere.bytes());
     place.folder("work/tarred");
     place
         .run("tar")

@@ -6,6 +6,7 @@ use serde_json::{Value, json};
 
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
+use crate::cli::listing::Listing;
 use crate::cli::table::{Table, ago, bytes, one_line};
 use crate::image::Timestamp;
 use crate::store::{Kind, Name, Piece, Usage};
@@ -23,6 +24,10 @@ pub(crate) struct Du {
     /// As a JSON object
     #[arg(long)]
     json: bool,
+    /// As docker prints lists: table, json, or a template of Go for each row, with the fields Type,
+    /// TotalCount, Active, Size and Reclaimable
+    #[arg(long, value_name = "FORMAT", conflicts_with_all = ["json", "each"])]
+    format: Option<Listing>,
 }
 
 /// The rows of the short table.
@@ -49,9 +54,15 @@ impl Du {
             });
             return invocation.print(&format!("{all:#}\n"));
         }
+        let rows = summary(&usage);
+        if let Some(format) = &self.format
+            && let Some(text) = format.of(&rows)?
+        {
+            return invocation.print(&text);
+        }
         let table = match self.each || invocation.ui.verbose {
             true => long(&usage),
-            false => short(&usage),
+            false => short(&rows),
         };
         let sums =
             format!("Reclaimable: {}\nTotal: {}\n", bytes(reclaimable), bytes(usage.total()));
@@ -86,8 +97,9 @@ pub(super) fn title(piece: &Piece) -> String {
     }
 }
 
-fn short(usage: &Usage) -> Table {
-    let mut table = Table::new(&["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]);
+/// A row for each kind of thing, in docker's words.
+fn summary(usage: &Usage) -> Vec<Value> {
+    let mut rows = Vec::new();
     for (title, kind) in KINDS {
         let of_kind = || usage.pieces.iter().filter(move |piece| piece.kind == kind);
         if of_kind().next().is_none() && kind != Kind::Image && kind != Kind::Step {
@@ -104,13 +116,22 @@ fn short(usage: &Usage) -> Table {
             0 => String::new(),
             size => format!(" ({}%)", u128::from(free) * 100 / u128::from(size)),
         };
-        table.row(vec![
-            title.to_owned(),
-            of_kind().count().to_string(),
-            active.to_string(),
-            bytes(size),
-            format!("{}{share}", bytes(free)),
-        ]);
+        rows.push(json!({
+            "Type": title,
+            "TotalCount": of_kind().count().to_string(),
+            "Active": active.to_string(),
+            "Size": bytes(size),
+            "Reclaimable": format!("{}{share}", bytes(free)),
+        }));
+    }
+    rows
+}
+
+fn short(rows: &[Value]) -> Table {
+    let mut table = Table::new(&["TYPE", "TOTAL", "ACTIVE", "SIZE", "RECLAIMABLE"]);
+    for row in rows {
+        let cell = |name: &str| row[name].as_str().unwrap_or_default().to_owned();
+        table.row(["Type", "TotalCount", "Active", "Size", "Reclaimable"].map(cell).to_vec());
     }
     table
 }

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::cli::args;
+use crate::cli::anywhere::Anywhere;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::image::Platform;
-use crate::transfer::{Options, Sink as _, sink, source, transfer};
+use crate::transfer::{Sink as _, sink, transfer};
 
 /// Write the files of an image to a tar
 ///
@@ -22,23 +21,22 @@ pub(crate) struct Export {
     /// Write here [default: stdout]
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
-    /// Choose this platform from an index [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
-    platform: Option<Platform>,
-    /// A name, or the beginning of an ID
+    #[command(flatten)]
+    anywhere: Anywhere,
+    /// A name or the beginning of an ID here, a name in a registry, or a place such as oci:DIR
     image: String,
 }
 
 impl Export {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
-        let store = invocation.store()?;
+        let places = self.anywhere.places(invocation)?;
+        let store = &places.store;
         let reporter = &*invocation.reporter;
-        let source = source::Store::find(&store, &self.image)?;
+        let found = places.find(&self.image)?;
         let output = invocation.archive(self.output.as_deref())?;
-        let sink = sink::Tree::tar(&store, output, reporter)?;
-        let (platform, jobs) = (self.platform.clone(), invocation.jobs().layers);
-        let options = Options { platform, jobs, ..Options::default() };
-        transfer(&source, &sink, &options, reporter)?;
+        let sink = sink::Tree::tar(store, output, reporter)?;
+        let sent = transfer(&*found.source, &sink, &places.options(), reporter);
+        sent.map_err(|error| found.failed(error))?;
         Ok(Box::new(sink).finish()?)
     }
 }

@@ -8,6 +8,7 @@ use super::details;
 use crate::cli::args::{self, Network};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
+use crate::cli::listing::Listing;
 use crate::cli::table::{Table, ago, bytes};
 use crate::dockerfile::Glob;
 use crate::image::{Reference, Timestamp};
@@ -42,7 +43,7 @@ pub(crate) struct Images {
     undeletable: bool,
     /// Say all about one image: whether it is here, in the build cache and in its registry, and for
     /// which machines
-    #[arg(long, requires = "name", conflicts_with_all = ["all", "filter", "undeletable", "digests", "json"])]
+    #[arg(long, requires = "name", conflicts_with_all = ["all", "filter", "undeletable", "digests", "json", "format"])]
     details: bool,
     /// Show the digests of the manifests too
     #[arg(long)]
@@ -53,6 +54,10 @@ pub(crate) struct Images {
     /// As a JSON array
     #[arg(long)]
     json: bool,
+    /// As docker prints lists: table, json, or a template of Go for each image, such as
+    /// '{{.Repository}}:{{.Tag}}' or 'table {{.ID}}\t{{.Size}}'
+    #[arg(long, value_name = "FORMAT", conflicts_with = "json")]
+    format: Option<Listing>,
     #[command(flatten)]
     network: Network,
 }
@@ -69,7 +74,8 @@ pub(crate) struct List {
 impl List {
     pub(crate) fn run(mut self, invocation: &Invocation) -> Result<(), Error> {
         let images = &mut self.images;
-        let is_list = images.json || images.digests || !images.filter.is_empty();
+        let is_list =
+            images.json || images.digests || images.format.is_some() || !images.filter.is_empty();
         let is_name = images.name.as_ref().is_some_and(|name| !Glob::is_pattern(name));
         images.details |= is_name && !is_list && !images.undeletable && !invocation.quiet;
         images.run(invocation)
@@ -128,6 +134,12 @@ impl Images {
             let rows: Vec<Value> = rows.iter().map(Row::json).collect();
             return invocation.print(&format!("{:#}\n", Value::Array(rows)));
         }
+        if let Some(format) = &self.format {
+            let fields: Vec<Value> = rows.iter().map(|row| self.fields(row)).collect();
+            if let Some(text) = format.of(&fields)? {
+                return invocation.print(&text);
+            }
+        }
         if invocation.quiet {
             let mut ids: Vec<String> =
                 rows.iter().map(|row| format!("{}\n", row.info.id())).collect();
@@ -152,6 +164,31 @@ impl Images {
             self.all || self.undeletable || self.filter.contains(&Filter::Dangling(true));
         let Some(pattern) = &self.name else { return name.is_some() || nameless };
         name.is_some_and(|name| matches(name, pattern))
+    }
+
+    /// What templates can name, in docker's words.
+    fn fields(&self, row: &Row) -> Value {
+        let Row { name, info } = row;
+        let none = || "<none>".to_owned();
+        let created = info.created().and_then(|text| text.parse::<Timestamp>().ok());
+        let now = Timestamp::from(SystemTime::now());
+        let id = match self.no_trunc {
+            true => info.id().to_string(),
+            false => info.id().short().to_owned(),
+        };
+        json!({
+            "Repository": name.as_ref().map_or_else(none, |name| repository(&name.familiar()).to_owned()),
+            "Tag": name.as_ref().and_then(Reference::tag).map_or_else(none, str::to_owned),
+            "ID": id,
+            "Digest": info.manifest.digest,
+            "CreatedSince": created.map_or_else(String::new, |created| ago(created, now)),
+            "CreatedAt": created.map(|created| created.to_string()).unwrap_or_default(),
+            "Size": bytes(info.size),
+            "VirtualSize": bytes(info.size),
+            "SharedSize": "N/A",
+            "UniqueSize": "N/A",
+            "Containers": "N/A",
+        })
     }
 
     fn table(&self, rows: &[Row]) -> String {

@@ -2,11 +2,10 @@
 
 use std::path::PathBuf;
 
-use crate::cli::args;
+use crate::cli::anywhere::Anywhere;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::image::Platform;
-use crate::transfer::{Options, sink, source, transfer};
+use crate::transfer::{sink, transfer};
 
 /// Unpack the files of an image into a directory
 ///
@@ -17,10 +16,9 @@ use crate::transfer::{Options, sink, source, transfer};
 #[command(after_long_help = "Examples:
   bryo unpack app rootfs")]
 pub(crate) struct Unpack {
-    /// Choose this platform from an index [default: this machine's]
-    #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
-    platform: Option<Platform>,
-    /// A name, or the beginning of an ID
+    #[command(flatten)]
+    anywhere: Anywhere,
+    /// A name or the beginning of an ID here, a name in a registry, or a place such as oci:DIR
     image: String,
     /// A directory that is not there yet, or is empty
     #[arg(value_name = "DIR", default_value = "rootfs")]
@@ -32,14 +30,14 @@ pub(crate) struct Unpack {
 
 impl Unpack {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
-        let store = invocation.store()?;
+        let places = self.anywhere.places(invocation)?;
+        let store = &places.store;
         let reporter = &*invocation.reporter;
-        let source = source::Store::find(&store, &self.image)?;
+        let found = places.find(&self.image)?;
         let directory = self.output.as_ref().unwrap_or(&self.directory);
-        let sink = sink::Unpacked::tree(&store, directory, reporter)?;
-        let (platform, jobs) = (self.platform.clone(), invocation.jobs().layers);
-        let options = Options { platform, jobs, ..Options::default() };
-        transfer(&source, &sink, &options, reporter)?;
+        let sink = sink::Unpacked::tree(store, directory, reporter)?;
+        let sent = transfer(&*found.source, &sink, &places.options(), reporter);
+        sent.map_err(|error| found.failed(error))?;
         Ok(())
     }
 }
