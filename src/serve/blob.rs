@@ -18,20 +18,34 @@ impl Registry {
         text: &str,
     ) -> Result<Answer> {
         let digest = digest(text)?;
-        let size = match self.has_blob(&repository.key(), &digest)? {
-            true => self.store.blob_size(&digest),
+        match self.upstream_of(repository) {
+            Some(upstream) if !self.has_blob(&repository.key(), &digest)? => {
+                self.cached_blob(call, upstream, repository, &digest)
+            }
+            _ => self.local_blob(call, repository, &digest),
+        }
+    }
+
+    pub(super) fn local_blob(
+        &self,
+        call: &Call<'_>,
+        repository: &Repository,
+        digest: &Digest,
+    ) -> Result<Answer> {
+        let size = match self.has_blob(&repository.key(), digest)? {
+            true => self.store.blob_size(digest),
             false => None,
         };
-        let Some(size) = size else { return Err(Refusal::blob_unknown(&digest)) };
-        let answer = self::head(&digest);
-        if call.knows(&digest) {
+        let Some(size) = size else { return Err(Refusal::blob_unknown(digest)) };
+        let answer = self::head(digest);
+        if call.knows(digest) {
             return Ok(answer(304));
         }
         if call.method == Method::Head {
             return Ok(answer(200).payload(Payload::Length(size)));
         }
-        let file = self.store.open_blob(&digest)?;
-        match wanted(call, &digest, size) {
+        let file = self.store.open_blob(digest)?;
+        match wanted(call, digest, size) {
             Part::None => Err(no_part(size)),
             Part::All => Ok(answer(200).payload(Payload::Stream(size, Box::new(file)))),
             Part::Some(first, count) => {
@@ -48,7 +62,8 @@ impl Registry {
         let digest = digest(text)?;
         let contents = self.shelf.contents(&self.store)?;
         let here = contents.get(&repository.key());
-        if here.is_some_and(|here| here.blobs.contains(&digest) && self.store.has_blob(&digest)) {
+        if here.is_some_and(|here| here.blobs.contains_key(&digest) && self.store.has_blob(&digest))
+        {
             let message = format!("{digest} is part of an image in this repository: delete that");
             return Err(Refusal::unsupported(message, "GET, HEAD"));
         }
@@ -68,9 +83,9 @@ impl Registry {
             return Ok(true);
         }
         let contents = self.shelf.contents(&self.store)?;
-        Ok(contents
-            .get(repository)
-            .is_some_and(|here| here.blobs.contains(digest) || here.manifests.contains_key(digest)))
+        Ok(contents.get(repository).is_some_and(|here| {
+            here.blobs.contains_key(digest) || here.manifests.contains_key(digest)
+        }))
     }
 
     pub(super) fn has_blob_anywhere(&self, digest: &Digest) -> Result<bool> {
@@ -81,7 +96,7 @@ impl Registry {
             return Ok(true);
         }
         let contents = self.shelf.contents(&self.store)?;
-        Ok(contents.values().any(|here| here.blobs.contains(digest)))
+        Ok(contents.values().any(|here| here.blobs.contains_key(digest)))
     }
 }
 

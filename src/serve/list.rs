@@ -18,13 +18,18 @@ const REPOSITORIES: usize = 1000;
 impl Registry {
     /// `GET /v2/NAME/tags/list`
     pub(super) fn tags(&self, call: &Call<'_>, repository: &Repository) -> Result<Answer> {
-        let contents = self.shelf.contents(&self.store)?;
-        let Some(here) = contents.get(&repository.key()) else {
-            let message = format!("there is no repository {:?}", repository.wire);
-            return Err(Refusal::new(404, "NAME_UNKNOWN", message));
+        let tags = match self.upstream_tags(repository)? {
+            Some(tags) => tags,
+            None => {
+                let contents = self.shelf.contents(&self.store)?;
+                let here = contents.get(&repository.key()).ok_or_else(|| {
+                    let message = format!("there is no repository {:?}", repository.wire);
+                    Refusal::new(404, "NAME_UNKNOWN", message)
+                })?;
+                here.tags.keys().cloned().collect()
+            }
         };
-        let tags = here.tags.keys().map(String::as_str);
-        let (page, last) = page(call, tags, usize::MAX)?;
+        let (page, last) = page(call, tags.iter().map(String::as_str), usize::MAX)?;
         let body = json!({ "name": repository.wire, "tags": page });
         let path = format!("/v2/{}/tags/list", repository.wire);
         Ok(linked(json_answer(&body), call, &path, last))
@@ -51,9 +56,12 @@ impl Registry {
         let subject = digest(text)?;
         let contents = self.shelf.contents(&self.store)?;
         let here = contents.get(&repository.key()).and_then(|here| here.referrers.get(&subject));
+        let mut all = here.cloned().unwrap_or_default();
+        let elsewhere = self.upstream_referrers(repository, &subject).unwrap_or_default();
+        all.extend(elsewhere.into_iter().map(|one| (one.digest.clone(), one)));
         let kind = call.query.get("artifactType").filter(|kind| !kind.is_empty());
         let after = call.query.get("last").map(digest).transpose()?;
-        let wanted = here.into_iter().flatten().map(|(_, descriptor)| descriptor).filter(|one| {
+        let wanted = all.values().filter(|one| {
             kind.is_none_or(|kind| one.artifact_type.as_deref() == Some(kind))
                 && after.as_ref().is_none_or(|after| one.digest > *after)
         });

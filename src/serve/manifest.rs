@@ -56,6 +56,9 @@ impl Registry {
         text: &str,
     ) -> Result<Answer> {
         let target = Target::of(repository, text)?;
+        if let Some(upstream) = self.upstream_of(repository) {
+            return self.cached_manifest(call, upstream, repository, &target);
+        }
         let found = self.find_manifest(repository, &target)?;
         let Some(descriptor) = found else { return Err(Refusal::manifest_unknown(text)) };
         self.send_manifest(call, &descriptor)
@@ -162,7 +165,8 @@ impl Registry {
                 Target::Digest(_) => None,
             })
             .collect();
-        let names: Vec<Reference> = named.iter().map(|(_, name)| name.clone()).collect();
+        let (tags, names): (Vec<String>, Vec<Reference>) = named.into_iter().unzip();
+        self.pass_on(repository, &arrived, &tags)?;
         self.accept(repository, &arrived, &names)?;
         self.counts.pushed();
         let digest = &arrived.descriptor.digest;
@@ -172,8 +176,8 @@ impl Registry {
         if let Some(subject) = &arrived.subject {
             answer = answer.header("oci-subject", subject.to_string());
         }
-        let is_asked = !call.query.all("tag").collect::<Vec<_>>().is_empty();
-        for (tag, _) in named.iter().filter(|_| is_asked) {
+        let is_asked = call.query.get("tag").is_some();
+        for tag in tags.iter().filter(|_| is_asked) {
             answer = answer.header("oci-tag", tag);
         }
         Ok(answer)

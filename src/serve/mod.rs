@@ -16,6 +16,8 @@
 
 mod access;
 mod blob;
+mod downstream;
+mod growing;
 mod links;
 mod list;
 mod manifest;
@@ -25,16 +27,19 @@ mod refusal;
 mod route;
 mod shelf;
 mod upload;
+mod upstream;
 
 use std::collections::HashSet;
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::thread;
 use std::time::{Duration, Instant};
 
 pub use access::{Access, Invalid};
+pub use downstream::Downstream;
+pub use upstream::Upstream;
 
 use links::Links;
 use names::Names;
@@ -61,10 +66,16 @@ pub struct Settings {
     pub access: Option<Access>,
     /// Whether every request gets a line.
     pub log: bool,
+    /// Asked for what is not here.
+    pub upstream: Option<Upstream>,
+    /// Gets what is pushed here.
+    pub downstream: Option<Downstream>,
 }
 
 /// A registry over a store.
 pub struct Registry {
+    /// For threads of its own.
+    me: Weak<Self>,
     store: Store,
     settings: Settings,
     reporter: Arc<dyn Reporter + Send + Sync>,
@@ -171,12 +182,14 @@ impl Registry {
         store: Store,
         settings: Settings,
         reporter: Arc<dyn Reporter + Send + Sync>,
-    ) -> Self {
-        Self {
+    ) -> Arc<Self> {
+        let default = settings.upstream.as_ref().map_or("docker.io", Upstream::host).to_owned();
+        Arc::new_cyclic(|me| Self {
+            me: Weak::clone(me),
             store,
             settings,
             reporter,
-            names: Names::new("docker.io"),
+            names: Names::new(&default),
             shelf: Shelf::default(),
             uploads: Uploads::default(),
             links: Links::default(),
@@ -184,19 +197,19 @@ impl Registry {
             naming: Mutex::default(),
             untidy: Mutex::default(),
             counts: Counts::default(),
-        }
+        })
     }
 
     /// Serves until the server is stopped; tells what was done. Starts threads.
     pub fn serve(
-        self,
+        self: &Arc<Self>,
         server: Server,
         settings: &server::Settings,
     ) -> Result<Summary, server::Error> {
-        let registry = Arc::new(self);
+        let registry = self;
         let (over, is_over) = channel::<()>();
         thread::scope(|scope| {
-            let tidier = Arc::clone(&registry);
+            let tidier = Arc::clone(registry);
             scope.spawn(move || {
                 while is_over.recv_timeout(TIDY) == Err(RecvTimeoutError::Timeout) {
                     tidier.uploads.expire();
@@ -205,7 +218,7 @@ impl Registry {
                     }
                 }
             });
-            let served = server.run(&registry, settings);
+            let served = server.run(registry, settings);
             drop(over);
             served
         })?;
@@ -242,6 +255,13 @@ impl Registry {
             };
         };
         let repository = &self.names.repository(name)?;
+        if !is_read
+            && self.settings.downstream.is_none()
+            && let Some(upstream) = self.upstream_of(repository)
+        {
+            let message = format!("this is a cache of {0}: push to {0}", upstream.host());
+            return Err(Refusal::unsupported(message, "GET, HEAD"));
+        }
         match (route, method) {
             (Route::Tags(_), Method::Get | Method::Head) => self.tags(&call, repository),
             (Route::Referrers(_, digest), Method::Get | Method::Head) => {

@@ -24,8 +24,8 @@ pub(super) struct Names {
 pub(super) struct Repository {
     /// As the client called it.
     pub(super) wire: String,
-    registry: String,
-    path: String,
+    pub(super) registry: String,
+    pub(super) path: String,
 }
 
 impl Names {

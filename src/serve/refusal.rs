@@ -8,7 +8,7 @@ use crate::{image, registry, store, transfer};
 pub(super) type Result<T, E = Refusal> = std::result::Result<T, E>;
 
 /// What a client is told of what did not work.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Refusal {
     status: u16,
     code: &'static str,

@@ -4,7 +4,7 @@
 //! repository has what its names stand for and all that this needs. That is found out once and
 //! again when a name changed; manifests never change, so what they say is remembered.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -46,8 +46,8 @@ pub(super) struct Repository {
     pub(super) manifests: HashMap<Digest, Descriptor>,
     /// Those that have names, and what the names are.
     pub(super) named: HashMap<Digest, Vec<Name>>,
-    /// Configurations and layers.
-    pub(super) blobs: HashSet<Digest>,
+    /// Configurations and layers, with their sizes.
+    pub(super) blobs: HashMap<Digest, u64>,
     /// By what they refer to; in the form that clients get.
     pub(super) referrers: BTreeMap<Digest, BTreeMap<Digest, Descriptor>>,
 }
@@ -58,7 +58,7 @@ struct Known {
     media_type: String,
     size: u64,
     manifests: Vec<Descriptor>,
-    blobs: Vec<Digest>,
+    blobs: Vec<(Digest, u64)>,
     subject: Option<Digest>,
     artifact_type: Option<String>,
     annotations: BTreeMap<String, String>,
@@ -168,7 +168,7 @@ impl Known {
             }
             Content::Image(manifest) | Content::Artifact(manifest) => {
                 let parts = std::iter::once(&manifest.config).chain(&manifest.layers);
-                let blobs = parts.map(|part| part.digest.clone()).collect();
+                let blobs = parts.map(|part| (part.digest.clone(), part.size)).collect();
                 let config = Some(manifest.config.media_type.clone());
                 (Vec::new(), blobs, manifest.annotations.clone(), config)
             }

@@ -5,13 +5,14 @@ use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
+use crate::cli::args::{Login, Network};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::table::bytes;
 use crate::cli::ui;
 use crate::http::server::{self, Generated, Identity, Listen, Server};
-use crate::image::Digest;
-use crate::serve::{Access, Registry, Settings, Summary};
+use crate::image::{Digest, Reference};
+use crate::serve::{Access, Downstream, Registry, Settings, Summary, Upstream};
 
 /// The variable that holds the password of --user.
 const PASSWORD: &str = "BRYO_SERVE_PASSWORD";
@@ -35,6 +36,7 @@ const PASSWORD: &str = "BRYO_SERVE_PASSWORD";
   bryo serve
   bryo serve --readonly --listen 0.0.0.0:5050 --tls --cert cert.pem --key key.pem
   bryo serve --listen unix:/run/user/1000/bryo.sock
+  bryo serve --upstream docker.io
   htpasswd -cB people ann && bryo serve --htpasswd people")]
 pub(crate) struct Serve {
     /// Listen there: ADDRESS:PORT (port 0 is any that is free), or unix:PATH
@@ -62,6 +64,15 @@ pub(crate) struct Serve {
     /// Read the password of --user from stdin
     #[arg(long, requires = "user")]
     password_stdin: bool,
+    /// Fetch what is not here from this registry, and keep it: a pull-through cache
+    ///
+    /// Names without a registry then mean this one, as they mean Docker Hub otherwise. Tags are asked
+    /// for each time; when the registry does not answer, what they named last is served.
+    #[arg(long, value_name = "HOST")]
+    upstream: Option<String>,
+    /// Pass on what is pushed to this registry, before the push succeeds
+    #[arg(long, value_name = "HOST[/PREFIX]", conflicts_with = "readonly")]
+    downstream: Option<String>,
     /// Write a line for each request to stderr
     #[arg(long)]
     log: bool,
@@ -69,6 +80,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", default_value_t = 256)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
     connections: u16,
+    #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
+    login: Login,
 }
 
 impl Serve {
@@ -93,7 +108,9 @@ impl Serve {
             let digest = Digest::of(identity.certificate());
             reporter.note(format!("certificate SHA256 {}", fingerprint(digest.hex())));
         }
-        let settings = Settings { read_only: self.readonly, access, log: self.log };
+        let (upstream, downstream) = self.others(invocation)?;
+        let log = self.log;
+        let settings = Settings { read_only: self.readonly, access, log, upstream, downstream };
         let registry = Registry::new(store, settings, reporter.clone());
         invocation.print(&format!("{}\n", server.address()))?;
         let stop = server.stop();
@@ -102,6 +119,37 @@ impl Serve {
         let summary = registry.serve(server, &server::Settings { identity, connections })?;
         reporter.note(told(&summary));
         Ok(())
+    }
+
+    /// The registries behind this one.
+    fn others(
+        &self,
+        invocation: &Invocation,
+    ) -> Result<(Option<Upstream>, Option<Downstream>), Error> {
+        if self.upstream.is_none() && self.downstream.is_none() {
+            return Ok((None, None));
+        }
+        // Clients wait, and try again themselves.
+        let mut network = self.network.clone();
+        network.retry = network.retry.or(Some(2));
+        let remote = network.remote_as(invocation, self.login.given(invocation)?)?;
+        let registry = |host: &str| match format!("{host}/x").parse::<Reference>() {
+            Ok(name) if name.registry() == host => Ok(remote.registry(host)),
+            _ => Err(Error::Usage { text: format!("{host:?} is no registry"), hint: None }),
+        };
+        let upstream = self.upstream.as_deref().map(registry).transpose()?.map(Upstream::new);
+        let downstream = match &self.downstream {
+            Some(text) => {
+                let (host, prefix) = match text.split_once('/') {
+                    Some((host, prefix)) => (host, Some(prefix.trim_end_matches('/').to_owned())),
+                    None => (text.as_str(), None),
+                };
+                let jobs = invocation.jobs().layers;
+                Some(Downstream { registry: registry(host)?, prefix, jobs })
+            }
+            None => None,
+        };
+        Ok((upstream, downstream))
     }
 
     fn access(&self, invocation: &Invocation) -> Result<Option<Access>, Error> {

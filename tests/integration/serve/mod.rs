@@ -1,5 +1,6 @@
 //! `bryo serve`: a registry over the store.
 
+mod behind;
 mod images;
 mod life;
 mod lists;

@@ -1,0 +1,63 @@
+//! [`Downstream`]: another registry, which gets what is pushed here.
+//!
+//! A push is done when it is done there: a client that hears of success knows that both registries
+//! have the same bytes.
+
+use super::Registry;
+use super::manifest::Arrived;
+use super::names::Repository;
+use super::refusal::{Refusal, Result};
+use crate::image::Reference;
+use crate::registry;
+use crate::transfer::{Options, sink, source, transfer};
+
+/// A registry that pushes are passed on to.
+#[derive(Debug)]
+pub struct Downstream {
+    pub registry: registry::Registry,
+    /// What goes before the repositories' names there.
+    pub prefix: Option<String>,
+    /// So many blobs are sent at the same time.
+    pub jobs: usize,
+}
+
+impl Downstream {
+    /// What a tag or a digest of a repository is called there.
+    fn name(&self, repository: &Repository, target: &str) -> Option<Reference> {
+        let separator = if target.contains(':') { '@' } else { ':' };
+        let host = self.registry.host();
+        let prefix = self.prefix.as_ref().map_or_else(String::new, |prefix| format!("{prefix}/"));
+        format!("{host}/{prefix}{}{separator}{target}", repository.wire).parse().ok()
+    }
+}
+
+impl Registry {
+    /// Sends a manifest on with all that it needs, under each of its names.
+    pub(super) fn pass_on(
+        &self,
+        repository: &Repository,
+        arrived: &Arrived,
+        tags: &[String],
+    ) -> Result<()> {
+        let Some(downstream) = &self.settings.downstream else { return Ok(()) };
+        {
+            let _gate = self.gate();
+            self.store.put_blob_as(arrived.content.bytes(), &arrived.descriptor.digest)?;
+            // Nobody names it before it is there.
+            self.links.add(&repository.key(), &arrived.descriptor.digest);
+        }
+        let digest = arrived.descriptor.digest.to_string();
+        let targets = if tags.is_empty() { std::slice::from_ref(&digest) } else { tags };
+        for target in targets {
+            let name = downstream.name(repository, target).ok_or_else(|| {
+                let message = format!("{} has no name for that", downstream.registry.host());
+                Refusal::new(400, "NAME_INVALID", message)
+            })?;
+            let source = source::Store::new(&self.store, arrived.descriptor.clone());
+            let sink = sink::Registry::new(downstream.registry.clone(), name);
+            let options = Options { jobs: downstream.jobs, ..Options::default() };
+            transfer(&source, &sink, &options, &*self.reporter)?;
+        }
+        Ok(())
+    }
+}
