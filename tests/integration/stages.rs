@@ -163,7 +163,7 @@ fn what_is_cached_needs_no_files() {
     place.bryo("build --push -t").arg(&tools).arg(&own).succeeds();
     let own = place.context("own", "FROM base\nRUN echo s > /s\n", &[]);
     place.bryo("build --push -t").arg(&small).arg(&own).succeeds();
-    place.bryo("rm").args([&tools, &small]).succeeds();
+    place.bryo("rm --purge").args([&tools, &small]).succeeds();
 
     let dockerfile = |last: &str| {
         format!(
@@ -209,7 +209,7 @@ fn what_is_cached_needs_no_files() {
     let layers = place.bryo("inspect").arg(&tools).succeeds().json()[0]["Layers"].clone();
     let top = layers.as_array().and_then(|layers| layers.last()).expect("layers")["digest"].clone();
     let top = top.as_str().expect("a digest").to_owned();
-    place.bryo("rm").arg(&tools).succeeds();
+    place.bryo("rm --purge").arg(&tools).succeeds();
     fs::remove_file(registry.blob(&top)).expect("a blob of the registry");
     assert!(!place.storage().join("blobs/sha256").join(&top["sha256:".len()..]).exists());
     assert_eq!(build().text(), first.text());
