@@ -12,7 +12,7 @@ use super::status::{Ends as _, Status, causes};
 use super::ui::{Lines, Progress, Ui, say};
 use crate::http::server;
 use crate::image::Reference;
-use crate::{build, fakeroot, image, inspect, registry, run, sandbox, store, transfer};
+use crate::{build, fakeroot, http, image, inspect, registry, run, sandbox, store, transfer};
 
 /// What went wrong in a command.
 #[derive(Debug, thiserror::Error)]
@@ -128,7 +128,8 @@ impl Error {
     /// Tells a person, and says how to end.
     pub(crate) fn tell(&self, ui: Ui) -> ExitCode {
         let status = self.status();
-        let hints: Vec<String> = self.hint().into_iter().collect();
+        let hints = self.hint().map(|hint| http::without_credentials(&hint));
+        let hints: Vec<String> = hints.into_iter().collect();
         match self {
             Self::Build { error, name, text } if ui.progress != Progress::Json => {
                 drawn(error, &chain(self.told()), Source { name, text }, ui);
@@ -291,7 +292,7 @@ fn last_lines(bytes: &[u8]) -> Vec<String> {
 fn chain(error: &(dyn StdError + 'static)) -> String {
     let mut parts: Vec<String> = causes(error).map(ToString::to_string).collect();
     parts.dedup();
-    parts.join(": ")
+    http::without_credentials(&parts.join(": "))
 }
 
 #[cfg(test)]

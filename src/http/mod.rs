@@ -28,7 +28,7 @@ use std::time::Duration;
 
 pub use error::{Cause, Error};
 pub use proxy::Proxies;
-pub use redact::shown;
+pub use redact::{shown, without_credentials};
 pub use reqwest::Url;
 pub use retry::{Attempts, Patience, date, retry_after};
 pub use trail::{Trail, Visit};
