@@ -142,7 +142,7 @@ impl<'a> Found<'a> {
     /// The same while it was looked into.
     pub(crate) fn failed_to_inspect(&self, error: inspect::Error) -> Error {
         match error {
-            inspect::Error::Transfer(error) => self.failed(error),
+            inspect::Error::Transfer(error) => self.failed(*error),
             error => error.into(),
         }
     }
@@ -152,7 +152,7 @@ impl<'a> Found<'a> {
     pub(crate) fn failed(&self, error: transfer::Error) -> Error {
         match (&self.guess, error) {
             (Some(name), transfer::Error::Registry(source)) => {
-                let name = name.clone();
+                let name = Box::new(name.clone());
                 Error::Nowhere { name, source: Box::new(source) }
             }
             (_, error) => error.into(),

@@ -28,7 +28,7 @@ pub(crate) enum Error {
     #[error(transparent)]
     Transfer(#[from] transfer::Error),
     #[error(transparent)]
-    Inspect(#[from] inspect::Error),
+    Inspect(Box<inspect::Error>),
     #[error(transparent)]
     Fakeroot(#[from] fakeroot::Error),
     #[error(transparent)]
@@ -75,7 +75,7 @@ pub(crate) enum Error {
     NotAnImage(String),
     /// Not here, and not in the registry that the name then means.
     #[error("no image is named {} here", name.familiar())]
-    Nowhere { name: Reference, source: Box<registry::Error> },
+    Nowhere { name: Box<Reference>, source: Box<registry::Error> },
     #[error("no image here matches {0:?}")]
     NothingMatches(String),
     #[error("{}", path.display())]
@@ -97,6 +97,12 @@ pub(crate) enum Error {
     /// What somebody wants to set.
     #[error(transparent)]
     Setting(#[from] Problem),
+}
+
+impl From<inspect::Error> for Error {
+    fn from(error: inspect::Error) -> Self {
+        Self::Inspect(Box::new(error))
+    }
 }
 
 impl From<build::Fault> for Error {

@@ -18,13 +18,13 @@ enum Part {
         over: Expression,
         key: Option<String>,
         value: Option<String>,
-        body: Vec<Part>,
-        otherwise: Vec<Part>,
+        body: Vec<Self>,
+        otherwise: Vec<Self>,
     },
     If {
         condition: Expression,
-        body: Vec<Part>,
-        otherwise: Vec<Part>,
+        body: Vec<Self>,
+        otherwise: Vec<Self>,
     },
 }
 
@@ -36,10 +36,10 @@ enum Expression {
         path: Vec<String>,
     },
     /// `(…).A.B`
-    Within(Box<Expression>, Vec<String>),
+    Within(Box<Self>, Vec<String>),
     Text(String),
     Number(i64),
-    Call(Function, Vec<Expression>),
+    Call(Function, Vec<Self>),
 }
 
 #[derive(Debug, Clone)]

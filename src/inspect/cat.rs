@@ -1,8 +1,8 @@
 //! [`cat`]: one file out of an image.
 
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write};
-use std::path::{Path, PathBuf};
+use std::io::{self, Read as _, Seek as _, Write as _};
+use std::path::Path;
 
 use super::scan::{Limits, scan};
 use super::{Error, Merged, Placed, find, list_all};
@@ -39,6 +39,7 @@ pub fn cat(
     if item.kind != EntryKind::File {
         return Err(Error::NotAFile { image, path, what: find::kind_name(item.kind) });
     }
+    let at = at.as_deref().unwrap_or(&place);
     // A hard link's file may be that of a lower layer.
     let mut kept = content(source, &layers[*layer], at, store)?;
     if kept.is_none() {
@@ -64,14 +65,14 @@ pub fn cat(
 fn content(
     source: &dyn Source,
     layer: &Descriptor,
-    at: &PathBuf,
+    at: &Path,
     store: &Store,
 ) -> Result<Option<File>, Error> {
     let workspace = store.workspace()?;
     let mut kept = None;
     let mut buffer = vec![0; 128 << 10];
     scan(source, layer, &Limits::default(), &mut |entry, data| {
-        if entry.kind != EntryKind::File || clean(&entry.path) != *at {
+        if entry.kind != EntryKind::File || clean(&entry.path) != at {
             return Ok(());
         }
         let mut file = tempfile::tempfile_in(workspace.path()).map_err(Error::Write)?;
@@ -83,7 +84,7 @@ fn content(
                 let unreadable = |error| Error::Layer {
                     image: source.name(),
                     layer: layer.digest.clone(),
-                    source: crate::layer::Error::Read(error),
+                    source: Box::new(crate::layer::Error::Read(error)),
                 };
                 match part.read(&mut buffer) {
                     Ok(0) => break,

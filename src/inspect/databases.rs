@@ -64,15 +64,16 @@ impl Databases {
         let root = tempfile::tempdir_in(&self.folder).map_err(Error::Write)?;
         for file in FILES {
             let place = tree.follow(Path::new(file));
-            if let Some(placed) = place.and_then(|place| tree.get(&place)) {
-                self.put(root.path(), Path::new(file), placed, layers)?;
+            let Some(place) = place else { continue };
+            if let Some(placed) = tree.get(&place) {
+                self.put(root.path(), Path::new(file), (&place, placed), layers)?;
             }
         }
         for folder in FOLDERS {
             let Some(place) = tree.follow(Path::new(folder)) else { continue };
             for (path, placed) in tree.below(&place) {
                 if let Ok(name) = path.strip_prefix(&place) {
-                    self.put(root.path(), &Path::new(folder).join(name), placed, layers)?;
+                    self.put(root.path(), &Path::new(folder).join(name), (path, placed), layers)?;
                 }
             }
         }
@@ -84,14 +85,15 @@ impl Databases {
         &self,
         root: &Path,
         path: &Path,
-        placed: &Placed,
+        (place, placed): (&Path, &Placed),
         layers: &[&Digest],
     ) -> Result<(), Error> {
+        let at = placed.at.as_deref().unwrap_or(place);
         // A hard link's content may be in a lower layer than the link.
         let found = layers[..=placed.layer]
             .iter()
             .rev()
-            .map(|layer| self.place(layer, &placed.at))
+            .map(|layer| self.place(layer, at))
             .find(|place| place.is_file());
         let Some(found) = found else { return Ok(()) };
         let to = root.join(path);

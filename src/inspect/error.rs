@@ -10,15 +10,15 @@ use crate::{layer, store, transfer};
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
     #[error(transparent)]
-    Transfer(#[from] transfer::Error),
+    Transfer(Box<transfer::Error>),
     #[error(transparent)]
-    Store(#[from] store::Error),
+    Store(Box<store::Error>),
     #[error("layer {layer} of {image}")]
     Layer {
         image: String,
         layer: Digest,
         #[source]
-        source: layer::Error,
+        source: Box<layer::Error>,
     },
     /// It may be meant to fill the memory or to take for ever.
     #[error("{image} is more than anybody would look through: {what}")]
@@ -37,6 +37,18 @@ pub enum Error {
     Pattern { pattern: String, problem: String },
     #[error("passing data on")]
     Write(#[source] io::Error),
+}
+
+impl From<transfer::Error> for Error {
+    fn from(error: transfer::Error) -> Self {
+        Self::Transfer(Box::new(error))
+    }
+}
+
+impl From<store::Error> for Error {
+    fn from(error: store::Error) -> Self {
+        Self::Store(Box::new(error))
+    }
 }
 
 impl Error {

@@ -107,10 +107,10 @@ fn list_with(
 ) -> Result<Listing, Error> {
     let mut listing = Vec::new();
     let mut buffer = vec![0; if databases.is_some() { 64 << 10 } else { 0 }];
-    let unreadable = |problem| Error::Layer {
+    let unreadable = |problem: layer::Error| Error::Layer {
         image: source.name(),
         layer: descriptor.digest.clone(),
-        source: problem,
+        source: Box::new(problem),
     };
     scan(source, descriptor, limits, &mut |entry, data| {
         if !budget.takes(&entry, limits) {
@@ -185,8 +185,9 @@ pub fn list_all(
 pub struct Placed {
     /// 0 is the lowest.
     pub layer: usize,
-    /// Where it stands in that layer, links on the way and hard links followed.
-    pub at: PathBuf,
+    /// Where it stands in its layer, if that is another path than the one that leads to it: links on
+    /// the way and hard links are followed.
+    pub at: Option<Box<Path>>,
     /// Another name of a file that was there before: a hard link.
     pub shared: bool,
     pub item: Item,
@@ -287,28 +288,34 @@ impl Merged {
                     if item.kind == EntryKind::Hardlink {
                         let target = item.link.as_deref().map(clean).unwrap_or_default();
                         let target = self.in_reach(&target);
-                        match self.files.get(&target).cloned() {
-                            Some(there) => {
-                                self.put(place, Placed { layer, shared: true, ..there }, seen);
-                            }
+                        match self.linked(&target, layer) {
+                            Some(there) => self.put(place, there, seen),
                             None => waiting.push((place, target, item)),
                         }
                         continue;
                     }
-                    self.put(place.clone(), Placed { layer, at: path, shared: false, item }, seen);
+                    let at = (place != path).then(|| path.into_boxed_path());
+                    self.put(place, Placed { layer, at, shared: false, item }, seen);
                 }
             }
         }
         // Links that stand before their targets in the archive.
         for (place, target, item) in waiting {
-            match self.files.get(&target).cloned() {
-                Some(there) => self.put(place, Placed { layer, shared: true, ..there }, seen),
+            match self.linked(&target, layer) {
+                Some(there) => self.put(place, there, seen),
                 None => {
                     seen(Deed::Nowhere(&place, &target));
-                    self.put(place.clone(), Placed { layer, at: place, shared: false, item }, seen);
+                    self.put(place, Placed { layer, at: None, shared: false, item }, seen);
                 }
             }
         }
+    }
+
+    /// Another name of what is at `target`, given by `layer`.
+    fn linked(&self, target: &Path, layer: usize) -> Option<Placed> {
+        let there = self.files.get(target)?.clone();
+        let at = there.at.unwrap_or_else(|| target.into());
+        Some(Placed { layer, at: Some(at), shared: true, item: there.item })
     }
 
     fn put(&mut self, path: PathBuf, placed: Placed, seen: &mut dyn FnMut(Deed<'_>)) {

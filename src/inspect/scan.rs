@@ -122,7 +122,7 @@ fn explain(source: &dyn Source, descriptor: &Descriptor, error: layer::Error) ->
     let (image, layer) = (source.name(), descriptor.digest.clone());
     let error = match error {
         layer::Error::Read(error) => error,
-        source => return Error::Layer { image, layer, source },
+        source => return Error::Layer { image, layer, source: Box::new(source) },
     };
     if error.get_ref().is_some_and(|inner| inner.is::<Bomb>()) {
         return Error::TooMuch { image, what: format!("layer {layer}: {Bomb}") };
@@ -133,7 +133,7 @@ fn explain(source: &dyn Source, descriptor: &Descriptor, error: layer::Error) ->
 /// What it means that a blob cannot be read.
 pub fn unreadable(source: &dyn Source, descriptor: &Descriptor, error: io::Error) -> Error {
     match error.downcast::<crate::registry::Error>() {
-        Ok(error) => Error::Transfer(error.into()),
+        Ok(error) => transfer::Error::from(error).into(),
         Err(error) => {
             let (digest, from) = (descriptor.digest.clone(), source.name());
             transfer::Error::Read { digest, from, source: error }.into()

@@ -24,7 +24,7 @@ struct Node {
     layer: usize,
     /// How many files are told together as one.
     files: usize,
-    inside: BTreeMap<String, Node>,
+    inside: BTreeMap<String, Self>,
 }
 
 /// Makes the page. No name of the image is ever taken for markup or for a program.
@@ -129,7 +129,7 @@ impl Node {
             true => json!(self.layer),
             false => {
                 let mut inside: Vec<(&String, &Self)> = self.inside.iter().collect();
-                inside.sort_by(|(_, a), (_, b)| b.size.cmp(&a.size));
+                inside.sort_by_key(|(_, node)| std::cmp::Reverse(node.size));
                 inside.into_iter().map(|(name, node)| node.json(name)).collect()
             }
         };

@@ -56,7 +56,7 @@ impl Diff {
             &mut note,
         )
         .map_err(|error| match error {
-            inspect::Error::Transfer(error) => found.1.failed(error),
+            inspect::Error::Transfer(error) => found.1.failed(*error),
             error => error.into(),
         })?;
         match self.json {

@@ -262,8 +262,15 @@ impl Way<'_> {
         loop {
             match reader.next_entry() {
                 Ok(Some(entry)) if self.budget.takes(&entry, &self.options.limits) => {
-                    if let Err(error) = self.entry(entry, &mut reader) {
-                        return (Some(error), None);
+                    match self.entry(entry, &mut reader).map_err(io::Error::downcast) {
+                        Ok(()) => {}
+                        // The archive ends in a file's content.
+                        Err(Ok(error @ layer::Error::Truncated { .. })) => {
+                            self.add("tar-format", chain(&error));
+                            break;
+                        }
+                        Err(Ok(error)) => return (Some(io::Error::other(error)), None),
+                        Err(Err(error)) => return (Some(error), None),
                     }
                 }
                 Ok(Some(_)) => {
