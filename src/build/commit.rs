@@ -239,6 +239,7 @@ pub(super) fn pack(
     let layer::Layer { descriptor, diff_id } =
         layer::pack(snapshot.upper(), &changes, &records, &options, &mut blob)?;
     blob.commit(Some(&descriptor.digest))?;
+    store.know_layer(&descriptor.digest, &diff_id)?;
     snapshot.commit(&diff_id, &records)?;
     Ok((descriptor, diff_id))
 }

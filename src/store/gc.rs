@@ -138,8 +138,11 @@ impl Store {
         for path in self.entries(&format!("blobs/{algorithm}"))? {
             let name = path.file_name().unwrap_or_default().to_string_lossy();
             let digest = format!("{algorithm}:{name}").parse::<Digest>();
-            if digest.is_ok_and(|digest| held.blobs.contains(&digest)) {
+            if digest.as_ref().is_ok_and(|digest| held.blobs.contains(digest)) {
                 continue;
+            }
+            if let Ok(digest) = &digest {
+                self.forget_layer(digest)?;
             }
             removed.blobs += fs::metadata(&path).map_or(0, |metadata| metadata.len());
             self.delete_file(&path)?;

@@ -15,6 +15,7 @@
 //! caches/HEX/N/fs             a directory of RUN --mount=type=cache; N: those that met
 //!            N.lock           locked by who uses it
 //! hashes/HEX                  digests of a build context's files, by what stat(2) says of them
+//! pairs/ALGORITHM-HEX         what the layer of this digest unpacks to: its diff ID
 //! leases/HEX                  locked by who makes the thing of this name
 //! logs/TIME-HEX/              what the steps of a build wrote; of the last builds
 //! tmp/HEX/ tmp/HEX.lock       a process's work in progress, locked as long as it lives
@@ -41,6 +42,7 @@ mod lease;
 mod lock;
 mod log;
 mod marker;
+mod pair;
 mod partial;
 mod refs;
 mod reset;

@@ -1,6 +1,9 @@
 //! save, load and import.
 
 use std::fs;
+use std::path::Path;
+
+use serde_json::{Value, json};
 
 use crate::support::{Place, busybox, busybox_root, has};
 
@@ -119,4 +122,68 @@ fn owners_and_devices_survive_from_tar_to_tar() {
         lines
     };
     assert_eq!(list("in.tar"), list("out.tar"));
+}
+
+/// Puts a blob into a layout, and gives its descriptor's digest and size.
+fn put(place: &Place, layout: &Path, bytes: &[u8]) -> (String, usize) {
+    let sum = place.run("sha256sum").input(bytes).succeeds().text();
+    fs::write(layout.join("blobs/sha256").join(&sum[..64]), bytes).expect("a blob");
+    (format!("sha256:{}", &sum[..64]), bytes.len())
+}
+
+#[test]
+fn a_blob_is_not_believed_for_the_diff_id_that_it_claims() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    place.bryo("save --format oci-dir -o layout base").succeeds();
+    let layout = place.path("work/layout");
+    let read = |path: &str| -> Value {
+        serde_json::from_slice(&fs::read(layout.join(path)).expect("a file")).expect("JSON")
+    };
+    let blob = |descriptor: &Value| {
+        let digest = descriptor["digest"].as_str().expect("text");
+        format!("blobs/sha256/{}", digest.trim_start_matches("sha256:"))
+    };
+    let index = read("index.json");
+    let manifest = read(&blob(&index["manifests"][0]));
+    let layer = fs::read(layout.join(blob(&manifest["layers"][0]))).expect("a file");
+    let config = read(&blob(&manifest["config"]));
+    let broken = |layer: &[u8], config: &Value| {
+        let mut manifest = manifest.clone();
+        let (digest, size) = put(&place, &layout, layer);
+        manifest["layers"][0]["digest"] = json!(digest);
+        manifest["layers"][0]["size"] = json!(size);
+        let (digest, size) = put(&place, &layout, config.to_string().as_bytes());
+        manifest["config"]["digest"] = json!(digest);
+        manifest["config"]["size"] = json!(size);
+        let (digest, size) = put(&place, &layout, manifest.to_string().as_bytes());
+        let mut index = index.clone();
+        index["manifests"][0]["digest"] = json!(digest);
+        index["manifests"][0]["size"] = json!(size);
+        index["manifests"][0]["annotations"] = json!({"org.opencontainers.image.ref.name": "b:1"});
+        fs::write(layout.join("index.json"), index.to_string()).expect("a file");
+    };
+    // The tree of that diff ID is here, so nobody would have to look.
+    broken(&layer[..layer.len() / 2], &config);
+    for _ in 0..2 {
+        place.bryo("load -q -i layout").fails(5);
+        assert_eq!(place.bryo("images --json b:1").succeeds().json(), json!([]));
+    }
+    // And so if the blob is here, too, but another one's.
+    let other = place.file("work/other/f", "x");
+    place.bryo("import -q other o").succeeds();
+    let theirs = place.bryo("inspect --config o").succeeds().json();
+    let mut lying = config.clone();
+    lying["rootfs"]["diff_ids"][0] = theirs["rootfs"]["diff_ids"][0].clone();
+    broken(&layer, &lying);
+    place.bryo("load -q -i layout").fails(5);
+    drop(other);
+    let mut weird = config.clone();
+    weird["rootfs"]["type"] = json!("weird");
+    broken(&layer, &weird);
+    place.bryo("load -q -i layout").fails(5).mentions("rootfs.type");
+    broken(&layer, &config);
+    place.bryo("load -q -i layout").succeeds();
 }

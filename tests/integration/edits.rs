@@ -61,6 +61,7 @@ fn an_image_says_something_else() {
     assert_eq!(edit("again"), digest, "the same bytes each time");
     place.bryo("edit --stop-signal NONE app x").exits(2);
     place.bryo("edit --env A app x").exits(2);
+    place.bryo("edit --workdir there app x").fails(2).mentions("not absolute");
     place.bryo("edit --env A=1 nothing-here/x oci:x").exits_with_any(&[3, 4, 6]);
     place.bryo("edit app").exits(2);
 }
@@ -87,7 +88,7 @@ fn layers_are_added_and_made_one() {
     assert_eq!(layers[3]["digest"], format!("sha256:{}", &sum[..64]));
     assert_eq!(place.bryo("run more cat /srv/f").succeeds().text(), "one");
     place.file("work/none.tar", "this is no tar at all, but a text".repeat(100));
-    place.bryo("edit --add-layer none.tar app wrong").fails(5);
+    place.bryo("edit --add-layer none.tar app wrong").fails(5).mentions("none.tar: ");
     place.bryo("inspect wrong").exits(3);
 
     place.bryo("edit --flatten more flat").succeeds();
@@ -225,6 +226,8 @@ fn lists_are_made_changed_and_pushed() {
     let said = place.bryo("manifest create one base:amd64").succeeds();
     assert_eq!(said.text(), "Created manifest list docker.io/library/one:latest");
     place.bryo("manifest create one base:arm64").fails(1).mentions("--amend");
+    let twice = place.bryo("manifest create twice base base:amd64").succeeds();
+    twice.mentions("was for linux/amd64, too");
     place.bryo("manifest create --amend one base:arm64").succeeds();
     // An index in a list is as many images.
     place.bryo("manifest create nested both").succeeds();
@@ -330,6 +333,8 @@ fn commands_modify_an_image() {
     let script = place.file("work/fix.sh", "#!/bin/busybox ash\necho script > /made\n");
     place.bryo("modify new new").arg(&script).succeeds();
     assert_eq!(place.bryo("run new").succeeds().text(), "script");
+    // The other way round, as the script's name tells.
+    place.bryo("modify new fix.sh new").succeeds();
     place.bryo("modify new new -").input("echo piped > /made\n").succeeds();
     assert_eq!(place.bryo("run new").succeeds().text(), "piped");
     place.bryo("run new sh -c").arg("test ! -e /dev/bryo-script").succeeds();

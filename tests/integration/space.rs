@@ -148,14 +148,16 @@ fn everything_goes_at_once() {
     if !busybox(&place) {
         return;
     }
-    place.bryo("reset").succeeds();
+    place.bryo("reset").fails(2).mentions("--force");
+    place.bryo("prune --all").fails(2).mentions("--force");
+    place.bryo("reset -f").succeeds();
     assert_eq!(names(&place, "images --json"), [""; 0]);
     let files = place.run("find").arg(place.storage()).args(["-type", "f"]).succeeds().text();
     assert_eq!(files.lines().count(), 2, "{files}");
     // It works as a new one does; and nobody is robbed of it.
     assert!(busybox(&place));
     let mut other = place.bryo("run base sleep 30").spawn();
-    let running = || place.bryo("reset").output();
+    let running = || place.bryo("reset -f").output();
     let deadline = std::time::Instant::now() + std::time::Duration::from_secs(20);
     let mut said = running();
     while said.code() == 0 && std::time::Instant::now() < deadline {
@@ -174,7 +176,7 @@ fn everything_goes_at_once() {
     // What is no storage directory is left alone.
     let precious = place.folder("precious");
     place.file(precious.join("f"), "x");
-    place.bryo("reset --storage").arg(&precious).exits(9);
+    place.bryo("reset -f --storage").arg(&precious).exits(9);
     assert!(precious.join("f").exists());
 }
 

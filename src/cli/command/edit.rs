@@ -123,7 +123,7 @@ impl Edit {
         let latest = invocation.config.source_date_epoch()?;
         let layers = self.add_layer.iter().map(|path| {
             let said = format!("bryo edit --add-layer {}", path.display());
-            NewLayer::read(path, latest, said, &store)
+            NewLayer::read(path, latest, said, &store).map_err(Error::inside(path))
         });
         let edits = Edits {
             changes,
@@ -187,6 +187,10 @@ impl Edit {
         let usage = |error: dockerfile::Error| Error::Usage { text: error.to_string(), hint: None };
         if let Some(signal) = self.stop_signal.as_ref().filter(|signal| !signal.is_empty()) {
             value::stop_signal(signal).map_err(usage)?;
+        }
+        if let Some(dir) = self.workdir.as_ref().filter(|dir| !dir.starts_with('/')) {
+            let hint = Some(format!("an image has no directory to count from: /{dir}"));
+            return Err(Error::Usage { text: format!("--workdir {dir} is not absolute"), hint });
         }
         let platform = self.platform_set.clone();
         Ok(Changes {

@@ -206,7 +206,8 @@ impl Create {
                 // Somebody else may have been quicker.
                 desk.refuse(&self.list, self.amend)?;
             }
-            Ok(added(before.map_or_else(Vec::new, |index| index.manifests.clone()), &found))
+            let known = before.map_or_else(Vec::new, |index| index.manifests.clone());
+            Ok(desk.added(known, &found))
         })?;
         desk.invocation.print(&format!("Created manifest list {}\n", self.list))
     }
@@ -217,7 +218,7 @@ impl Add {
         desk.list(&self.list)?;
         let found = desk.gather(&self.images, self.platform.as_ref())?;
         desk.change(&self.list, &[], |before| {
-            Ok(added(desk.known(before, &self.list)?.manifests.clone(), &found))
+            Ok(desk.added(desk.known(before, &self.list)?.manifests.clone(), &found))
         })
         .and_then(|digest| desk.invocation.print(&format!("{digest}\n")))
     }
@@ -443,6 +444,22 @@ impl Desk<'_> {
         at(&root.descriptor().digest).ok_or_else(missing)
     }
 
+    /// What is listed once others came. One for the same machine is told to go.
+    fn added(&self, mut entries: Vec<Descriptor>, new: &[Descriptor]) -> Vec<Descriptor> {
+        for new in new {
+            for old in entries.iter().filter(|old| is_replaced(old, new)) {
+                if let (true, Some(platform)) = (old.digest != new.digest, &new.platform) {
+                    let (old, new) = (old.digest.short(), new.digest.short());
+                    let text = format!("{old} was for {platform}, too: {new} takes its place");
+                    self.invocation.reporter.warn(text);
+                }
+            }
+            entries.retain(|old| !is_replaced(old, new));
+            entries.push(new.clone());
+        }
+        entries
+    }
+
     /// Changes what is listed, and gives the list's digest. What it was before is kept by nobody. Who
     /// changes it at the same time waits.
     fn change(
@@ -480,15 +497,6 @@ impl Desk<'_> {
         self.store.replace_ref(&RefEntry { name, descriptor, index: None })?;
         Ok(digest)
     }
-}
-
-/// What is listed once others came.
-fn added(mut entries: Vec<Descriptor>, new: &[Descriptor]) -> Vec<Descriptor> {
-    for new in new {
-        entries.retain(|old| !is_replaced(old, new));
-        entries.push(new.clone());
-    }
-    entries
 }
 
 /// Whether an entry goes when `new` comes: the same image, or one for the same machine.

@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::io::{self, IsTerminal as _};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use crate::build::{self, Deed};
@@ -46,14 +46,16 @@ pub(crate) struct Modify {
     image: String,
     /// The name of the result; it may be the image's own
     #[arg(value_name = "NAME")]
-    name: Reference,
-    /// Execute this file; `-` is stdin
+    name: String,
+    /// Execute this file; `-` is stdin. It may stand before NAME, too
     script: Option<PathBuf>,
 }
 
 impl Modify {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
-        let deeds = self.deeds()?;
+        let (name, script) = self.name_and_script();
+        let name: Reference = name.parse()?;
+        let deeds = self.deeds(script)?;
         let help = Help::new(self.emulation.wish(&invocation.config)?);
         let created = match invocation.config.source_date_epoch()? {
             Some(seconds) => Timestamp::from_seconds(seconds),
@@ -74,17 +76,28 @@ impl Modify {
             ..Options::default()
         };
         let created = created.to_string();
-        let made = build::modify(
-            &store, manifest, &deeds, &self.name, &options, &help, &created, reporter,
-        )?;
+        let made =
+            build::modify(&store, manifest, &deeds, &name, &options, &help, &created, reporter)?;
         invocation.print(&format!("{}\n", made.digest))
     }
 
-    fn deeds(&self) -> Result<Vec<Deed>, Error> {
+    /// Both, in whichever order they were given.
+    fn name_and_script(&self) -> (&str, Option<&Path>) {
+        let script = self.script.as_deref();
+        let is_file = |path: &Path| path == Path::new("-") || path.is_file();
+        match script {
+            Some(other) if !is_file(other) && is_file(Path::new(&self.name)) => {
+                (other.to_str().unwrap_or_default(), Some(Path::new(&self.name)))
+            }
+            script => (&self.name, script),
+        }
+    }
+
+    fn deeds(&self, script: Option<&Path>) -> Result<Vec<Deed>, Error> {
         if !self.command.is_empty() {
             return Ok(self.command.iter().cloned().map(Deed::Text).collect());
         }
-        let Some(script) = &self.script else {
+        let Some(script) = script else {
             if self.interactive || io::stdin().is_terminal() {
                 return Ok(vec![Deed::Shell]);
             }

@@ -64,6 +64,11 @@ enum Filter {
 
 impl Prune {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        if self.all && !self.force && !self.dry_run && !ui::can_ask() {
+            let text = "nobody is there to be asked whether all that is meant".to_owned();
+            let hint = Some("say so with --force".to_owned());
+            return Err(Error::Usage { text, hint });
+        }
         let store = invocation.store()?;
         if !self.force && !self.dry_run && !ui::confirm(&self.question()).map_err(Error::Stdin)? {
             invocation.reporter.note("nothing was deleted".to_owned());

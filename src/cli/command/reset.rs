@@ -22,6 +22,11 @@ impl Reset {
         if !path.exists() {
             return Ok(());
         }
+        if !self.force && !ui::can_ask() {
+            let text = "nobody is there to be asked whether all that is meant".to_owned();
+            let hint = Some("say so with --force".to_owned());
+            return Err(Error::Usage { text, hint });
+        }
         let question = format!(
             "WARNING! This removes all images and all caches in {}.\nAre you sure?",
             path.display()
@@ -30,6 +35,8 @@ impl Reset {
             invocation.reporter.note("nothing was removed".to_owned());
             return Ok(());
         }
-        Ok(Store::reset(path)?)
+        Store::reset(path)?;
+        invocation.reporter.note(format!("{} is empty now", path.display()));
+        Ok(())
     }
 }

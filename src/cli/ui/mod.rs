@@ -199,9 +199,14 @@ pub(crate) fn ask(question: &str) {
     drop(stderr.write_all(question.as_bytes()).and_then(|()| stderr.flush()));
 }
 
+/// Whether somebody can be asked.
+pub(crate) fn can_ask() -> bool {
+    io::stdin().is_terminal()
+}
+
 /// Asks somebody at a terminal whether to go on. Elsewhere nobody is asked, and the answer is yes.
 pub(crate) fn confirm(question: &str) -> io::Result<bool> {
-    if !io::stdin().is_terminal() {
+    if !can_ask() {
         return Ok(true);
     }
     ask(&format!("{question} [y/N] "));

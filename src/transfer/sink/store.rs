@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use crate::concurrency::Cancel;
-use crate::image::{Content, Descriptor, Digest, Hasher, Manifest};
+use crate::image::{Content, Descriptor, Digest, Hasher, Manifest, Verified};
 use crate::layer::compress::decompress;
 use crate::layer::{self, Below, Unpacked};
 use crate::report::Outcome;
@@ -71,14 +71,21 @@ impl<'a> Store<'a> {
             let has_blob = self.store.blob_size(digest) == Some(*size);
             (has_blob, !self.unpack || self.store.layer_tree(below, diff_id).is_some())
         };
-        if look() == (true, true) {
+        // What the configuration says of a blob is believed when somebody has looked.
+        let is_known = || !self.unpack || self.store.knows_layer(digest, diff_id);
+        if look() == (true, true) && is_known() {
             return Ok(Outcome::Cached);
         }
         // Another process, or another stage of this one's build, may be at it: one download does
         // for both.
         let _lease = self.store.lease(digest)?;
         let waiting = match look() {
-            (true, true) => return Ok(Outcome::Cached),
+            (true, true) => {
+                if !is_known() {
+                    self.examine(blob, diff_id)?;
+                }
+                return Ok(Outcome::Cached);
+            }
             (false, true) => {
                 self.anew_if_spoilt(blob, || {
                     let mut to = Writer::new(self.store, blob)?;
@@ -86,6 +93,9 @@ impl<'a> Store<'a> {
                     blob.copy_from(from, &mut to, WRITING)?;
                     to.commit(blob)
                 })?;
+                if !is_known() {
+                    self.examine(blob, diff_id)?;
+                }
                 return Ok(Outcome::Done);
             }
             (true, false) => {
@@ -148,7 +158,25 @@ impl<'a> Store<'a> {
             (passed_on, unpacking.join().expect("the unpacking thread has no bug"))
         });
         passed_on?;
-        unpacked
+        let unpacked = unpacked?;
+        self.store.know_layer(&blob.descriptor.digest, diff_id)?;
+        Ok(unpacked)
+    }
+
+    /// Looks what a blob that is here unpacks to.
+    fn examine(&self, blob: &Blob<'_>, diff_id: &Digest) -> Result<(), Error> {
+        let Descriptor { digest: layer, size, .. } = blob.descriptor;
+        let unreadable = |source| blob.unreadable(source);
+        let file = Verified::new(self.store.open_blob(layer)?, layer.clone(), Some(*size));
+        let input = decompress(file).map_err(unreadable)?;
+        let mut tar = Hashing { inner: input, hasher: Hasher::new(diff_id.algorithm()) };
+        io::copy(&mut tar, &mut io::sink()).map_err(unreadable)?;
+        let actual = tar.hasher.finish();
+        if actual != *diff_id {
+            let (layer, expected) = (layer.clone(), diff_id.clone());
+            return Err(Error::DiffId { layer, expected, actual });
+        }
+        Ok(self.store.know_layer(layer, diff_id)?)
     }
 
     fn unpack(
@@ -180,6 +208,12 @@ impl<'a> Store<'a> {
             return Ok(());
         }
         let config = self.store.config(manifest)?;
+        let kind = &config.rootfs.kind;
+        if !kind.is_empty() && kind != "layers" {
+            let problem = format!("its rootfs.type is {kind:?}, and only layers can be unpacked");
+            let path = manifest.descriptor.digest.to_string();
+            return Err(Error::NoImage { path, problem });
+        }
         let mut below: Option<Digest> = None;
         let mut trees: Vec<Tree> = Vec::new();
         for (descriptor, diff_id) in manifest.layers.iter().zip(&config.rootfs.diff_ids) {

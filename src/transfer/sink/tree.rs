@@ -1,6 +1,6 @@
 //! To plain files: what a container of the image would see, as a directory or as one flat tar.
 
-use std::cell::Cell;
+use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Read as _};
 use std::path::{Path, PathBuf};
@@ -114,7 +114,7 @@ impl<'a> Tree<'a> {
                 fs::create_dir_all(&dir).map_err(Error::writing(dir.display().to_string()))?;
                 let copying = Copying { time: self.time, is_faithful: false };
                 let files = (snapshot.root(), &snapshot.records()?);
-                copy_files(files, &dir, copying, self.reporter)
+                copy_files(files, &dir, &dir.display().to_string(), copying, self.reporter)
             }
             Form::Tar { waiting, .. } if self.split => {
                 waiting
@@ -167,15 +167,15 @@ pub(super) struct Copying {
 pub(super) fn copy_files(
     (from, records): (&rootfs::Root, &SideTable),
     dir: &Path,
+    name: &str,
     copying: Copying,
     reporter: &dyn Reporter,
 ) -> Result<(), Error> {
-    let name = dir.display().to_string();
     let to = rootfs::Root::open(dir)?;
-    let devices = Cell::new(0_u64);
-    let choose = |_: &Path, meta: &Meta| match meta.kind {
+    let devices = RefCell::new(Vec::new());
+    let choose = |path: &Path, meta: &Meta| match meta.kind {
         FileType::Char | FileType::Block => {
-            devices.set(devices.get() + 1);
+            devices.borrow_mut().push(path.to_owned());
             Choice::Skip
         }
         _ => Choice::Take,
@@ -199,10 +199,14 @@ pub(super) fn copy_files(
     let mut ignored = SideTable::default();
     let mut copier = Copier::new(from, records, &to, &mut ignored, options)?;
     copier.copy(Path::new(""), Path::new(""))?;
-    match devices.get() {
-        0 => {}
-        1 => reporter.warn(format!("{name}: one device was left out")),
-        count => reporter.warn(format!("{name}: {count} devices were left out")),
+    match &devices.into_inner()[..] {
+        [] => {}
+        [one] => reporter.warn(format!("{name}: one device was left out: {}", one.display())),
+        all @ [first, ..] => reporter.warn(format!(
+            "{name}: {} devices were left out, {} the first of them",
+            all.len(),
+            first.display()
+        )),
     }
     Ok(())
 }

@@ -60,7 +60,8 @@ impl<'a> Unpacked<'a> {
         let files = made.0.join("files");
         fs::create_dir(&files).map_err(failed(&files))?;
         let copying = Copying { time: None, is_faithful: false };
-        copy_files((root, &records), &files, copying, self.reporter)?;
+        let name = self.dir.display().to_string();
+        copy_files((root, &records), &files, &name, copying, self.reporter)?;
         if let Some(meta) = root.lstat(Path::new(""))? {
             describe(&files, &meta)?;
         }

@@ -80,6 +80,9 @@ pub fn from_stream(
     let running = start(reporter, format!("import {name}"), None);
     let mut file = spool(input, name, store)?;
     let top = one_top(&file)?;
+    if let Some(top) = &top {
+        reporter.note(format!("{name}: its one directory {} is the root directory", top.display()));
+    }
     file.rewind().map_err(Error::opening(name))?;
     let mut layer = StoredLayer::new(store)?;
     let mut notes = Notes::default();
