@@ -203,6 +203,10 @@ pub(crate) fn many_write_the_same() {
 pub(crate) fn who_is_killed_while_tidying() {
     let dir = tempfile::tempdir().expect("a directory");
     let path = dir.path().to_string_lossy().into_owned();
+    // Who is killed early has named nothing.
+    let store = Store::open(dir.path()).expect("made");
+    store.set_ref(&entry("kept", &image(&store, &["kept"]))).expect("named");
+    drop(store);
     for round in 0..40 {
         let mut victim = start(&["tidy", &path]);
         wait_until_ready(&mut victim);
