@@ -24,7 +24,7 @@
 //! 3  fakeroot store
 //! 2  layer packages sandbox
 //! 1  registry rootfs
-//! 0  concurrency dockerfile http image pattern report sys
+//! 0  concurrency dockerfile document http image pattern report sys
 //! ```
 //!
 //! # Homes
@@ -39,7 +39,7 @@
 //! http      hyper hyper_util tokio_rustls rcgen
 //! serve     bcrypt
 //! registry  base64
-//! run       saphyr_parser
+//! document  saphyr_parser
 //! layer     bzip2 crc32fast flate2 lzma_rust2 tar zstd
 //! sys       caps libc nix rustix
 //! ```
@@ -66,6 +66,7 @@ pub mod build;
 pub mod cli;
 pub mod concurrency;
 pub mod dockerfile;
+pub mod document;
 pub mod fakeroot;
 pub mod http;
 pub mod image;

@@ -3,12 +3,18 @@
 //!
 //! Started by root it becomes an ordinary user first (the way `sudo bryo` does).
 
+#[path = "transfer/about.rs"]
+mod about;
 #[path = "transfer/archives.rs"]
 mod archives;
 #[path = "transfer/faults.rs"]
 mod faults;
 #[path = "transfer/files.rs"]
 mod files;
+#[path = "transfer/filters.rs"]
+mod filters;
+#[path = "transfer/hostile.rs"]
+mod hostile;
 #[path = "transfer/made.rs"]
 mod made;
 #[path = "transfer/registries.rs"]
@@ -40,6 +46,13 @@ const TESTS: &[(&str, fn())] = &[
     ("programs_of_the_host_run", files::programs_of_the_host_run),
     ("directories_and_tars_are_imported", files::directories_and_tars_are_imported),
     ("images_become_files", files::images_become_files),
+    ("what_is_said_goes_everywhere", about::what_is_said_goes_everywhere),
+    ("an_index_is_copied_once", about::an_index_is_copied_once),
+    ("filters_make_valid_images_twice", filters::filters_make_valid_images_twice),
+    ("filtered_layers_are_remembered", filters::filtered_layers_are_remembered),
+    ("layers_become_one", filters::layers_become_one),
+    ("lying_layers_are_not_remembered", filters::lying_layers_are_not_remembered),
+    ("nothing_outside_is_touched", hostile::nothing_outside_is_touched),
     ("wrong_bytes_are_refused", faults::wrong_bytes_are_refused),
     ("a_failed_transfer_leaves_nothing", faults::a_failed_transfer_leaves_nothing),
 ];

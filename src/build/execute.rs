@@ -435,7 +435,7 @@ impl<'a> Executor<'a> {
             jobs: self.options.jobs.layers,
             semaphore: Some(Arc::clone(&self.shared.layers)),
             cancel: self.cancel.clone(),
-            names: Vec::new(),
+            ..transfer::Options::default()
         }
     }
 

@@ -67,6 +67,8 @@ pub(crate) struct Config {
     pub(crate) profiles: Option<PathBuf>,
     /// Where CDI specifications are.
     pub(crate) cdi_folders: Vec<PathBuf>,
+    /// Where daemons listen that keep images: docker's and podman's, the likeliest first.
+    pub(crate) sockets: Vec<PathBuf>,
     /// The socket of an SSH agent (`SSH_AUTH_SOCK`).
     pub(crate) agent: Option<PathBuf>,
     environment: Environment,
@@ -194,6 +196,7 @@ impl Config {
             settings,
             file,
             problem,
+            sockets: sockets(&environment, personal("XDG_RUNTIME_DIR")),
             agent: environment.path("SSH_AUTH_SOCK"),
             environment,
         }
@@ -349,6 +352,17 @@ impl Caller {
         };
         Self { uid: outside(&map, seen), passwd }
     }
+}
+
+/// `DOCKER_HOST` alone if it names a socket, else the usual places.
+fn sockets(environment: &Environment, run: Option<PathBuf>) -> Vec<PathBuf> {
+    let named = environment.text("DOCKER_HOST");
+    if let Some(path) = named.as_deref().and_then(|host| host.strip_prefix("unix://")) {
+        return vec![path.into()];
+    }
+    let own =
+        run.into_iter().flat_map(|run| ["docker.sock", "podman/podman.sock"].map(|p| run.join(p)));
+    own.chain(["/run/docker.sock", "/run/podman/podman.sock"].map(PathBuf::from)).collect()
 }
 
 /// Whether a path belongs to us, or nothing is there yet.

@@ -199,7 +199,9 @@ impl Exports {
         }
         let Look { compression, force, family, annotations, rewrite_timestamp } = &output.look;
         Ok(Some(Rewrite {
-            flat: false,
+            changes: Vec::new(),
+            squash: false,
+            lowest: None,
             latest: built.epoch.filter(|_| *rewrite_timestamp),
             compression: compression.or(force.then_some(self.compression)),
             forced: *force,

@@ -8,6 +8,7 @@ mod args;
 mod attest;
 mod cache_exchange;
 mod call;
+mod changes;
 mod choice;
 mod command;
 mod config;

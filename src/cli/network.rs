@@ -1,6 +1,7 @@
 //! From the options and the environment to registries that can be spoken to.
 
 use std::collections::{HashMap, HashSet};
+use std::fmt;
 use std::io;
 use std::path::PathBuf;
 use std::sync::{Arc, Mutex};
@@ -14,16 +15,27 @@ use crate::build::Web;
 use crate::http::{self, Client, Proxies, Trail};
 use crate::image::{Content, Descriptor, Digest, Platform, Reference};
 use crate::registry::{self, Access, Ask, Credential, Keyring, Patience, Registries, Registry};
+use crate::report::Reporter;
 use crate::store::{Name, Store};
-use crate::transfer::{self, Options, Source, Surroundings, sink, source, transfer};
+use crate::transfer::{self, About, Options, Source, Surroundings, sink, source, transfer};
 
 /// The registries of one command. Nothing is sent before somebody asks.
-#[derive(Debug)]
 pub(crate) struct Remote {
     registries: Registries,
     aliases: registry::Routes,
     web: Web,
     jobs: usize,
+    reporter: Arc<dyn Reporter + Send + Sync>,
+    /// Where programs of this machine are.
+    search: String,
+    /// Where daemons listen.
+    sockets: Vec<PathBuf>,
+}
+
+impl fmt::Debug for Remote {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Remote").field("registries", &self.registries).finish_non_exhaustive()
+    }
 }
 
 impl Network {
@@ -57,6 +69,7 @@ impl Network {
             rate: self.rate_limit.or_else(|| config.settings.text("rate-limit")?.parse().ok()),
             offline: self.offline || config.settings.text("offline").is_some_and(|text| yes(&text)),
             trail,
+            socket: None,
         };
         let client = Arc::new(Client::new(settings));
         let everybody = self.tls_no_verify.then(|| "*".to_owned());
@@ -85,7 +98,15 @@ impl Network {
             reporter: invocation.reporter.clone(),
         };
         let registries = Registries::new(client, access);
-        Ok(Remote { registries, aliases: routes, web, jobs: invocation.jobs().layers })
+        Ok(Remote {
+            registries,
+            aliases: routes,
+            web,
+            jobs: invocation.jobs().layers,
+            reporter: invocation.reporter.clone(),
+            search: config.path.clone(),
+            sockets: config.sockets.clone(),
+        })
     }
 
     fn proxies(&self, config: &Config) -> Proxies {
@@ -261,32 +282,15 @@ impl Remote {
         Ok(transfer(source, &sink, &self.whole(), &*invocation.reporter)?)
     }
 
-    /// The same, with root as the owner of everything.
-    pub(crate) fn push_flattened(
-        &self,
-        invocation: &Invocation,
-        store: &Store,
-        text: &str,
-        destination: &Reference,
-    ) -> Result<Descriptor, Error> {
-        let reporter = &*invocation.reporter;
-        let source = source::Store::find(store, text)?;
-        let rewrite = source::Rewrite { flat: true, ..source::Rewrite::default() };
-        let source = source::Rewritten::new(&source, &rewrite, store, reporter)?;
-        let registry = self.registry(destination.registry());
-        let sink = sink::Registry::new(registry, destination.clone());
-        Ok(transfer(&source, &sink, &self.whole(), reporter)?)
-    }
-
-    /// Whatever was named is sent whole.
+    /// Whatever was named is sent whole, and with it what is said about it.
     fn whole(&self) -> Options {
-        Options { jobs: self.jobs, ..Options::default() }
+        Options { jobs: self.jobs, about: About::Moved, ..Options::default() }
     }
 }
 
 /// Another repository of the same registry that has most of the layers, by what was pulled from it
 /// or pushed to it: the registry can take them over from there.
-fn near(
+pub(crate) fn near(
     store: &Store,
     content: &Content,
     destination: &Reference,

@@ -128,6 +128,10 @@ impl Ends for transfer::Error {
             Self::Write { .. } => Status::STORAGE,
             Self::NotEmpty(_) | Self::OtherBase(_) => Status::FAILED,
             Self::OneMachine(_) => Status::USAGE,
+            Self::NotTaken { .. } => Status::FAILED,
+            Self::Mount(_) | Self::NoTool { .. } => Status::SYSTEM,
+            Self::Daemon { .. } => Status::NETWORK,
+            Self::OnlyWritten { .. } => Status::USAGE,
             Self::Open { .. }
             | Self::Missing { .. }
             | Self::NoProgram(_)

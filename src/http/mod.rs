@@ -59,6 +59,8 @@ pub struct Settings {
     pub offline: bool,
     /// Hears of every request.
     pub trail: Option<Trail>,
+    /// A socket of this machine that all connections go to, whatever their URLs say.
+    pub socket: Option<PathBuf>,
 }
 
 /// Sends requests; shared by all threads.
@@ -173,9 +175,15 @@ impl Client {
             if let Some(pace) = &self.pace {
                 pace.wait();
             }
-            let inner = exchange(&engine, &client, request, url, authorization)?;
+            let inner = exchange(&engine, &client, request, url, authorization, self.silence())?;
             Ok(Response { inner: Incoming::new(inner), engine: engine.clone() })
         })
+    }
+
+    /// How long the other side may think before it answers. Programs of this machine make what they
+    /// are asked for first.
+    fn silence(&self) -> Duration {
+        if self.settings.socket.is_some() { DIGESTION } else { SILENCE }
     }
 
     fn engine(&self) -> Result<Arc<Engine>, Error> {
@@ -208,6 +216,9 @@ impl Client {
         for proxy in self.settings.proxies.build()? {
             builder = builder.proxy(proxy);
         }
+        if let Some(socket) = &self.settings.socket {
+            builder = builder.unix_socket(socket.clone());
+        }
         let client = builder.build().map_err(|error| Error::Setup(Cause::of(&error)))?;
         clients.insert((trust, own), client.clone());
         Ok(client)
@@ -220,6 +231,7 @@ fn exchange(
     request: &Request<'_>,
     url: &Url,
     authorization: Option<&str>,
+    silence: Duration,
 ) -> Result<reqwest::Response, Error> {
     let mut builder = client.request(request.method.into(), url.clone());
     for (name, value) in &request.headers {
@@ -231,11 +243,11 @@ fn exchange(
     let unreadable = |source| Error::Body { url: redact::shown(url), source };
     let outcome = match request.body {
         Body::Empty if matches!(request.method, Method::Get | Method::Head) => {
-            engine.send(builder, SILENCE)
+            engine.send(builder, silence)
         }
         // A length of 0 is said aloud: the distribution specification asks for it.
-        Body::Empty => engine.send(builder.header("content-length", "0"), SILENCE),
-        Body::Bytes(bytes) => engine.send(builder.body(bytes.to_vec()), SILENCE),
+        Body::Empty => engine.send(builder.header("content-length", "0"), silence),
+        Body::Bytes(bytes) => engine.send(builder.body(bytes.to_vec()), silence),
         Body::Stream { size, open } => {
             let body = open().map_err(unreadable)?;
             engine.send_stream(builder, (body, size), SILENCE, DIGESTION)

@@ -57,6 +57,11 @@ impl Reference {
         self.registry != DEFAULT_REGISTRY
     }
 
+    /// The same repository, another tag and no digest. None where the word is no tag.
+    pub fn with_tag(&self, tag: &str) -> Option<Self> {
+        is_tag(tag).then(|| Self { tag: Some(tag.to_owned()), digest: None, ..self.clone() })
+    }
+
     /// As people write it: Docker Hub's name and `library/` left out.
     pub fn familiar(&self) -> String {
         let full = self.to_string();

@@ -1,11 +1,16 @@
-//! A layer written once more: without owners, for who cannot have any; with no time later than one.
+//! A layer written once more: without owners, for who cannot have any; with no time later than one;
+//! without some of its files.
 
-use std::io::{Read, Write};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Read, Seek as _, SeekFrom, Write};
+use std::path::{Path, PathBuf};
 
-use super::archive::{Entry, Reader};
+use super::archive::{Entry, EntryKind, Reader};
 use super::compress::Compression;
 use super::writer::LayerWriter;
 use super::{Error, Layer};
+use crate::rootfs::clean;
 
 const SETUID_SETGID: u32 = 0o6000;
 
@@ -25,11 +30,14 @@ pub fn flatten<W: Write>(
     compression: Compression,
     threads: usize,
 ) -> Result<(W, Layer), Error> {
-    rewrite(tar, output, compression, threads, |entry| {
-        (entry.uid, entry.gid) = (0, 0);
-        entry.mode &= !SETUID_SETGID;
-        entry.xattrs.retain(|name, _| name != CAPABILITY);
-    })
+    rewrite(tar, output, compression, threads, disown)
+}
+
+/// Makes an entry root's, as [`flatten`] does.
+pub fn disown(entry: &mut Entry) {
+    (entry.uid, entry.gid) = (0, 0);
+    entry.mode &= !SETUID_SETGID;
+    entry.xattrs.retain(|name, _| name != CAPABILITY);
 }
 
 /// The same with every time after `latest`, in seconds since 1970, set to that.
@@ -49,6 +57,152 @@ pub fn clamp<W: Write>(
     })
 }
 
+/// What becomes of an entry on its way.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Verdict {
+    Keep,
+    Drop,
+}
+
+/// Writes the layer `tar` once more with what `judge` keeps of it, as it left it. A hard link to a
+/// file that goes becomes that file itself; until then its content waits in a file that `spool`
+/// makes.
+///
+/// # Errors
+///
+/// [`Error::HardLink`] when a link is kept to something that only a lower layer has, and `judge`
+/// would not keep there; and what reading and writing an archive say.
+pub fn sieve<W: Write>(
+    tar: impl Read,
+    output: W,
+    compression: Compression,
+    threads: usize,
+    judge: &mut dyn FnMut(&mut Entry) -> Verdict,
+    spool: &dyn Fn() -> io::Result<File>,
+) -> Result<(W, Layer), Error> {
+    let mut reader = Reader::new(tar);
+    let mut writer = LayerWriter::new(output, compression, threads)?;
+    let mut gone = Gone { files: HashMap::new(), spool, file: None, end: 0 };
+    while let Some(mut entry) = reader.next_entry()? {
+        let path = clean(&entry.path);
+        if judge(&mut entry) == Verdict::Drop {
+            gone.keep(path, entry, &mut reader)?;
+            continue;
+        }
+        gone.files.remove(&path);
+        if entry.kind != EntryKind::Hardlink {
+            writer.append(&entry, &mut reader)?;
+            continue;
+        }
+        let target = clean(entry.link.as_deref().unwrap_or(Path::new("")));
+        match gone.take(&target, &path)? {
+            None => {
+                let mut there = Entry::new(target.clone(), EntryKind::File);
+                if !gone.seen(&target) && judge(&mut there) == Verdict::Drop {
+                    return Err(Error::HardLink { path, target });
+                }
+                writer.append(&entry, io::empty())?;
+            }
+            Some(Taken::Moved(to)) => {
+                entry.link = Some(to);
+                writer.append(&entry, io::empty())?;
+            }
+            Some(Taken::Itself(mut file, at)) => {
+                file.path = entry.path;
+                let content = gone.content(at, file.stored())?;
+                writer.append(&file, content)?;
+            }
+        }
+    }
+    reader.finish().map_err(Error::Read)?;
+    writer.finish()
+}
+
+/// What was dropped, for links to it that were not.
+struct Gone<'s> {
+    files: HashMap<PathBuf, Place>,
+    spool: &'s dyn Fn() -> io::Result<File>,
+    file: Option<File>,
+    /// Of what is in the file.
+    end: u64,
+}
+
+/// Where something is that has been dropped.
+enum Place {
+    /// An entry, and where its content begins in the file.
+    Spooled(Box<Entry>, u64),
+    /// Another name of the same file.
+    Link(PathBuf),
+}
+
+enum Taken {
+    Itself(Box<Entry>, u64),
+    Moved(PathBuf),
+}
+
+impl Gone<'_> {
+    fn keep(&mut self, path: PathBuf, entry: Entry, content: &mut impl Read) -> Result<(), Error> {
+        let place = match entry.kind {
+            EntryKind::Hardlink => {
+                Place::Link(clean(entry.link.as_deref().unwrap_or(Path::new(""))))
+            }
+            // Nothing can be a hard link to it.
+            EntryKind::Dir => return Ok(()),
+            _ => {
+                let at = self.end;
+                if entry.stored() > 0 {
+                    if self.file.is_none() {
+                        self.file = Some((self.spool)().map_err(Error::Write)?);
+                    }
+                    if let Some(file) = &mut self.file {
+                        file.seek(SeekFrom::Start(at)).map_err(Error::Write)?;
+                        self.end += io::copy(content, file).map_err(Error::Read)?;
+                    }
+                }
+                Place::Spooled(Box::new(entry), at)
+            }
+        };
+        self.files.insert(path, place);
+        Ok(())
+    }
+
+    /// What a link to `target` becomes, which is kept at `path`; None if the target was not dropped.
+    fn take(&mut self, target: &Path, path: &Path) -> Result<Option<Taken>, Error> {
+        let mut at = target.to_owned();
+        for _ in 0..=self.files.len() {
+            match self.files.remove(&at) {
+                None if at == target => return Ok(None),
+                // A name that was kept, or moved.
+                None => return Ok(Some(Taken::Moved(at))),
+                Some(Place::Link(next)) => {
+                    self.files.insert(at, Place::Link(next.clone()));
+                    at = next;
+                }
+                Some(Place::Spooled(entry, offset)) => {
+                    self.files.insert(at, Place::Link(path.to_owned()));
+                    return Ok(Some(Taken::Itself(entry, offset)));
+                }
+            }
+        }
+        Err(Error::HardLink { path: path.to_owned(), target: target.to_owned() })
+    }
+
+    fn seen(&self, target: &Path) -> bool {
+        self.files.contains_key(target)
+    }
+
+    fn content(&mut self, at: u64, size: u64) -> Result<impl Read + use<'_>, Error> {
+        let reader: Box<dyn Read> = match &mut self.file {
+            Some(file) if size > 0 => {
+                file.seek(SeekFrom::Start(at)).map_err(Error::Read)?;
+                Box::new(file.take(size))
+            }
+            _ => Box::new(io::empty()),
+        };
+        Ok(reader)
+    }
+}
+
 fn rewrite<W: Write>(
     tar: impl Read,
     output: W,
@@ -56,23 +210,19 @@ fn rewrite<W: Write>(
     threads: usize,
     change: impl Fn(&mut Entry),
 ) -> Result<(W, Layer), Error> {
-    let mut reader = Reader::new(tar);
-    let mut writer = LayerWriter::new(output, compression, threads)?;
-    while let Some(mut entry) = reader.next_entry()? {
-        change(&mut entry);
-        writer.append(&entry, &mut reader)?;
-    }
-    reader.finish().map_err(Error::Read)?;
-    writer.finish()
+    let mut judge = |entry: &mut Entry| {
+        change(entry);
+        Verdict::Keep
+    };
+    let spool = || Err(io::ErrorKind::Unsupported.into()); // nothing is dropped
+    sieve(tar, output, compression, threads, &mut judge, &spool)
 }
 
 #[cfg(test)]
 mod tests {
-    use std::io;
-
     use super::*;
     use crate::image::Digest;
-    use crate::layer::archive::{EntryKind, Writer};
+    use crate::layer::archive::Writer;
     use crate::layer::compress::decompress;
 
     /// Entries with owners and modes of all kinds; with those that are left, when `flat`.
@@ -150,6 +300,53 @@ mod tests {
         assert_eq!(layer.diff_id, Digest::of(&expected));
         let (same, _) = clamp(&tar[..], Vec::new(), Compression::None, 1, 6).expect("a layer");
         assert!(same == tar, "what is old enough is not changed");
+    }
+
+    #[test]
+    fn links_outlive_what_they_link_to() {
+        let file = |path: &str, content: &'static [u8]| {
+            let size = content.len() as u64;
+            (Entry { size, uid: 7, mode: 0o600, ..Entry::new(path, EntryKind::File) }, content)
+        };
+        let link = |path: &str, to: &str| {
+            let link = Some(to.into());
+            (Entry { link, uid: 7, ..Entry::new(path, EntryKind::Hardlink) }, &b""[..])
+        };
+        let sieved = |entries: Vec<(Entry, &'static [u8])>| {
+            let mut judge = |entry: &mut Entry| match clean(&entry.path).starts_with("x") {
+                true => Verdict::Drop,
+                false => Verdict::Keep,
+            };
+            let tar = archive(entries);
+            let spool = || tempfile::tempfile();
+            sieve(&tar[..], Vec::new(), Compression::None, 1, &mut judge, &spool)
+        };
+        for (before, after) in [
+            // The first link that stays is the file, and the others are links to it.
+            (
+                vec![file("x/a", b"aa"), file("x/b", b"b"), link("l", "x/a"), link("./m", "x/a")],
+                vec![file("l", b"aa"), link("./m", "l")],
+            ),
+            // By way of one that goes, in either direction.
+            (
+                vec![file("a", b"aa"), link("x/b", "a"), link("c", "/x/b")],
+                vec![file("a", b"aa"), link("c", "a")],
+            ),
+            (
+                vec![file("x/a", b"aa"), link("x/b", "x/a"), link("c", "x/b"), link("d", "x/a")],
+                vec![file("c", b"aa"), link("d", "c")],
+            ),
+            // A link to a lower layer's file is none of ours.
+            (vec![link("l", "below")], vec![link("l", "below")]),
+            (vec![file("x", b"1"), file("y", b"")], vec![file("y", b"")]),
+        ] {
+            let (bytes, layer) = sieved(before).expect("a layer");
+            let expected = archive(after);
+            assert!(bytes == expected);
+            assert_eq!(layer.diff_id, Digest::of(&expected));
+        }
+        let error = sieved(vec![link("l", "x/below")]).expect_err("nothing is there any more");
+        assert!(matches!(error, Error::HardLink { .. }), "{error}");
     }
 
     #[test]

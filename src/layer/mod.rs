@@ -17,7 +17,7 @@ mod writer;
 
 pub use below::Below;
 pub use diff::changes_of_upper;
-pub use flatten::{clamp, flatten};
+pub use flatten::{Verdict, clamp, disown, flatten, sieve};
 pub use merge::merge;
 pub use pack::{PackOptions, pack, pack_tree, pack_trees};
 pub use unpack::{Unpacked, extract, unpack};

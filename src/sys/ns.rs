@@ -81,6 +81,19 @@ pub fn host_name() -> Option<String> {
     nix::unistd::gethostname().ok()?.into_string().ok()
 }
 
+/// The user and the group that root of the process's user namespace is outside of it; the process's
+/// own where it has a wider map, or none.
+pub fn outside() -> (u32, u32) {
+    let one = |map: &str, own: u32| {
+        let map = std::fs::read_to_string(map).unwrap_or_default();
+        let numbers: Vec<u32> =
+            map.split_whitespace().filter_map(|word| word.parse().ok()).collect();
+        if let [0, outside, 1] = numbers[..] { outside } else { own }
+    };
+    let (uid, gid) = (rustix::process::getuid(), rustix::process::getgid());
+    (one("/proc/self/uid_map", uid.as_raw()), one("/proc/self/gid_map", gid.as_raw()))
+}
+
 /// Names the machine, for those in the caller's uts namespace.
 pub fn set_host_name(name: &str) -> Result<()> {
     nix::unistd::sethostname(name).map_err(|e| Error::new(format!("sethostname({name:?})"), e))

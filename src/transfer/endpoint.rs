@@ -5,11 +5,13 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
+use super::daemon::Daemon;
 use super::sink::{self, Output};
 use super::source::{self, Files};
 use super::{Error, Sink, Source};
 use crate::image::Reference;
 use crate::registry::Registries;
+use crate::report::Reporter;
 use crate::store::Store;
 
 /// A place that an image comes from or goes to.
@@ -33,13 +35,48 @@ pub enum Endpoint {
         file: PathBuf,
         name: Option<String>,
     },
+    /// The files of an image.
+    Dir(PathBuf),
+    /// A runtime bundle.
+    Bundle(PathBuf),
+    /// Where nothing can be mounted for others.
+    Mount(PathBuf),
+    /// An image that docker or podman keeps.
+    Daemon {
+        name: String,
+        socket: Option<PathBuf>,
+    },
+    /// The files of an image in one file.
+    Squashfs(PathBuf),
+    /// An archive on stdin or stdout.
+    Stream,
 }
 
 /// What endpoints are opened with.
-#[derive(Debug, Clone, Copy)]
+#[derive(Clone, Copy)]
 pub struct Surroundings<'a> {
     pub store: &'a Store,
     pub registries: &'a Registries,
+    pub reporter: &'a dyn Reporter,
+    /// Where programs of this machine are, as `PATH` has it.
+    pub search: &'a str,
+    /// Where the sockets of daemons are, the best first.
+    pub sockets: &'a [PathBuf],
+}
+
+impl fmt::Debug for Surroundings<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Surroundings").field("store", self.store).finish_non_exhaustive()
+    }
+}
+
+/// What a sink shall do beside taking an image.
+#[derive(Debug, Clone, Default)]
+pub struct Wishes {
+    /// More tags that the image gets there.
+    pub tags: Vec<String>,
+    /// Another repository of the same registry that probably has the layers.
+    pub near: Option<String>,
 }
 
 /// A word before a colon, and what may follow.
@@ -83,7 +120,56 @@ pub const SCHEMES: &[Scheme] = &[
         help: "a tar file as docker save writes it",
         parse: |rest| Ok(path_and_name(rest, |file, name| Endpoint::DockerArchive { file, name })),
     },
+    Scheme {
+        name: "dir",
+        form: "dir:DIR",
+        help: "the files of an image, in a directory",
+        parse: |rest| Ok(Endpoint::Dir(rest.into())),
+    },
+    Scheme {
+        name: "bundle",
+        form: "bundle:DIR",
+        help: "an OCI runtime bundle (only written)",
+        parse: |rest| Ok(Endpoint::Bundle(rest.into())),
+    },
+    Scheme {
+        name: "daemon",
+        form: "daemon:NAME[:TAG][?socket=PATH]",
+        help: "an image of docker or of podman's service",
+        parse: daemon,
+    },
+    Scheme {
+        name: "squashfs",
+        form: "squashfs:FILE",
+        help: "the files of an image, in a SquashFS file (only written)",
+        parse: |rest| Ok(Endpoint::Squashfs(rest.into())),
+    },
+    Scheme {
+        name: "mount",
+        form: "mount:DIR",
+        help: "refused: what is mounted without privilege ends with its process",
+        parse: |rest| Ok(Endpoint::Mount(rest.into())),
+    },
 ];
+
+fn daemon(rest: &str) -> Result<Endpoint, Error> {
+    let (name, option) = match rest.split_once('?') {
+        Some((name, option)) => (name, Some(option)),
+        None => (rest, None),
+    };
+    let wrong = |problem: &str| Error::Endpoint(format!("daemon:{rest}"), problem.to_owned());
+    let socket = match option.map(|option| option.split_once('=')) {
+        None => None,
+        Some(Some(("socket", path))) if !path.is_empty() => {
+            Some(path.strip_prefix("unix://").unwrap_or(path).into())
+        }
+        Some(_) => return Err(wrong("the only option is ?socket=PATH")),
+    };
+    if name.is_empty() {
+        return Err(wrong("it names no image"));
+    }
+    Ok(Endpoint::Daemon { name: name.to_owned(), socket })
+}
 
 /// No path may have a colon here: skopeo's rule, which scripts rely on.
 fn path_and_name(rest: &str, make: impl Fn(PathBuf, Option<String>) -> Endpoint) -> Endpoint {
@@ -98,7 +184,10 @@ impl Endpoint {
     /// The endpoint that `text` names, if it begins with a scheme's word; None for anything else, a
     /// bare image name most often, whose meaning each command decides.
     pub fn with_scheme(text: &str) -> Result<Option<Self>, Error> {
-        if let Some((word, rest)) = text.split_once("://") {
+        if text == "-" {
+            return Ok(Some(Self::Stream));
+        }
+        if let Some((word, rest)) = text.split_once("://").filter(|(word, _)| is_word(word)) {
             return Err(Error::Endpoint(text.to_owned(), url(word, rest)));
         }
         let Some((word, rest)) = text.split_once(':') else { return Ok(None) };
@@ -112,9 +201,43 @@ impl Endpoint {
         (scheme.parse)(rest).map(Some)
     }
 
+    /// Whether an image keeps its manifests there, byte for byte.
+    pub fn keeps_manifests(&self) -> bool {
+        match self {
+            Self::Registry(_)
+            | Self::Store(_)
+            | Self::Oci { .. }
+            | Self::OciArchive { .. }
+            | Self::Stream => true,
+            Self::DockerArchive { .. }
+            | Self::Dir(_)
+            | Self::Bundle(_)
+            | Self::Mount(_)
+            | Self::Daemon { .. }
+            | Self::Squashfs(_) => false,
+        }
+    }
+
+    /// Whether what is there are an image's files, for which layers are unpacked.
+    pub fn is_files(&self) -> bool {
+        matches!(self, Self::Dir(_) | Self::Bundle(_) | Self::Squashfs(_))
+    }
+
+    /// Whether it is stdin or stdout.
+    pub fn is_stream(&self) -> bool {
+        match self {
+            Self::Stream => true,
+            Self::OciArchive { file, .. } | Self::DockerArchive { file, .. } => {
+                file == Path::new("-")
+            }
+            _ => false,
+        }
+    }
+
     /// The image that is there.
     pub fn source<'a>(&self, around: Surroundings<'a>) -> Result<Box<dyn Source + 'a>, Error> {
-        let Surroundings { store, registries } = around;
+        let Surroundings { store, registries, reporter, .. } = around;
+        let only_written = |instead| Error::OnlyWritten { what: self.to_string(), instead };
         Ok(match self {
             Self::Registry(reference) => {
                 let registry = registries.get(reference.registry());
@@ -127,6 +250,22 @@ impl Endpoint {
             Self::DockerArchive { file, name } => {
                 Box::new(source::Docker::find(files(file, store)?, name.as_deref())?)
             }
+            Self::Dir(dir) => {
+                let image =
+                    source::tree::image(store, dir, &source::tree::Making::default(), reporter)?;
+                Box::new(source::Store::new(store, image.descriptor))
+            }
+            Self::Daemon { name, socket } => {
+                let daemon = Daemon::find(socket.as_deref(), around.sockets)?;
+                let files = Files::stream(daemon.save(name)?, daemon.name(name), store)?;
+                source::only_of(files)?
+            }
+            Self::Stream => source::only_of(Files::stream(io::stdin(), "stdin", store)?)?,
+            Self::Bundle(_) => return Err(only_written("read its rootfs: dir:DIR/rootfs")),
+            Self::Squashfs(_) => {
+                return Err(only_written("unpack it with unsquashfs and read it with dir:DIR"));
+            }
+            Self::Mount(dir) => return Err(Error::Mount(dir.clone())),
         })
     }
 
@@ -135,26 +274,54 @@ impl Endpoint {
     pub fn sink<'a>(
         &self,
         around: Surroundings<'a>,
+        wishes: &Wishes,
     ) -> Result<(Box<dyn Sink + 'a>, Vec<Reference>), Error> {
-        let Surroundings { store, registries } = around;
+        let Surroundings { store, registries, reporter, search, sockets } = around;
         Ok(match self {
             Self::Registry(reference) => {
                 let registry = registries.get(reference.registry());
-                (Box::new(sink::Registry::new(registry, reference.clone())), Vec::new())
+                let sink = sink::Registry::new(registry, reference.clone());
+                let mut sink = sink.tagged(wishes.tags.clone());
+                if let Some(repository) = &wishes.near {
+                    sink = sink.near(repository);
+                }
+                (Box::new(sink), Vec::new())
             }
-            Self::Store(name) => (Box::new(sink::Store::new(store)), vec![name.parse()?]),
+            Self::Store(name) => (Box::new(sink::Store::new(store).packed()), vec![name.parse()?]),
             Self::Oci { dir, tag } => {
-                (Box::new(sink::Oci::directory(dir, tag.clone())?), Vec::new())
+                let layout = sink::Oci::directory(dir, tag.clone())?;
+                (Box::new(layout.tagged(wishes.tags.clone())), Vec::new())
             }
             Self::OciArchive { file, tag } => {
-                (Box::new(sink::Oci::archive(output(file), tag.clone())?), Vec::new())
+                let layout = sink::Oci::archive(output(file), tag.clone())?;
+                (Box::new(layout.tagged(wishes.tags.clone())), Vec::new())
             }
             Self::DockerArchive { file, name } => {
                 let names = name.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
                 (Box::new(sink::Docker::archive(output(file), store)?), names)
             }
+            Self::Dir(dir) => (Box::new(sink::Tree::directory(store, dir, reporter)), Vec::new()),
+            Self::Bundle(dir) => (Box::new(sink::Bundle::new(store, dir, reporter)?), Vec::new()),
+            Self::Daemon { name, socket } => {
+                let daemon = Daemon::find(socket.as_deref(), sockets)?;
+                (Box::new(sink::Daemon::new(daemon, name.parse()?, store)?), Vec::new())
+            }
+            Self::Squashfs(file) => {
+                (Box::new(sink::Squashfs::new(store, file, search, reporter)?), Vec::new())
+            }
+            Self::Stream => {
+                let stdout = Output::Stream("stdout", Box::new(io::stdout()));
+                let layout = sink::Oci::archive(stdout, None)?;
+                (Box::new(layout.tagged(wishes.tags.clone())), Vec::new())
+            }
+            Self::Mount(dir) => return Err(Error::Mount(dir.clone())),
         })
     }
+}
+
+/// What can stand before `://`. (A socket's path may have those characters, too.)
+fn is_word(text: &str) -> bool {
+    !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }
 
 /// An archive or a layout; `-` is stdin.
@@ -204,9 +371,18 @@ impl fmt::Display for Endpoint {
         let (word, path, name) = match self {
             Self::Registry(reference) => return write!(f, "registry:{reference}"),
             Self::Store(name) => return write!(f, "store:{name}"),
+            Self::Stream => return f.write_str("-"),
+            Self::Daemon { name, socket: None } => return write!(f, "daemon:{name}"),
+            Self::Daemon { name, socket: Some(socket) } => {
+                return write!(f, "daemon:{name}?socket={}", socket.display());
+            }
             Self::Oci { dir, tag } => ("oci", dir, tag),
             Self::OciArchive { file, tag } => ("oci-archive", file, tag),
             Self::DockerArchive { file, name } => ("docker-archive", file, name),
+            Self::Dir(dir) => ("dir", dir, &None),
+            Self::Bundle(dir) => ("bundle", dir, &None),
+            Self::Mount(dir) => ("mount", dir, &None),
+            Self::Squashfs(file) => ("squashfs", file, &None),
         };
         write!(f, "{word}:{}", path.display())?;
         name.as_ref().map_or(Ok(()), |name| write!(f, ":{name}"))
@@ -232,6 +408,15 @@ mod tests {
             ("store:abcd", Endpoint::Store("abcd".into())),
             ("registry:h:5/n:v", Endpoint::Registry("h:5/n:v".parse().expect("valid"))),
             ("debian:12", Endpoint::Registry("debian:12".parse().expect("valid"))),
+            ("dir:/a:b", Endpoint::Dir("/a:b".into())),
+            ("bundle:b", Endpoint::Bundle("b".into())),
+            ("squashfs:f.sqfs", Endpoint::Squashfs("f.sqfs".into())),
+            ("daemon:n:v", Endpoint::Daemon { name: "n:v".into(), socket: None }),
+            (
+                "daemon:n?socket=/run/d.sock",
+                Endpoint::Daemon { name: "n".into(), socket: Some("/run/d.sock".into()) },
+            ),
+            ("-", Endpoint::Stream),
         ] {
             let parsed: Endpoint = text.parse().expect(text);
             assert_eq!(parsed, endpoint);
@@ -248,6 +433,7 @@ mod tests {
             ("oci://d", "write oci:d"),
             ("oci:", "the form is oci:DIR[:TAG]"),
             ("oci::v1", "the form is"),
+            ("daemon:n?port=1", "the only option is"),
         ] {
             let error = text.parse::<Endpoint>().expect_err(text).to_string();
             assert!(error.contains(part), "{error}");

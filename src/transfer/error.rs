@@ -75,6 +75,16 @@ pub enum Error {
     NotEmpty(PathBuf),
     #[error("{sink} takes one image, not {what}")]
     Unsuitable { sink: String, what: &'static str },
+    #[error("{sink} did not take the image: {problem}")]
+    NotTaken { sink: String, problem: String },
+    #[error("{what} cannot be read, only written")]
+    OnlyWritten { what: String, instead: &'static str },
+    #[error("a mount at {} would be seen by this process alone and end with it: to mount for others needs root", .0.display())]
+    Mount(PathBuf),
+    #[error("the daemon at {socket}: {problem}")]
+    Daemon { socket: String, problem: String },
+    #[error("there is no program {program} in PATH")]
+    NoTool { program: &'static str, package: &'static str },
     #[error("there is no program {0:?} in PATH")]
     NoProgram(String),
     #[error("{program} needs the library {library}, which this machine does not have")]
@@ -114,6 +124,16 @@ impl Error {
             Self::Store(error) => error.hint(),
             Self::Several { .. } => Some("add the name of one, after a colon".into()),
             Self::OneMachine(_) => Some("choose one of them with --platform".into()),
+            Self::NoTool { package, .. } => Some(format!("install the package {package}")),
+            Self::NotEmpty(_) => Some("remove it, or name another directory".into()),
+            Self::OnlyWritten { instead, .. } => Some((*instead).into()),
+            Self::Daemon { .. } => {
+                Some("start it, or name its socket: daemon:NAME?socket=PATH".into())
+            }
+            Self::Mount(_) => Some(
+                "write the files with dir:DIR, or use them without unpacking: bryo run IMAGE"
+                    .into(),
+            ),
             Self::NoProgram(_) => Some("give an absolute path, or install it here".into()),
             _ => None,
         }

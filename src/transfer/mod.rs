@@ -6,27 +6,36 @@
 //! follow side by side, verified while they flow; a name is given at the very end, so that a
 //! transfer that breaks off leaves nothing that anybody could mistake for an image.
 
+mod about;
 mod blob;
 mod chunks;
+mod daemon;
 pub mod endpoint;
 mod error;
+pub mod filter;
+mod hashing;
 mod resolve;
 mod side_by_side;
 pub mod sink;
 pub mod source;
+mod verify;
+mod way;
 
 use std::io::{self, Read};
 use std::sync::Arc;
 
+pub use about::About;
 pub use blob::{Blob, Role};
-pub use endpoint::{Endpoint, Surroundings};
+pub use endpoint::{Endpoint, Surroundings, Wishes};
 pub use error::Error;
 pub use resolve::Resolved;
+pub use verify::verify;
 
 use crate::concurrency::{Cancel, Semaphore};
-use crate::image::{Config, Content, Descriptor, Digest, Index, Manifest, Platform, Reference};
-use crate::report::{Outcome, Reporter, start};
+use crate::image::{Config, Content, Descriptor, Digest, Index, Platform, Reference};
+use crate::report::{Outcome, Reporter};
 use crate::store::Store;
+use way::Way;
 
 /// How many layers move at the same time unless somebody says otherwise: more than two connections
 /// are seldom faster, and each costs two threads.
@@ -88,6 +97,57 @@ pub trait Source: Sync {
     fn names(&self) -> Vec<Reference> {
         Vec::new()
     }
+
+    /// The manifests that say something about another one, which is their subject
+    /// (distribution-spec, "Listing Referrers").
+    fn referrers(&self, _subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        Ok(Vec::new())
+    }
+
+    /// What has another tag in the same repository: cosign keeps its signatures so. None when there
+    /// is nothing.
+    fn tagged(&self, _tag: &str) -> Result<Option<Content>, Error> {
+        Ok(None)
+    }
+
+    /// Whether a blob is there; None where only reading it tells.
+    fn has_blob(&self, _descriptor: &Descriptor) -> Result<Option<bool>, Error> {
+        Ok(None)
+    }
+}
+
+impl<S: Source + ?Sized> Source for &S {
+    fn name(&self) -> String {
+        (**self).name()
+    }
+
+    fn root(&self) -> Result<Content, Error> {
+        (**self).root()
+    }
+
+    fn manifest(&self, descriptor: &Descriptor) -> Result<Content, Error> {
+        (**self).manifest(descriptor)
+    }
+
+    fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
+        (**self).open(descriptor)
+    }
+
+    fn names(&self) -> Vec<Reference> {
+        (**self).names()
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        (**self).referrers(subject)
+    }
+
+    fn tagged(&self, tag: &str) -> Result<Option<Content>, Error> {
+        (**self).tagged(tag)
+    }
+
+    fn has_blob(&self, descriptor: &Descriptor) -> Result<Option<bool>, Error> {
+        (**self).has_blob(descriptor)
+    }
 }
 
 /// Where it goes.
@@ -111,6 +171,32 @@ pub trait Sink: Sync {
 
     /// Takes a manifest that an index names, after its blobs.
     fn put_manifest(&self, content: &Content) -> Result<(), Error>;
+
+    /// Whether a manifest that an index names is there, with all that it names itself.
+    fn has(&self, _descriptor: &Descriptor) -> Result<bool, Error> {
+        Ok(false)
+    }
+
+    /// Whether layers must be there that manifests only point to (`urls`).
+    fn needs_foreign(&self) -> bool {
+        false
+    }
+
+    /// Whether it has room for what is said about images.
+    fn takes_referrers(&self) -> bool {
+        false
+    }
+
+    /// Takes a manifest that says something about the one that is its subject, after its blobs, and
+    /// before the names are given.
+    fn put_referrer(&self, content: &Content, _subject: &Digest) -> Result<(), Error> {
+        self.put_manifest(content)
+    }
+
+    /// Takes what shall have a tag of its own beside the image.
+    fn put_tagged(&self, content: &Content, _tag: &str) -> Result<(), Error> {
+        self.put_manifest(content)
+    }
 
     /// Takes what was asked for, last, and gives it its names.
     fn put_root(&self, root: &Root<'_>) -> Result<(), Error>;
@@ -146,6 +232,10 @@ pub struct Options {
     pub cancel: Cancel,
     /// What the image shall be called where it arrives.
     pub names: Vec<Reference>,
+    /// What becomes of what is said about the image.
+    pub about: About,
+    /// Layers that registries do not keep are moved too.
+    pub foreign: bool,
 }
 
 impl Default for Options {
@@ -156,6 +246,8 @@ impl Default for Options {
             semaphore: None,
             cancel: Cancel::default(),
             names: Vec::new(),
+            about: About::Ignored,
+            foreign: false,
         }
     }
 }
@@ -171,6 +263,7 @@ pub fn transfer(
     let (content, index) = choose(source, root, options, sink.takes_one_image())?;
     let way = Way { source, sink, options, reporter };
     let config = way.copy_parts(&content)?;
+    way.copy_about(&content)?;
     if let (Some(wanted), Some(config)) = (&options.platform, &config) {
         warn_of_platform(wanted, config, source, reporter);
     }
@@ -244,86 +337,6 @@ fn warn_of_platform(
     let offered = config.platform();
     if !offered.architecture.is_empty() && wanted.distance(&offered).is_none() {
         reporter.warn(format!("{} is an image for {offered}, not for {wanted}", source.name()));
-    }
-}
-
-/// One transfer, under way.
-struct Way<'a> {
-    source: &'a dyn Source,
-    sink: &'a dyn Sink,
-    options: &'a Options,
-    reporter: &'a dyn Reporter,
-}
-
-impl Way<'_> {
-    /// Copies all that a manifest or an index points to. Returns an image's configuration.
-    fn copy_parts(&self, content: &Content) -> Result<Option<Config>, Error> {
-        match content {
-            Content::Image(manifest) => self.copy_image(manifest).map(Some),
-            Content::Artifact(manifest) => self.copy_artifact(manifest).map(|()| None),
-            Content::Index(index) => {
-                for descriptor in &index.manifests {
-                    let child = self.source.manifest(descriptor)?;
-                    self.copy_parts(&child)?;
-                    self.sink.put_manifest(&child)?;
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    fn copy_image(&self, manifest: &Manifest) -> Result<Config, Error> {
-        let bytes = read_small(self.source, &manifest.config)?;
-        let config = Config::parse(&bytes)?;
-        let diff_ids = &config.rootfs.diff_ids;
-        if diff_ids.len() != manifest.layers.len() {
-            let (diff_ids, layers) = (diff_ids.len(), manifest.layers.len());
-            return Err(Error::LayerCount { image: self.source.name(), diff_ids, layers });
-        }
-        let cancel = self.options.cancel.child();
-        self.sink.put_blob(&Blob::kept(&manifest.config, Role::Config, &bytes))?;
-
-        let mut below: Option<Digest> = None;
-        let mut seen: Vec<&Descriptor> = Vec::new();
-        let mut blobs = Vec::new();
-        let count = manifest.layers.len();
-        for (at, (descriptor, diff_id)) in manifest.layers.iter().zip(diff_ids).enumerate() {
-            // Many images have the same empty layer several times.
-            if !seen.iter().any(|other| other.digest == descriptor.digest) {
-                let role = Role::Layer { diff_id: diff_id.clone(), below: below.clone() };
-                let title = format!("layer {}/{count} {}", at + 1, short(&descriptor.digest));
-                blobs.push((title, Blob::new(descriptor, role, self.source, &cancel)));
-                seen.push(descriptor);
-            }
-            below = Some(Digest::chain(below.as_ref(), diff_id));
-        }
-        self.copy_blobs(blobs, &cancel)?;
-        Ok(config)
-    }
-
-    fn copy_artifact(&self, manifest: &Manifest) -> Result<(), Error> {
-        let cancel = self.options.cancel.child();
-        let mut seen: Vec<&Digest> = Vec::new();
-        let mut blobs = Vec::new();
-        for descriptor in std::iter::once(&manifest.config).chain(&manifest.layers) {
-            if !seen.contains(&&descriptor.digest) {
-                let title = format!("blob {}", short(&descriptor.digest));
-                blobs.push((title, Blob::new(descriptor, Role::Other, self.source, &cancel)));
-                seen.push(&descriptor.digest);
-            }
-        }
-        self.copy_blobs(blobs, &cancel)
-    }
-
-    fn copy_blobs(&self, blobs: Vec<(String, Blob<'_>)>, cancel: &Cancel) -> Result<(), Error> {
-        let jobs = self.options.jobs.min(self.sink.jobs());
-        let semaphore = self.options.semaphore.as_deref();
-        side_by_side::each(blobs, jobs, semaphore, cancel, |(title, blob)| {
-            let running = start(self.reporter, title, Some(blob.descriptor.size));
-            let outcome = self.sink.put_blob(&blob.watched(&running))?;
-            running.finish(outcome);
-            Ok(())
-        })
     }
 }
 

@@ -47,4 +47,5 @@ mod stages;
 mod surroundings;
 #[cfg(target_arch = "x86_64")] // Its programs are.
 mod system_calls;
+mod transfers;
 mod trees;

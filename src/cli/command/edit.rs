@@ -11,9 +11,10 @@ use crate::dockerfile::{self, Command, Instruction, parse_trigger, value};
 use crate::image::edit::Changes;
 use crate::image::media_type::Family;
 use crate::image::{Annotations, Content, Platform, Timestamp};
+use crate::report::Reporter;
 use crate::store::Store;
 use crate::transfer::source::{self, Edit as Edits, NewLayer, Rebase, Rewrite, Rewritten};
-use crate::transfer::{Endpoint, Options, Source, sink, transfer};
+use crate::transfer::{Endpoint, Options, Source, Wishes, sink, transfer};
 
 /// Change what an image says, or its layers, without building it
 ///
@@ -106,6 +107,19 @@ pub(crate) struct Edit {
 const BASE_NAME: &str = "org.opencontainers.image.base.name";
 const BASE_DIGEST: &str = "org.opencontainers.image.base.digest";
 
+/// The same, rewritten if there is anything to do.
+fn rewritten<'a>(
+    source: Box<dyn Source + 'a>,
+    rewrite: &Rewrite,
+    store: &'a Store,
+    reporter: &'a dyn Reporter,
+) -> Result<Box<dyn Source + 'a>, Error> {
+    Ok(match *rewrite == Rewrite::default() {
+        true => source,
+        false => Box::new(Rewritten::of_box(source, rewrite, store, reporter)?),
+    })
+}
+
 impl Edit {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let changes = self.changes()?;
@@ -132,18 +146,10 @@ impl Edit {
             said: self.said(),
         };
         let edited = source::edited(source, &edits, reporter)?;
-        source = &edited;
-        let squashed;
-        if self.flatten {
-            squashed = source::squashed(source, &store, reporter)?;
-            source = &squashed;
-        }
-        let rewritten;
-        if rewrite != Rewrite::default() {
-            rewritten = Rewritten::new(source, &rewrite, &store, reporter)?;
-            source = &rewritten;
-        }
-        let sent = self.send(source, &store, &remote, invocation)?;
+        let squash = Rewrite { squash: self.flatten, ..Rewrite::default() };
+        let squashed = rewritten(Box::new(&edited), &squash, &store, reporter)?;
+        let changed = rewritten(squashed, &rewrite, &store, reporter)?;
+        let sent = self.send(&*changed, &store, &remote, invocation)?;
         invocation.print(&format!("{sent}\n"))
     }
 
@@ -166,17 +172,17 @@ impl Edit {
             let sink = sink::Store::new(store).packed();
             return Ok(transfer(source, &sink, &options, reporter)?.digest);
         }
-        if let (Endpoint::Registry(to), Ok(Some(Endpoint::Registry(from)))) =
-            (&endpoint, Endpoint::with_scheme(&self.image))
-            && to.registry() == from.registry()
-            && to.repository() != from.repository()
-        {
+        let near = match (&endpoint, Endpoint::with_scheme(&self.image)) {
             // Layers that stay are taken over there, and need not come here.
-            let sink = sink::Registry::new(remote.registry(to.registry()), to.clone());
-            let sink = sink.near(from.repository().to_owned());
-            return Ok(transfer(source, &sink, &options, reporter)?.digest);
-        }
-        let (sink, names) = endpoint.sink(remote.surroundings(store))?;
+            (Endpoint::Registry(to), Ok(Some(Endpoint::Registry(from))))
+                if to.registry() == from.registry() && to.repository() != from.repository() =>
+            {
+                Some(from.repository().to_owned())
+            }
+            _ => None,
+        };
+        let wishes = Wishes { near, ..Wishes::default() };
+        let (sink, names) = endpoint.sink(remote.surroundings(store), &wishes)?;
         options.names = if names.is_empty() { source.names() } else { names };
         let sent = transfer(source, &*sink, &options, reporter)?;
         sink.finish()?;

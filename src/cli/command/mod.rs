@@ -9,6 +9,7 @@ mod cat;
 mod check;
 mod completion;
 mod config;
+mod copy;
 mod debug;
 mod delete;
 mod details;
@@ -60,6 +61,7 @@ pub(crate) enum Command {
     Modify(Box<modify::Modify>),
     Pull(pull::Pull),
     Push(push::Push),
+    Copy(Box<copy::Copy>),
     Login(login::Login),
     Logout(logout::Logout),
     Tags(tags::Tags),
@@ -115,14 +117,16 @@ impl Command {
             Self::Run(_)
             | Self::Modify(_)
             | Self::Edit(_)
-            | Self::Pull(_)
             | Self::Load(_)
             | Self::Import(_)
             | Self::Export(_)
             | Self::Unpack(_) => true,
+            Self::Pull(pull) => pull.needs_namespace(),
             Self::Doctor(doctor) => doctor.is_inside(),
-            Self::Push(_)
-            | Self::Login(_)
+            Self::Copy(copy) => copy.needs_namespace(),
+            Self::Save(save) => save.needs_namespace(),
+            Self::Push(push) => push.needs_namespace(),
+            Self::Login(_)
             | Self::Logout(_)
             | Self::Tags(_)
             | Self::Repos(_)
@@ -149,7 +153,6 @@ impl Command {
             | Self::Cache(_)
             | Self::Prune(_)
             | Self::Reset(_)
-            | Self::Save(_)
             | Self::Config(_)
             | Self::Serve(_)
             | Self::Version(_)
@@ -184,6 +187,7 @@ impl Command {
             Self::Blob(blob) => blob.run(invocation)?,
             Self::Pull(pull) => pull.run(invocation)?,
             Self::Push(push) => push.run(invocation)?,
+            Self::Copy(copy) => copy.run(invocation)?,
             Self::Login(login) => login.run(invocation)?,
             Self::Logout(logout) => logout.run(invocation)?,
             Self::Tags(tags) => tags.run(invocation)?,

@@ -1,9 +1,15 @@
 //! `bryo pull`.
 
+use std::fmt::Write as _;
+
 use crate::cli::args::{self, Login, Network};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::image::{Platform, Reference};
+use crate::cli::network::Remote;
+use crate::image::{Content, Descriptor, Platform, Reference};
+use crate::store::Store;
+use crate::transfer::filter::{self, Filter, Kitchen};
+use crate::transfer::{Options, Source, sink, source, transfer};
 
 /// Fetch images from a registry
 ///
@@ -11,17 +17,37 @@ use crate::image::{Platform, Reference};
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo pull debian:12
-  bryo pull --platform linux/arm64 registry.example/team/app:1")]
+  bryo pull --platform linux/arm64 registry.example/team/app:1
+  bryo pull --tag base debian:12")]
 pub(crate) struct Pull {
     /// Images to fetch, such as debian:12 or registry.example/team/app@sha256:…
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<Reference>,
+    /// Call the image so here; may be repeated [default: what it is called there]
+    #[arg(short, long, value_name = "NAME")]
+    tag: Vec<Reference>,
     /// Choose this platform from an index [default: this machine's]
     #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
     platform: Option<Platform>,
     /// Fetch layers that registries do not keep from wherever the image says
     #[arg(long)]
     allow_foreign: bool,
+    /// Keep the index with the images of all platforms; layers are unpacked when they are needed
+    #[arg(long, conflicts_with_all = ["platform", "arch", "last_layer"])]
+    all_platforms: bool,
+    /// An architecture of Linux; `host` is this machine's, and `yolo` whatever there is, this
+    /// machine's if that is there
+    #[arg(long, value_name = "ARCH", conflicts_with = "platform")]
+    arch: Option<String>,
+    /// Fetch everything again, whatever is here
+    #[arg(long)]
+    always_download: bool,
+    /// Keep the lowest N layers alone: an image that is not whole, to look into
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..))]
+    last_layer: Option<u16>,
+    /// Print what the names mean, and fetch nothing
+    #[arg(long)]
+    parse_only: bool,
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
@@ -29,14 +55,104 @@ pub(crate) struct Pull {
 }
 
 impl Pull {
+    /// Whether it fetches anything that is unpacked.
+    pub(crate) fn needs_namespace(&self) -> bool {
+        !self.parse_only && !self.all_platforms
+    }
+
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        let images = &self.images;
+        if self.parse_only {
+            return images.iter().try_for_each(|name| invocation.print(&parts(name)));
+        }
+        if images.len() > 1 && !self.tag.is_empty() {
+            let text = "several images cannot have one name".to_owned();
+            let hint = Some("pull one at a time, or leave out --tag".to_owned());
+            return Err(Error::Usage { text, hint });
+        }
         let store = invocation.store()?;
         let network = Network { allow_foreign: self.allow_foreign, ..self.network.clone() };
         let remote = network.remote_as(invocation, self.login.given(invocation)?)?;
-        for name in &self.images {
-            let descriptor = remote.pull(invocation, &store, name, self.platform.as_ref())?;
+        for name in images {
+            let descriptor = self.fetch(invocation, &store, &remote, name)?;
             invocation.print(&format!("{}\n", descriptor.digest))?;
         }
         Ok(())
     }
+
+    fn fetch(
+        &self,
+        invocation: &Invocation,
+        store: &Store,
+        remote: &Remote,
+        name: &Reference,
+    ) -> Result<Descriptor, Error> {
+        let reporter = &*invocation.reporter;
+        let source: Box<dyn Source> =
+            Box::new(source::Registry::new(remote.registry(name.registry()), name.clone()));
+        let names = if self.tag.is_empty() { vec![name.clone()] } else { self.tag.clone() };
+        let options = match (self.all_platforms, self.arch.as_deref()) {
+            (true, _) => Options { platform: None, ..remote.options(None, names) },
+            (_, Some("yolo")) => {
+                Options { platform: any(&*source)?, ..remote.options(None, names) }
+            }
+            (_, arch) => remote.options(self.chosen(arch)?.as_ref(), names),
+        };
+        let source = match self.last_layer {
+            None => source,
+            Some(count) => {
+                let mut filters = vec![Filter::Lowest(count.into())];
+                if let Some(platform) = options.platform.clone() {
+                    filters.insert(0, Filter::Platform(platform));
+                }
+                let kitchen = Kitchen { store, reporter, found: &|_| Ok(()) };
+                filter::apply(source, &filters, kitchen)?
+            }
+        };
+        let mut sink = sink::Store::new(store);
+        if self.all_platforms {
+            sink = sink.packed();
+        }
+        if self.always_download {
+            sink = sink.anew();
+        }
+        Ok(transfer(&*source, &sink, &options, reporter)?)
+    }
+
+    fn chosen(&self, arch: Option<&str>) -> Result<Option<Platform>, Error> {
+        match arch {
+            None => Ok(self.platform.clone()),
+            Some("host") => Ok(None),
+            Some(arch) => Ok(Some(format!("linux/{arch}").parse()?)),
+        }
+    }
+}
+
+/// This machine's platform, or the first that there is; None where there is no choice.
+fn any(source: &dyn Source) -> Result<Option<Platform>, Error> {
+    let Content::Index(index) = source.root()? else { return Ok(None) };
+    let host = Platform::host();
+    if index.select(&host).is_ok() {
+        return Ok(Some(host));
+    }
+    let mut platforms = index.manifests.into_iter().filter_map(|entry| entry.platform);
+    Ok(platforms.find(|platform| platform.os != "unknown"))
+}
+
+/// What a name means, a line for each part.
+fn parts(name: &Reference) -> String {
+    let mut text = String::new();
+    let none = "none".to_owned();
+    for (part, value) in [
+        ("as string", name.familiar()),
+        ("in full", name.to_string()),
+        ("registry", name.registry().to_owned()),
+        ("repository", name.repository().to_owned()),
+        ("tag", name.tag().map_or(none.clone(), str::to_owned)),
+        ("digest", name.digest().map_or(none, ToString::to_string)),
+    ] {
+        let part = format!("{part}:");
+        writeln!(text, "{part:<12} {value}").expect("a string can be written");
+    }
+    text
 }

@@ -1,15 +1,16 @@
 //! `bryo save`.
 
 use std::io;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::ValueEnum;
 
+use crate::cli::changes::Changes;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::store::Name;
 use crate::transfer::sink::{self, Output};
-use crate::transfer::{Options, Sink, source, transfer};
+use crate::transfer::{About, Options, Sink, source, transfer};
 
 /// Write images to an archive
 #[derive(Debug, clap::Args)]
@@ -26,6 +27,8 @@ pub(crate) struct Save {
     /// Names, or the beginnings of IDs
     #[arg(required = true, value_name = "IMAGE")]
     images: Vec<String>,
+    #[command(flatten)]
+    changes: Changes,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -39,7 +42,17 @@ enum Format {
 }
 
 impl Save {
+    pub(crate) fn needs_namespace(&self) -> bool {
+        self.changes.needs_namespace()
+    }
+
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+        if self.changes.speaks() && self.output.as_deref().is_none_or(|path| path == Path::new("-"))
+        {
+            let text = "stdout cannot have both the images and what find= finds".to_owned();
+            let hint = Some("name a file with --output".to_owned());
+            return Err(Error::Usage { text, hint });
+        }
         let store = invocation.store()?;
         let entries: Result<Vec<_>, _> =
             self.images.iter().map(|image| store.find(image)).collect();
@@ -63,10 +76,12 @@ impl Save {
                 Name::Tagged(name) => vec![name],
                 Name::Anonymous(_) => Vec::new(),
             };
-            let source = source::Store::new(&store, entry.descriptor);
+            let source = source::Store::named(&store, entry.descriptor, names.clone());
+            let source = self.changes.apply(Box::new(source), invocation, &store)?;
             let jobs = invocation.jobs().layers;
-            let options = Options { names, jobs, ..Options::default() };
-            transfer(&source, &*sink, &options, &*invocation.reporter)?;
+            let about = About::Moved;
+            let options = Options { names, jobs, about, ..Options::default() };
+            transfer(&*source, &*sink, &options, &*invocation.reporter)?;
         }
         Ok(sink.finish()?)
     }

@@ -14,7 +14,6 @@
 mod hooks;
 mod registry;
 mod spec;
-mod yaml;
 
 pub(super) use registry::Registry;
 

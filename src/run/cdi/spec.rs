@@ -6,8 +6,6 @@ use std::path::{Path, PathBuf};
 use serde::Deserialize;
 use serde_json::Value;
 
-use super::yaml;
-
 /// A vendor's devices of one kind.
 #[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -81,7 +79,7 @@ impl Spec {
     pub(super) fn parse(path: &Path, text: &str) -> Result<Self, String> {
         let value = match path.extension().is_some_and(|extension| extension == "json") {
             true => serde_json::from_str(text).map_err(|error| error.to_string())?,
-            false => yaml::parse(text)?,
+            false => crate::document::from_yaml(text)?,
         };
         let spec: Self = serde_json::from_value(value).map_err(|error| error.to_string())?;
         let version = spec.cdi_version.strip_prefix('v').unwrap_or(&spec.cdi_version);

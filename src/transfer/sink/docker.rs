@@ -92,6 +92,10 @@ impl Sink for Docker {
         true
     }
 
+    fn needs_foreign(&self) -> bool {
+        true
+    }
+
     fn put_blob(&self, blob: &Blob<'_>) -> Result<Outcome, Error> {
         match &blob.role {
             Role::Layer { diff_id, .. } => self.put_layer(blob, diff_id),

@@ -1,18 +1,24 @@
 //! Where images go.
 
+mod bundle;
+mod daemon;
 mod docker;
 mod oci;
 mod output;
 mod registry;
+mod squashfs;
 mod store;
 mod tree;
 mod unpacked;
 mod writer;
 
+pub use bundle::Bundle;
+pub use daemon::Daemon;
 pub use docker::Docker;
 pub use oci::Oci;
 pub use output::{Output, replace};
 pub use registry::Registry;
+pub use squashfs::Squashfs;
 pub use store::Store;
 pub use tree::{Beside, Tree};
 pub use unpacked::Unpacked;

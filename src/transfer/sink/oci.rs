@@ -1,7 +1,7 @@
 //! To an OCI image layout (image-spec image-layout.md), a directory or a tar. Several images share
 //! one layout; equal blobs are there once.
 
-use std::collections::HashSet;
+use std::collections::{BTreeMap, HashSet};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -13,7 +13,7 @@ use crate::image::{Content, Descriptor, Digest, Reference, Timestamp, edit, medi
 use crate::layer;
 use crate::layer::archive::{Entry, EntryKind, Writer};
 use crate::report::Outcome;
-use crate::transfer::{Blob, Error, Root, Sink};
+use crate::transfer::{Blob, Error, Root, Sink, about};
 
 /// The tag of an entry of `index.json` (image-spec annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -28,9 +28,13 @@ pub struct Oci {
     name: String,
     /// What the images are called in the layout, instead of their own tags.
     tag: Option<String>,
+    /// More tags that they get.
+    more: Vec<String>,
     place: Place,
     /// What `index.json` shall name.
     entries: Mutex<Vec<Descriptor>>,
+    /// What is said about images, by the tag that stands for it.
+    said: Mutex<BTreeMap<String, Vec<Descriptor>>>,
     /// What `manifest.json` shall name, where docker is to load it too.
     listed: Option<Mutex<Vec<Listed>>>,
 }
@@ -71,7 +75,18 @@ impl Oci {
             output::replace(&dir.join("oci-layout"), &edit::layout())?;
         }
         let place = Place::Directory(dir.to_owned());
-        Ok(Self { name, tag, place, entries: Mutex::default(), listed: None })
+        Ok(Self::at(place, name, tag))
+    }
+
+    fn at(place: Place, name: String, tag: Option<String>) -> Self {
+        let (more, entries, said) = (Vec::new(), Mutex::default(), Mutex::default());
+        Self { name, tag, more, place, entries, said, listed: None }
+    }
+
+    /// Gives images these tags too.
+    #[must_use]
+    pub fn tagged(self, more: Vec<String>) -> Self {
+        Self { more, ..self }
     }
 
     /// A tar. Its bytes depend on the images and their names alone.
@@ -83,7 +98,7 @@ impl Oci {
             writer.append(&entry, io::empty()).map_err(|error| from_tar(error, &name))?;
         }
         let place = Place::Archive(Mutex::new(Tar { writer, written: HashSet::new() }));
-        Ok(Self { name, tag, place, entries: Mutex::default(), listed: None })
+        Ok(Self::at(place, name, tag))
     }
 
     /// The same with the file that makes a layout an archive of docker's as well (`manifest.json`):
@@ -146,11 +161,17 @@ impl Oci {
             let annotations = (!annotations.is_empty()).then_some(annotations);
             Descriptor { annotations, ..entry.clone() }
         };
-        match (&self.tag, root.names) {
+        let mut entries = match (&self.tag, root.names) {
             (Some(tag), names) => vec![named(Some(tag), names.first())],
+            (None, []) if !self.more.is_empty() => Vec::new(),
             (None, []) => vec![named(None, None)],
             (None, names) => names.iter().map(|name| named(name.tag(), Some(name))).collect(),
+        };
+        for tag in &self.more {
+            let whole = root.names.first().and_then(|name| name.with_tag(tag));
+            entries.push(named(Some(tag), whole.as_ref()));
         }
+        entries
     }
 
     /// Adds entries to a directory's `index.json`, in place of those of the same names.
@@ -167,6 +188,50 @@ impl Oci {
         entries.retain(|old| !added.iter().any(|new| same_name(old, new)));
         entries.extend(added);
         output::replace(&path, edit::index(&entries)?.bytes())
+    }
+
+    /// Keeps what was said about the images since the last time, and tells the entries of
+    /// `index.json` for that.
+    fn entries_of_said(&self) -> Result<Vec<Descriptor>, Error> {
+        let mut added = Vec::new();
+        for (tag, mut entries) in std::mem::take(&mut *lock(&self.said)) {
+            // A single thing with a tag of its own, or a list, which may be there already.
+            let mut entry = match &entries[..] {
+                [only] if tag.contains('.') => only.clone(),
+                _ => {
+                    let known = self.known(&tag)?;
+                    entries.retain(|new| known.iter().all(|old| old.digest != new.digest));
+                    let list = edit::index(&[known, entries].concat())?;
+                    self.put(&Blob::of_content(&list))?;
+                    list.descriptor().clone()
+                }
+            };
+            entry.annotations = Some([(REF_NAME.to_owned(), tag)].into());
+            added.push(entry);
+        }
+        Ok(added)
+    }
+
+    /// The list that a directory has under this tag already.
+    fn known(&self, tag: &str) -> Result<Vec<Descriptor>, Error> {
+        let Place::Directory(dir) = &self.place else { return Ok(Vec::new()) };
+        let read = |path: PathBuf| match fs::read(&path) {
+            Ok(bytes) => Content::parse(bytes, Some(media_type::OCI_INDEX)).map_err(Error::from),
+            Err(error) => Err(Error::opening(path)(error)),
+        };
+        if !dir.join("index.json").exists() {
+            return Ok(Vec::new());
+        }
+        let Content::Index(index) = read(dir.join("index.json"))? else { return Ok(Vec::new()) };
+        let has_tag = |entry: &&Descriptor| {
+            let tags = entry.annotations.as_ref().and_then(|all| all.get(REF_NAME));
+            tags.is_some_and(|other| other == tag)
+        };
+        let Some(entry) = index.manifests.iter().find(has_tag) else { return Ok(Vec::new()) };
+        match read(dir.join(blob_file(&entry.digest)))? {
+            Content::Index(list) => Ok(list.manifests),
+            _ => Ok(Vec::new()),
+        }
     }
 }
 
@@ -210,7 +275,8 @@ impl Sink for Oci {
             });
         }
         self.put_manifest(root.content)?;
-        let added = self.entries_of(root);
+        let mut added = self.entries_of(root);
+        added.extend(self.entries_of_said()?);
         match &self.place {
             Place::Directory(dir) => self.add_to_index(dir, added),
             Place::Archive(_) => {
@@ -218,6 +284,23 @@ impl Sink for Oci {
                 Ok(())
             }
         }
+    }
+
+    fn takes_referrers(&self) -> bool {
+        true
+    }
+
+    fn put_referrer(&self, content: &Content, subject: &Digest) -> Result<(), Error> {
+        self.put_manifest(content)?;
+        let entry = content.as_referrer();
+        lock(&self.said).entry(about::tag_of(subject)).or_default().push(entry);
+        Ok(())
+    }
+
+    fn put_tagged(&self, content: &Content, tag: &str) -> Result<(), Error> {
+        self.put_manifest(content)?;
+        lock(&self.said).insert(tag.to_owned(), vec![content.descriptor().clone()]);
+        Ok(())
     }
 
     fn finish(self: Box<Self>) -> Result<(), Error> {

@@ -4,7 +4,7 @@ use std::io::{self, Read};
 use std::sync::mpsc;
 use std::thread;
 
-use crate::image::{Content, Reference, media_type};
+use crate::image::{Content, Descriptor, Reference};
 use crate::registry::{self, Uploaded};
 use crate::report::Outcome;
 use crate::transfer::chunks::{ChunkSender, chunks};
@@ -16,11 +16,19 @@ pub struct Registry {
     reference: Reference,
     /// Another repository of the same registry that probably has the layers.
     neighbour: Option<String>,
+    /// More tags that the image gets.
+    more: Vec<String>,
 }
 
 impl Registry {
     pub fn new(registry: registry::Registry, reference: Reference) -> Self {
-        Self { registry, reference, neighbour: None }
+        Self { registry, reference, neighbour: None, more: Vec::new() }
+    }
+
+    /// Gives the image these tags too.
+    #[must_use]
+    pub fn tagged(self, more: Vec<String>) -> Self {
+        Self { more, ..self }
     }
 
     /// Lets the registry take layers over from another repository of its own instead of having them
@@ -36,9 +44,6 @@ impl Sink for Registry {
     }
 
     fn put_blob(&self, blob: &Blob<'_>) -> Result<Outcome, Error> {
-        if media_type::is_foreign(&blob.descriptor.media_type) {
-            return Ok(Outcome::Cached); // no registry keeps it, and most refuse it
-        }
         let (ask, asked) = mpsc::channel::<ChunkSender>();
         let (uploaded, trouble) = thread::scope(|scope| {
             // The client wants a body that borrows nothing, as often as it tries: so one thread
@@ -70,8 +75,24 @@ impl Sink for Registry {
     }
 
     fn put_root(&self, root: &Root<'_>) -> Result<(), Error> {
-        let (repository, target) = (self.reference.repository(), self.reference.target());
-        Ok(self.registry.put_manifest(repository, &target, root.content)?)
+        let repository = self.reference.repository();
+        for target in std::iter::once(&self.reference.target()).chain(&self.more) {
+            self.registry.put_manifest(repository, target, root.content)?;
+        }
+        Ok(())
+    }
+
+    fn has(&self, descriptor: &Descriptor) -> Result<bool, Error> {
+        let target = descriptor.digest.to_string();
+        Ok(self.registry.head_manifest(self.reference.repository(), &target)?.is_some())
+    }
+
+    fn takes_referrers(&self) -> bool {
+        true
+    }
+
+    fn put_tagged(&self, content: &Content, tag: &str) -> Result<(), Error> {
+        Ok(self.registry.put_manifest(self.reference.repository(), tag, content)?)
     }
 }
 

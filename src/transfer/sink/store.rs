@@ -10,20 +10,21 @@
 //! that a layer whose files alone are missing is unpacked from its blob. Layers that lean on those
 //! below them are then finished one after the other, in their order.
 
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 use std::io::{self, Read, Write as _};
 use std::sync::Mutex;
 use std::thread;
 
 use crate::concurrency::Cancel;
-use crate::image::{Content, Descriptor, Digest, Hasher, Manifest, Verified};
+use crate::image::{Content, Descriptor, Digest, Hasher, Manifest, Reference, Verified, edit};
 use crate::layer::compress::decompress;
 use crate::layer::{self, Below, Unpacked};
 use crate::report::Outcome;
 use crate::store::{self, Name, NewTree, RefEntry, Tree, TreeKey};
 use crate::transfer::chunks::{ChunkReader, ChunkSender, chunks};
+use crate::transfer::hashing::Hashing;
 use crate::transfer::sink::writer::Writer;
-use crate::transfer::{Blob, Error, Role, Root, Sink, source};
+use crate::transfer::{Blob, Error, Role, Root, Sink, about, source};
 
 /// What is being done when a blob cannot be written.
 const WRITING: &str = "a blob to the storage directory";
@@ -33,8 +34,12 @@ pub struct Store<'a> {
     store: &'a store::Store,
     unpack: bool,
     name_it: bool,
+    /// What is here is fetched all the same.
+    anew: bool,
     /// Layers that wait to be finished, by diff ID.
     waiting: Mutex<HashMap<Digest, Waiting<'a>>>,
+    /// What is said about the image, by the tag that stands for it.
+    said: Mutex<BTreeMap<String, Vec<Descriptor>>>,
 }
 
 /// A layer that leans on those below.
@@ -46,7 +51,14 @@ struct Waiting<'a> {
 
 impl<'a> Store<'a> {
     pub fn new(store: &'a store::Store) -> Self {
-        Self { store, unpack: true, name_it: true, waiting: Mutex::default() }
+        let (waiting, said) = (Mutex::default(), Mutex::default());
+        Self { store, unpack: true, name_it: true, anew: false, waiting, said }
+    }
+
+    /// Fetches what is here, too.
+    #[must_use]
+    pub fn anew(self) -> Self {
+        Self { anew: true, ..self }
     }
 
     /// Keeps bytes only: for images that are to be sent on, and for other machines' ones.
@@ -68,8 +80,9 @@ impl<'a> Store<'a> {
     ) -> Result<Outcome, Error> {
         let Descriptor { digest, size, .. } = blob.descriptor;
         let look = || {
-            let has_blob = self.store.blob_size(digest) == Some(*size);
-            (has_blob, !self.unpack || self.store.layer_tree(below, diff_id).is_some())
+            let has_blob = !self.anew && self.store.blob_size(digest) == Some(*size);
+            let has_tree = !self.anew && self.store.layer_tree(below, diff_id).is_some();
+            (has_blob, !self.unpack || has_tree)
         };
         // What the configuration says of a blob is believed when somebody has looked.
         let is_known = || !self.unpack || self.store.knows_layer(digest, diff_id);
@@ -192,9 +205,9 @@ impl<'a> Store<'a> {
         };
         let tree = self.store.new_tree()?;
         let input = decompress(input).map_err(|source| failed(layer::Error::Read(source)))?;
-        let mut tar = Hashing { inner: input, hasher: Hasher::new(diff_id.algorithm()) };
+        let mut tar = Hashing::new(input, diff_id.algorithm());
         let unpacked = layer::unpack(&mut tar, &tree.root()?).map_err(failed)?;
-        let actual = tar.hasher.finish();
+        let actual = tar.finish();
         if actual != *diff_id {
             let (layer, expected) = (layer.clone(), diff_id.clone());
             return Err(Error::DiffId { layer, expected, actual });
@@ -224,6 +237,39 @@ impl<'a> Store<'a> {
             };
             trees.push(tree);
             below = Some(chain_id);
+        }
+        Ok(())
+    }
+
+    /// Keeps what is said about the image beside each of its names, as registries do that have no
+    /// lists of it. What has no name cannot be asked for it either.
+    fn keep_said(&self, names: &[Reference]) -> Result<(), Error> {
+        let said = std::mem::take(&mut *self.said.lock().expect("taking the entries cannot panic"));
+        for (name, (tag, entries)) in
+            names.iter().flat_map(|name| said.iter().map(move |all| (name, all)))
+        {
+            let Some(name) = name.with_tag(tag).map(Name::from) else { continue };
+            let descriptor = match &entries[..] {
+                [only] if tag.contains('.') => only.clone(),
+                _ => {
+                    let mut list = match self.store.get_ref(&name)? {
+                        Some(entry) => match self.store.content(&entry.descriptor)? {
+                            Content::Index(index) => index.manifests,
+                            _ => Vec::new(),
+                        },
+                        None => Vec::new(),
+                    };
+                    for entry in entries {
+                        if list.iter().all(|known| known.digest != entry.digest) {
+                            list.push(entry.clone());
+                        }
+                    }
+                    let list = edit::index(&list)?;
+                    self.store.put_blob(list.bytes())?;
+                    list.descriptor().clone()
+                }
+            };
+            self.store.set_ref(&RefEntry { name, descriptor, index: None })?;
         }
         Ok(())
     }
@@ -269,7 +315,8 @@ impl Sink for Store<'_> {
         match &blob.role {
             Role::Layer { diff_id, below } => self.put_layer(blob, diff_id, below.as_ref()),
             Role::Config | Role::Other => {
-                if self.store.blob_size(&blob.descriptor.digest) == Some(blob.descriptor.size) {
+                let there = self.store.blob_size(&blob.descriptor.digest);
+                if !self.anew && there == Some(blob.descriptor.size) {
                     return Ok(Outcome::Cached);
                 }
                 self.fetch(blob)?;
@@ -297,6 +344,7 @@ impl Sink for Store<'_> {
             }
             None => None,
         };
+        self.keep_said(root.names)?;
         let descriptor = root.content.descriptor();
         let mut names: Vec<Name> = root.names.iter().cloned().map(Name::from).collect();
         if names.is_empty() {
@@ -306,6 +354,28 @@ impl Sink for Store<'_> {
             let (descriptor, index) = (descriptor.clone(), index.clone());
             self.store.set_ref(&RefEntry { name, descriptor, index })?;
         }
+        Ok(())
+    }
+
+    fn needs_foreign(&self) -> bool {
+        self.unpack
+    }
+
+    fn takes_referrers(&self) -> bool {
+        self.name_it
+    }
+
+    fn put_referrer(&self, content: &Content, subject: &Digest) -> Result<(), Error> {
+        self.put_manifest(content)?;
+        let mut said = self.said.lock().expect("keeping an entry cannot panic");
+        said.entry(about::tag_of(subject)).or_default().push(content.as_referrer());
+        Ok(())
+    }
+
+    fn put_tagged(&self, content: &Content, tag: &str) -> Result<(), Error> {
+        self.put_manifest(content)?;
+        let mut said = self.said.lock().expect("keeping an entry cannot panic");
+        said.insert(tag.to_owned(), vec![content.descriptor().clone()]);
         Ok(())
     }
 }
@@ -355,17 +425,4 @@ fn pass_on(
     }
     sender.end();
     Ok(())
-}
-
-struct Hashing<R> {
-    inner: R,
-    hasher: Hasher,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        Ok(count)
-    }
 }

@@ -259,6 +259,10 @@ impl Sink for Tree<'_> {
         true
     }
 
+    fn needs_foreign(&self) -> bool {
+        true
+    }
+
     fn put_blob(&self, blob: &Blob<'_>) -> Result<Outcome, Error> {
         self.inner.put_blob(blob)
     }

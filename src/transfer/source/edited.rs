@@ -14,10 +14,10 @@ use crate::image::{Config, Content, Descriptor, Digest, Hasher, Manifest, Platfo
 use crate::layer::archive::Reader;
 use crate::layer::compress::{Compression, decompress};
 use crate::layer::{self, Layer, PackOptions};
-use crate::report::{Outcome, Reporter, start};
+use crate::report::Reporter;
 use crate::rootfs::{Root, SideTable};
 use crate::store::Store;
-use crate::transfer::{Error, Options, Resolved, Source, choose, read_small, sink, transfer};
+use crate::transfer::{Error, Options, Resolved, Source, choose, read_small};
 
 /// An image, or an index of images, that was edited.
 pub struct Edited<'a> {
@@ -251,24 +251,6 @@ pub fn edited<'a>(
     Ok(Edited { source, root, new })
 }
 
-/// What `source` holds, each image with all its layers in one.
-///
-/// # Errors
-///
-/// What the source and the storage directory say.
-pub fn squashed<'a>(
-    source: &'a dyn Source,
-    store: &Store,
-    reporter: &dyn Reporter,
-) -> Result<Edited<'a>, Error> {
-    let mut new = New::default();
-    let mut work = |manifest: &Manifest, _: &Platform, new: &mut New<'a>| {
-        squash_image(source, manifest, new, store, reporter)
-    };
-    let root = each_image(source, source.root()?, None, &mut new, &mut work)?;
-    Ok(Edited { source, root, new })
-}
-
 fn is_for_a_machine(entry: &Descriptor) -> bool {
     entry.platform.as_ref().is_none_or(|platform| platform.os != "unknown")
 }
@@ -419,46 +401,10 @@ fn put_on(
     Ok(())
 }
 
-/// All layers in one, made of what a container would see.
-fn squash_image(
-    source: &dyn Source,
-    manifest: &Manifest,
-    new: &mut New<'_>,
-    store: &Store,
-    reporter: &dyn Reporter,
-) -> Result<Made, Error> {
-    let bytes = read_small(source, &manifest.config)?;
-    let mut config = Config::parse(&bytes)?;
-    let count = manifest.layers.len();
-    if count < 2 {
-        return Ok((manifest.clone(), None));
-    }
-    let pinned = One { source, content: Content::Image(manifest.clone()) };
-    transfer(&pinned, &sink::Store::nameless(store), &Options::default(), reporter)?;
-    let running = start(reporter, format!("squash {count} layers"), None);
-    let missing = || Error::Missing { path: source.name(), what: "unpacked layer".into() };
-    let snapshot = store.snapshot(&store.trees(&config).ok_or_else(missing)?)?;
-    let records = snapshot.records()?;
-    let workspace = store.workspace()?;
-    let failed = || Error::writing("a temporary file in the storage directory");
-    let file = tempfile::tempfile_in(workspace.path()).map_err(failed())?;
-    let mut output = BufWriter::new(&file);
-    let options = PackOptions::default();
-    let packed = layer::pack_tree(snapshot.root(), &records, &options, &mut output)?;
-    std::io::Write::flush(&mut output).map_err(failed())?;
-    drop(output);
-    running.finish(Outcome::Done);
-    config.rootfs.diff_ids = vec![packed.diff_id];
-    config.history.iter_mut().for_each(|entry| entry.empty_layer = true);
-    edit::remember(&mut config, &format!("bryo edit --flatten: {count} layers in one"), false);
-    new.layers.insert(packed.descriptor.digest.clone(), Arc::new(file));
-    Ok((finished(manifest, &bytes, &config, &[packed.descriptor], new)?, None))
-}
-
 /// One of the images of a source.
 pub struct One<'a> {
-    source: &'a dyn Source,
-    content: Content,
+    pub(super) source: &'a dyn Source,
+    pub(super) content: Content,
 }
 
 impl<'a> One<'a> {

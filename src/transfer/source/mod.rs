@@ -13,7 +13,7 @@ mod store;
 pub mod tree;
 
 pub use docker::Docker;
-pub use edited::{Edit, Edited, NewLayer, One, Rebase, edited, squashed};
+pub use edited::{Edit, Edited, NewLayer, One, Rebase, edited};
 pub use files::Files;
 pub use make::reconfigured;
 pub use oci::Oci;
@@ -21,15 +21,27 @@ pub use registry::Registry;
 pub use rewritten::{Rewrite, Rewritten};
 pub use store::Store;
 
+use std::fs::File;
+use std::io::Read;
 use std::path::Path;
 use std::sync::Arc;
 
 use super::{Error, Source};
 
+/// `size` bytes of a file from its beginning, read without moving anybody else's position.
+pub(super) fn section(file: File, size: u64) -> impl Read + Send {
+    files::Section::new(Arc::new(file), 0, size)
+}
+
 /// The only image of an archive or a directory, whatever form it has.
 pub fn only(path: &Path, store: &crate::store::Store) -> Result<Box<dyn Source>, Error> {
-    let mut images = detect(Files::open(path, store)?)?;
-    let path = path.display().to_string();
+    only_of(Files::open(path, store)?)
+}
+
+/// The same of what is open already.
+pub fn only_of(files: Files) -> Result<Box<dyn Source>, Error> {
+    let path = files.label().to_owned();
+    let mut images = detect(files)?;
     match images.len() {
         0 => Err(Error::Missing { path, what: "image".to_owned() }),
         1 => Ok(images.remove(0)),

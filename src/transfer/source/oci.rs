@@ -1,11 +1,12 @@
 //! From an OCI image layout (image-spec image-layout.md), in a directory or a tar.
 
+use std::collections::HashMap;
 use std::io::Read;
 use std::sync::Arc;
 
 use super::Files;
 use crate::image::{Content, Descriptor, Digest, Reference, media_type};
-use crate::transfer::{Error, Source};
+use crate::transfer::{Error, Source, about};
 
 /// The tag of an entry of `index.json` (image-spec annotations.md).
 const REF_NAME: &str = "org.opencontainers.image.ref.name";
@@ -20,6 +21,8 @@ pub struct Oci {
     /// As the layout's own words have it; any text will do.
     tags: Vec<String>,
     names: Vec<Reference>,
+    /// What is said about images, by its tag.
+    said: Arc<HashMap<String, Descriptor>>,
 }
 
 impl Oci {
@@ -28,8 +31,8 @@ impl Oci {
         Ok(files.read("oci-layout")?.is_some() && files.read("index.json")?.is_some())
     }
 
-    /// All that `index.json` names; entries that differ in their names alone are one image with
-    /// several.
+    /// All that `index.json` names but for what is said about images; entries that differ in their
+    /// names alone are one image with several.
     pub fn all(files: &Arc<Files>) -> Result<Vec<Self>, Error> {
         let Some(layout) = files.read("oci-layout")? else {
             return Err(files.no_image("it has no file oci-layout"));
@@ -45,17 +48,31 @@ impl Oci {
         let Content::Index(index) = Content::parse(index, Some(media_type::OCI_INDEX))? else {
             return Err(files.no_image("its index.json is no index"));
         };
+        let annotation = |entry: &Descriptor, key| -> Option<String> {
+            entry.annotations.as_ref().and_then(|all| all.get(key)).cloned()
+        };
+        let is_said = |entry: &Descriptor| {
+            annotation(entry, REF_NAME).filter(|tag| about::is_tag_of_any(tag))
+        };
+        let said: HashMap<_, _> = index
+            .manifests
+            .iter()
+            .filter_map(|entry| is_said(entry).map(|tag| (tag, entry.clone())))
+            .collect();
+        let said = Arc::new(said);
         let mut images: Vec<Self> = Vec::new();
         for entry in index.manifests {
-            let annotation = |key| entry.annotations.as_ref().and_then(|all| all.get(key)).cloned();
-            let (tag, whole) = (annotation(REF_NAME), annotation(IMAGE_NAME));
+            if is_said(&entry).is_some() {
+                continue;
+            }
+            let (tag, whole) = (annotation(&entry, REF_NAME), annotation(&entry, IMAGE_NAME));
             let full = whole.or_else(|| tag.clone().filter(|tag| tag.contains(['/', ':'])));
             let reference = full.and_then(|name| name.parse::<Reference>().ok());
             let known = images.iter().position(|image| image.root.digest == entry.digest);
             let at = known.unwrap_or_else(|| {
                 let root = Descriptor { annotations: None, ..entry.clone() };
-                let files = Arc::clone(files);
-                images.push(Self { files, root, tags: Vec::new(), names: Vec::new() });
+                let (files, said) = (Arc::clone(files), Arc::clone(&said));
+                images.push(Self { files, root, tags: Vec::new(), names: Vec::new(), said });
                 images.len() - 1
             });
             images[at].tags.extend(tag);
@@ -131,5 +148,16 @@ impl Source for Oci {
 
     fn names(&self) -> Vec<Reference> {
         self.names.clone()
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        match self.tagged(&about::tag_of(subject))? {
+            Some(Content::Index(index)) => Ok(index.manifests),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn tagged(&self, tag: &str) -> Result<Option<Content>, Error> {
+        self.said.get(tag).map(|entry| self.manifest(entry)).transpose()
     }
 }

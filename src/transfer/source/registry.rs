@@ -2,7 +2,7 @@
 
 use std::io::Read;
 
-use crate::image::{Content, Descriptor, Reference};
+use crate::image::{Content, Descriptor, Digest, Reference};
 use crate::registry;
 use crate::transfer::{Error, Source};
 
@@ -60,5 +60,21 @@ impl Source for Registry {
 
     fn names(&self) -> Vec<Reference> {
         vec![self.reference.clone()]
+    }
+
+    fn has_blob(&self, descriptor: &Descriptor) -> Result<Option<bool>, Error> {
+        Ok(Some(self.registry.has_blob(self.reference.repository(), descriptor)?))
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        Ok(self.registry.referrers(self.reference.repository(), subject, None)?)
+    }
+
+    fn tagged(&self, tag: &str) -> Result<Option<Content>, Error> {
+        match self.registry.manifest(self.reference.repository(), tag) {
+            Ok(content) => Ok(Some(content)),
+            Err(registry::Error::NotFound { .. }) => Ok(None),
+            Err(error) => Err(error.into()),
+        }
     }
 }

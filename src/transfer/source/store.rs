@@ -2,9 +2,9 @@
 
 use std::io::Read;
 
-use crate::image::{Content, Descriptor, Reference};
+use crate::image::{Content, Descriptor, Digest, Reference};
 use crate::store;
-use crate::transfer::{Error, Source};
+use crate::transfer::{Error, Source, about};
 
 #[derive(Debug)]
 pub struct Store<'a> {
@@ -17,6 +17,11 @@ impl<'a> Store<'a> {
     /// Of what is there, whether it has a name or not.
     pub fn new(store: &'a store::Store, root: Descriptor) -> Self {
         Self { store, root, names: Vec::new() }
+    }
+
+    /// The same, called so.
+    pub fn named(store: &'a store::Store, root: Descriptor, names: Vec<Reference>) -> Self {
+        Self { store, root, names }
     }
 
     /// Of what a name, or the beginning of an id, stands for.
@@ -62,5 +67,21 @@ impl Source for Store<'_> {
 
     fn names(&self) -> Vec<Reference> {
         self.names.clone()
+    }
+
+    fn referrers(&self, subject: &Digest) -> Result<Vec<Descriptor>, Error> {
+        match self.tagged(&about::tag_of(subject))? {
+            Some(Content::Index(index)) => Ok(index.manifests),
+            _ => Ok(Vec::new()),
+        }
+    }
+
+    fn tagged(&self, tag: &str) -> Result<Option<Content>, Error> {
+        let name = self.names.first().and_then(|name| name.with_tag(tag));
+        let Some(name) = name else { return Ok(None) };
+        match self.store.get_ref(&store::Name::Tagged(name))? {
+            Some(entry) => Ok(Some(self.store.content(&entry.descriptor)?)),
+            None => Ok(None),
+        }
     }
 }

@@ -1,0 +1,14 @@
+//! Files that people write, in JSON's values: YAML.
+
+mod yaml;
+
+use serde_json::Value;
+
+/// The first document of a YAML file.
+///
+/// # Errors
+///
+/// What is wrong with it, in a line.
+pub fn from_yaml(text: &str) -> Result<Value, String> {
+    yaml::parse(text)
+}
