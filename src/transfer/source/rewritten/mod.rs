@@ -406,6 +406,7 @@ impl Rewriter<'_, '_> {
     }
 
     fn judge(&self, work: &Work<'_>, entry: &mut Entry, said: &mut io::Result<()>) -> Verdict {
+        let mut verdict = Verdict::Keep;
         for change in work.changes {
             match change {
                 Change::Disown => layer::disown(entry),
@@ -415,11 +416,13 @@ impl Rewriter<'_, '_> {
                         Times::Latest(latest) => entry.mtime.min((*latest, 0)),
                     };
                 }
-                Change::Exclude(rules) if rules.exclude(entry) => return Verdict::Drop,
+                // It goes on: a link to it may stay, and be it from then on.
+                Change::Exclude(rules) if rules.exclude(entry) => verdict = Verdict::Drop,
                 Change::Exclude(_) => {}
                 Change::Find { what, script } => {
                     let path = crate::rootfs::clean(&entry.path);
-                    if said.is_ok() && what.finds(&path.to_string_lossy()) {
+                    let is_there = verdict == Verdict::Keep;
+                    if said.is_ok() && is_there && what.finds(&path.to_string_lossy()) {
                         let (image, layer) = (&*self.name, work.diff_id);
                         let found = Found { image, layer, entry, script: *script };
                         *said = (self.kitchen.found)(&found);
@@ -427,7 +430,7 @@ impl Rewriter<'_, '_> {
                 }
             }
         }
-        Verdict::Keep
+        verdict
     }
 
     /// The image with one layer, which has what a container of the image would see.
