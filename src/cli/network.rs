@@ -197,7 +197,13 @@ impl Remote {
 
     /// What places of images are opened with.
     pub(crate) fn surroundings<'a>(&'a self, store: &'a Store) -> Surroundings<'a> {
-        Surroundings { store, registries: &self.registries }
+        Surroundings {
+            store,
+            registries: &self.registries,
+            reporter: &*self.reporter,
+            search: &self.search,
+            sockets: &self.sockets,
+        }
     }
 
     /// What a name means, with the aliases of registries.conf for short ones.
