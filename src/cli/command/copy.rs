@@ -95,7 +95,8 @@ impl Copy {
         self.check()?;
         let store = invocation.store()?;
         let given = self.src_creds.as_deref().map(credential).transpose()?;
-        let from = self.network.remote_as(invocation, given)?;
+        let network = Network { allow_foreign: self.allow_foreign, ..self.network.clone() };
+        let from = network.remote_as(invocation, given)?;
         let given = self.dest_creds.as_deref().map(credential).transpose()?;
         let to = self.network.remote_as(invocation, given)?;
         let errand = Errand {
