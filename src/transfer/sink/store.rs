@@ -16,7 +16,7 @@ use std::sync::Mutex;
 use std::thread;
 
 use crate::concurrency::Cancel;
-use crate::image::{Content, Descriptor, Digest, Hasher, Manifest, Reference, Verified, edit};
+use crate::image::{Content, Descriptor, Digest, Manifest, Reference, Verified, edit};
 use crate::layer::compress::decompress;
 use crate::layer::{self, Below, Unpacked};
 use crate::report::Outcome;
@@ -182,9 +182,9 @@ impl<'a> Store<'a> {
         let unreadable = |source| blob.unreadable(source);
         let file = Verified::new(self.store.open_blob(layer)?, layer.clone(), Some(*size));
         let input = decompress(file).map_err(unreadable)?;
-        let mut tar = Hashing { inner: input, hasher: Hasher::new(diff_id.algorithm()) };
+        let mut tar = Hashing::new(input, diff_id.algorithm());
         io::copy(&mut tar, &mut io::sink()).map_err(unreadable)?;
-        let actual = tar.hasher.finish();
+        let actual = tar.finish();
         if actual != *diff_id {
             let (layer, expected) = (layer.clone(), diff_id.clone());
             return Err(Error::DiffId { layer, expected, actual });
