@@ -1,6 +1,8 @@
 //! An image wherever it is: here, in a registry, in an archive or a directory. All commands that
 //! read one take it from here, so that a name means the same to each.
 
+use std::path::Path;
+
 use super::args::{self, Login, Network};
 use super::error::Error;
 use super::invocation::Invocation;
@@ -81,10 +83,12 @@ pub(crate) fn find<'a>(
         if let Endpoint::Store(name) = &endpoint {
             return Ok(here(store.find(name)?));
         }
-        return Ok(Found::new(endpoint.source(around)?));
+        let inside = Error::inside(Path::new(text));
+        return Ok(Found::new(endpoint.source(around).map_err(inside)?));
     }
     if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) {
-        return Ok(Found::new(source::only(text.as_ref(), store)?));
+        let path = Path::new(text);
+        return Ok(Found::new(source::only(path, store).map_err(Error::inside(path))?));
     }
     if asks_registry {
         return Ok(Found::new(Endpoint::Registry(remote.reference(text)?).source(around)?));
@@ -96,6 +100,12 @@ pub(crate) fn find<'a>(
                 return Err(missing.into());
             }
             let reference = remote.reference(text)?;
+            let path = Path::new(text);
+            if path.is_file() || path.join("oci-layout").is_file() {
+                let hint = Some(format!("for what is at that path, write ./{text}"));
+                let text = format!("no image is named {} here", reference.familiar());
+                return Err(Error::Usage { text, hint });
+            }
             let source = Endpoint::Registry(reference.clone()).source(around)?;
             Ok(Found { guess: Some(reference), ..Found::new(source) })
         }

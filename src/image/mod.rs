@@ -44,7 +44,7 @@ pub enum Error {
     },
     #[error("media type {0:?} is neither an image manifest nor an index")]
     MediaType(String),
-    #[error("the registry answered with a schema 1 manifest ({0}), which has no digests of layers")]
+    #[error("the manifest is of schema 1 (sent as {0:?}), which has no digests of layers")]
     SchemaOne(String),
     #[error("no image for platform {wanted}; the index has {available}")]
     NoPlatform { wanted: String, available: String },

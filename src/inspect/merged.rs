@@ -200,8 +200,16 @@ pub enum Deed<'a> {
     Twice(&'a Path),
     /// A hard link to nothing.
     Nowhere(&'a Path, &'a Path),
-    /// What was put lies behind a symbolic link (the second path).
+    /// A hard link to a directory.
+    ToDirectory(&'a Path, &'a Path),
+    /// What was put lies behind a symbolic link, at the second path.
     Through(&'a Path, &'a Path),
+    /// The same with a link that leads nowhere (the second path): a directory takes its place.
+    Instead(&'a Path, &'a Path),
+    /// What was put lies in something that is no directory (the second path), which goes.
+    Inside(&'a Path, &'a Path),
+    /// What was put lies behind links without an end.
+    Circle(&'a Path),
     /// Something was deleted, a directory with all that is in it; of how many bytes.
     Deleted { path: &'a Path, bytes: u64, dir: bool },
     /// There was nothing to delete.
@@ -217,6 +225,8 @@ pub struct Merged {
     /// The last directory that was asked for, and where it leads: archives go through directories
     /// one by one.
     last: Option<(PathBuf, Option<PathBuf>)>,
+    /// A directory that nothing stands in the way to.
+    clear: Option<PathBuf>,
 }
 
 impl Merged {
@@ -281,15 +291,17 @@ impl Merged {
                     doomed.iter().for_each(|path| drop(self.files.remove(path)));
                 }
                 Record::Put(path, item) => {
-                    let place = self.in_reach(&path);
-                    if place != path {
-                        seen(Deed::Through(&path, &place));
-                    }
+                    let place = self.make_way(&path, seen);
                     if item.kind == EntryKind::Hardlink {
                         let target = item.link.as_deref().map(clean).unwrap_or_default();
                         let target = self.in_reach(&target);
                         match self.linked(&target, layer) {
-                            Some(there) => self.put(place, there, seen),
+                            Some(there) => {
+                                if there.item.is_dir() {
+                                    seen(Deed::ToDirectory(&place, &target));
+                                }
+                                self.put(place, there, seen);
+                            }
                             None => waiting.push((place, target, item)),
                         }
                         continue;
@@ -308,6 +320,46 @@ impl Merged {
                     self.put(place, Placed { layer, at: None, shared: false, item }, seen);
                 }
             }
+        }
+    }
+
+    /// Where an entry goes. What is in the way goes itself, as it does when layers are unpacked:
+    /// files, and links that lead to no directory.
+    fn make_way(&mut self, path: &Path, seen: &mut dyn FnMut(Deed<'_>)) -> PathBuf {
+        let place = self.in_reach(path);
+        let parent = place.parent().unwrap_or(Path::new(""));
+        // Where the same directory was asked for before, nothing is in the way any more.
+        if self.clear.as_deref() == Some(parent) && place == path {
+            return place;
+        }
+        if place != path && self.is_dir(parent) {
+            seen(Deed::Through(path, &place));
+            return place;
+        }
+        if place == path && self.follow(parent).is_none() {
+            seen(Deed::Circle(path));
+        }
+        let above: Vec<PathBuf> = path.ancestors().skip(1).map(Path::to_owned).collect();
+        for dir in above.into_iter().rev() {
+            let Some(there) = self.files.get(&dir).filter(|there| !there.item.is_dir()) else {
+                continue;
+            };
+            match there.item.kind {
+                EntryKind::Symlink => seen(Deed::Instead(path, &dir)),
+                _ => seen(Deed::Inside(path, &dir)),
+            }
+            self.files.remove(&dir);
+            self.last = None;
+        }
+        self.clear = path.parent().map(Path::to_owned);
+        path.to_owned()
+    }
+
+    /// Whether a directory is there, with an entry of its own or without.
+    fn is_dir(&self, path: &Path) -> bool {
+        match self.files.get(path) {
+            Some(there) => there.item.is_dir(),
+            None => self.exists(path),
         }
     }
 
@@ -335,6 +387,10 @@ impl Merged {
         }
         if placed.item.kind == EntryKind::Symlink || there.is_some_and(|(_, was_dir)| !was_dir) {
             self.last = None;
+        }
+        if !is_dir {
+            // It may stand in the way of what comes.
+            self.clear = self.clear.take().filter(|dir| !dir.starts_with(&path));
         }
         self.files.insert(path, placed);
     }

@@ -36,7 +36,8 @@ pub(crate) struct Analyze {
     /// Take limits that are not given from FILE (dive's .dive-ci)
     #[arg(long, value_name = "FILE")]
     ci_config: Option<PathBuf>,
-    /// Write a page with a map of the files too; it needs nothing but itself
+    /// Write a page with a map of the files too, which needs nothing but itself (- for stdout, and
+    /// nothing else there)
     #[arg(long, value_name = "FILE")]
     html: Option<PathBuf>,
     /// As a JSON object, in the form of dive
@@ -69,9 +70,14 @@ impl Analyze {
         let analysis = Analysis::of(&resolved.config, layers, listings);
         if let Some(path) = &self.html {
             let title = format!("{} ({})", self.image, resolved.config.platform());
-            fs::write(path, page(&title, &analysis)).map_err(Error::writing(path))?;
+            let page = page(&title, &analysis);
+            match path.as_os_str() == "-" {
+                true => invocation.print(&page)?,
+                false => fs::write(path, page).map_err(Error::writing(path))?,
+            }
         }
         match self.json {
+            _ if self.html.as_deref() == Some(Path::new("-")) => {}
             true => invocation.print(&format!("{:#}\n", analysis.document(&resolved.config)))?,
             false => invocation.print(&text(&analysis))?,
         }

@@ -104,10 +104,19 @@ impl Find {
         let name = found.source.names().into_iter().next();
         let name = match &name {
             Some(name) => format!("{}:{}", name.familiar_repository(), name.target()),
-            None => format!("{}:", self.image),
+            None => self.image.clone(),
         };
-        let line =
-            |hit: &Hit| format!("{name}:{}:{}\n", layers[hit.index].digest.hex(), shown(&hit.path));
+        let line = |hit: &Hit| {
+            let path = match hit.kind {
+                "whiteout" => {
+                    let gone = hit.path.file_name().unwrap_or_default().to_string_lossy();
+                    hit.path.with_file_name(format!(".wh.{gone}"))
+                }
+                "opaque whiteout" => hit.path.join(".wh..wh..opq"),
+                _ => hit.path.clone(),
+            };
+            format!("{name}:{}:{}\n", layers[hit.index].digest.hex(), shown(&path))
+        };
         hits.iter().map(line).collect()
     }
 }

@@ -99,7 +99,7 @@ pub(super) fn look(
     budget: &Budget,
     reporter: &dyn Reporter,
 ) -> Result<Look, Error> {
-    let name = format!("layer {}", of.number);
+    let name = format!("layer {} ({})", of.number, of.descriptor.digest.short());
     let mut look = Look::default();
     let Some(there) = presence(source, of.descriptor, &name, &mut look.findings)? else {
         return Ok(look);
@@ -107,8 +107,7 @@ pub(super) fn look(
     if options.fast {
         return Ok(look);
     }
-    let title = format!("{name} {}", there.digest.short());
-    let running = start(reporter, title, Some(there.size));
+    let running = start(reporter, name.clone(), Some(there.size));
     let inner = source.open(&there)?;
     let mut compressed = Hashed::new(Watched { inner, running: &running }, &there.digest);
     let mut way = Way { name: &name, options, budget, look: &mut look, head: Vec::new() };

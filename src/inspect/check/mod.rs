@@ -67,12 +67,14 @@ pub fn check(
     let mut way = Way { source, options, reporter, report: Report::default() };
     match source.root() {
         Ok(content) => {
-            if let Some(announced) = source.announced()? {
-                way.report.points_to(&announced, &content, "its sender");
+            let announced = source.announced()?;
+            if let Some(announced) = &announced {
+                way.report.points_to(announced, &content, "its sender");
             }
+            let offered = announced.and_then(|announced| announced.platform);
             match &content {
                 Content::Index(index) => way.index(index, 0)?,
-                content => way.content(content, None)?,
+                content => way.content(content, offered.as_ref())?,
             }
         }
         Err(error) => way.unreadable("", error)?,
@@ -200,7 +202,7 @@ impl Way<'_> {
         for (at, look) in looks.into_iter().enumerate() {
             let layer::Look { findings, listing } = look;
             self.report.extend(findings);
-            let name = format!("layer {}: ", at + 1);
+            let name = format!("layer {} ({}): ", at + 1, manifest.layers[at].digest.short());
             let report = &mut self.report;
             merged.apply(at, listing, &mut |deed| judge(&deed, &name, report));
             self.report.close();
@@ -219,9 +221,25 @@ fn judge(deed: &Deed<'_>, layer: &str, report: &mut Report) {
             let text = format!("{layer}{path:?} is a hard link to {target:?}, which is nowhere");
             report.add("hard-link", text);
         }
+        Deed::ToDirectory(path, target) => {
+            let text = format!("{layer}{path:?} is a hard link to the directory {target:?}");
+            report.add("hard-link", text);
+        }
         Deed::Through(path, place) => {
             let text = format!("{layer}{path:?} lies behind a symbolic link, so it is {place:?}");
             report.add("path-through-link", text);
+        }
+        Deed::Instead(path, link) => {
+            let text =
+                format!("{layer}{path:?} lies behind the link {link:?}, which leads nowhere");
+            report.add("path-through-link", text);
+        }
+        Deed::Inside(path, file) => {
+            report.add("path-in-file", format!("{layer}{path:?} lies in {file:?}, no directory"));
+        }
+        Deed::Circle(path) => {
+            let text = format!("{layer}{path:?} lies behind links that lead round in circles");
+            report.add("path-in-file", text);
         }
         Deed::DeletedNothing(path) => {
             report.add("whiteout-target", format!("{layer}{path:?} is deleted, and was not there"));

@@ -80,6 +80,11 @@ pub const CHECKS: &[Check] = &[
     row("path-length", Error, "an entry's name is longer than Linux allows"),
     row("duplicate-path", Error, "an entry stands in one layer more than once"),
     row("hard-link", Error, "a hard link leads nowhere"),
+    row(
+        "path-in-file",
+        Error,
+        "an entry lies in what is no directory, or behind links that lead round in circles",
+    ),
     row("whiteout", Error, "a deletion deletes no name"),
     row(
         "zstd-compat",
@@ -93,7 +98,7 @@ pub const CHECKS: &[Check] = &[
         "a layer is to be fetched from elsewhere; registries need not have it",
     ),
     row("large-layer", Warning, "a layer has more than 1 GiB"),
-    row("args-escaped", Warning, "ArgsEscaped is set, which Windows alone understands"),
+    row("args-escaped", Info, "ArgsEscaped is set, which Windows alone understands"),
     row("absolute-path", Warning, "an entry's name begins with a slash"),
     row(
         "path-through-link",

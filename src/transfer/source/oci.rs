@@ -138,6 +138,10 @@ impl Source for Oci {
         Ok(self.blob(&descriptor.digest)?.0)
     }
 
+    fn announced(&self) -> Result<Option<Descriptor>, Error> {
+        Ok(Some(self.root.clone()))
+    }
+
     fn size(&self, descriptor: &Descriptor) -> Result<Option<u64>, Error> {
         match self.blob(&descriptor.digest) {
             Ok((_, size)) => Ok(Some(size)),

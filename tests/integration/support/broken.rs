@@ -245,6 +245,20 @@ pub(crate) fn all() -> Vec<Row> {
             "error",
             one(plain().hard_link("etc/h", "etc/none")),
         ),
+        ("a file in a file", "path-in-file", "error", one(plain().file("etc/passwd/x", "x"))),
+        (
+            "a file behind links in a circle",
+            "path-in-file",
+            "error",
+            one(plain().symlink("a", "b").symlink("b", "a").file("a/x", "x")),
+        ),
+        ("a hard link to a directory", "hard-link", "error", one(plain().hard_link("h", "etc"))),
+        (
+            "a file behind a link to nothing",
+            "path-through-link",
+            "warning",
+            one(plain().symlink("lnk", "/none").file("lnk/x", "x")),
+        ),
         (
             "a file behind a link",
             "path-through-link",
@@ -358,7 +372,7 @@ pub(crate) fn all() -> Vec<Row> {
         (
             "ArgsEscaped",
             "args-escaped",
-            "warning",
+            "info",
             config(|c| c["config"]["ArgsEscaped"] = json!(true)),
         ),
         (
