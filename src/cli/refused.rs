@@ -4,7 +4,7 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::error::Error;
-use crate::image::Reference;
+use crate::image::{self, Reference};
 
 /// What `--allow` names.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -167,9 +167,10 @@ const OF_RUN: [Refusal; 9] = [
 pub(crate) fn explained(error: &clap::Error, words: &[std::ffi::OsString]) -> Option<Error> {
     // The parser would repeat a password that stands in a URL.
     if let Some(ContextValue::String(value)) = error.get(ContextKind::InvalidValue)
-        && value.split_once("://").is_some_and(|(_, rest)| rest.contains('@'))
+        && value.contains('@')
+        && let Err(error @ image::Error::Reference(..)) = value.parse::<Reference>()
     {
-        return value.parse::<Reference>().err().map(Error::from);
+        return Some(error.into());
     }
     if error.kind() != ErrorKind::UnknownArgument {
         return None;

@@ -65,7 +65,10 @@ pub(crate) const KEYS: [Key; 15] = [
     key("progress", Kind::Text, "how progress is shown: auto, tty, plain, json, none", |text| {
         one_of(text, &["auto", "tty", "plain", "json", "none"])
     }),
-    key("proxy", Kind::Text, "go through this proxy", |_| Ok(())),
+    key("proxy", Kind::Text, "go through this proxy", |text| match text.contains('@') {
+        true => Err("it has credentials; they belong into --proxy or $HTTPS_PROXY".to_owned()),
+        false => Ok(()),
+    }),
     key("rate-limit", Kind::Text, "send at most so many requests per second: 5, 0.5", |text| {
         args::rate(text).map(drop)
     }),

@@ -7,6 +7,9 @@ use super::{Digest, Error};
 
 const DEFAULT_REGISTRY: &str = "docker.io";
 const DEFAULT_TAG: &str = "latest";
+/// What is wrong with a name that has a password.
+const CREDENTIALS: &str = "it has credentials, which everybody on this machine can see; \
+                           use `bryo login`, or --creds USER, which asks for the password";
 
 /// `[registry/]repository[:tag][@digest]`, completed as docker does: no registry means Docker Hub
 /// and, there, a repository of one word lies under `library/`; neither tag nor digest means
@@ -116,12 +119,18 @@ impl FromStr for Reference {
                 return Err(wrong("it is a URL; leave the scheme out"));
             };
             let shown = format!("{scheme}***@{host}{}", &rest[authority.len()..]);
-            let why = "it has credentials, which everybody on this machine can see; \
-                       use `bryo login`, or --creds USER, which asks for the password";
-            return Err(Error::Reference(shown, why));
+            return Err(Error::Reference(shown, CREDENTIALS));
         }
         let (rest, digest) = match text.split_once('@') {
-            Some((rest, digest)) => (rest, Some(digest.parse()?)),
+            Some((rest, digest)) => match digest.parse() {
+                Ok(digest) => (rest, Some(digest)),
+                // No digest has a slash or a dot, but a host has.
+                Err(_) if digest.contains(['/', '.']) || digest.starts_with("localhost") => {
+                    let host = text.rsplit('@').next().unwrap_or_default();
+                    return Err(Error::Reference(format!("***@{host}"), CREDENTIALS));
+                }
+                Err(error) => return Err(error),
+            },
             None => (text, None),
         };
         // A colon after the last slash begins a tag; one before it, a port.
@@ -248,8 +257,13 @@ mod tests {
 
     #[test]
     fn passwords_are_not_repeated() {
-        for text in ["registry://ann:s3cret@h/a:1", "http://ann:s3@cret@h:5/a", "https://s3cret@h"]
-        {
+        for text in [
+            "registry://ann:s3cret@h/a:1",
+            "http://ann:s3@cret@h:5/a",
+            "https://s3cret@h",
+            "ann:s3cret@localhost:5/a:1",
+            "ann:s3@cret@h.x/a",
+        ] {
             let error = text.parse::<Reference>().expect_err(text).to_string();
             assert!(!error.contains("cret@") && error.contains("--creds"), "{error}");
         }

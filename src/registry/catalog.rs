@@ -67,6 +67,14 @@ fn list(
         })?;
         names.sort_unstable();
         names.dedup();
+        let all = names.len();
+        names.retain(|name: &String| is_name(name));
+        if names.len() < all {
+            let count = all - names.len();
+            let text =
+                format!("{}{path}: {count} names that can be none are left out", connection.host());
+            connection.access().reporter.warn(text);
+        }
         Ok(names)
     };
     match collect(&format!("{path}?n={PAGE}")) {
@@ -74,6 +82,12 @@ fn list(
         Err(Error::Refused { status: 400, .. }) => collect(path),
         outcome => outcome,
     }
+}
+
+/// Whether it may be a tag or a repository: anything else could lead a terminal astray.
+fn is_name(name: &str) -> bool {
+    let word = |c: char| c.is_ascii_alphanumeric() || "._-/".contains(c);
+    !name.is_empty() && name.len() <= 255 && name.chars().all(word) && !name.contains("..")
 }
 
 /// Gets a list's pages one after the other, as their `Link` headers lead.
@@ -131,6 +145,20 @@ fn next_link(header: &str) -> Option<&str> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn names_are_told_from_tricks() {
+        for (name, expected) in [
+            ("v1.0-rc_1", true),
+            ("team/app", true),
+            ("\u{1b}[31mx", false),
+            ("a\nb", false),
+            ("../../x", false),
+            ("", false),
+        ] {
+            assert_eq!(is_name(name), expected, "{name:?}");
+        }
+    }
 
     #[test]
     fn links_are_read() {

@@ -20,6 +20,9 @@ use super::Error;
 use super::keeper::Keeper;
 use crate::report::Reporter;
 
+/// Where credentials were that nobody keeps.
+pub(super) const GIVEN: &str = "the caller";
+
 /// The user name that stands for "the secret is an identity token".
 pub(super) const IDENTITY_USER: &str = "<token>";
 
@@ -158,7 +161,7 @@ impl Keyring {
         reporter: &dyn Reporter,
     ) -> Result<Option<Found>, Error> {
         if let Some(credential) = self.given.clone() {
-            let place = "the command line".into();
+            let place = GIVEN.into();
             return Ok(Some(Found { credential, place, once: false }));
         }
         for path in &self.files {

@@ -10,6 +10,8 @@ use serde::Deserialize;
 use crate::http;
 use crate::image::{self, Mismatch};
 
+use super::credentials::GIVEN;
+
 /// What went wrong between a registry and us. `what` names host and path, as in
 /// `GET localhost:5000/v2/app/tags/list`, or `localhost:5000/app:1.0`.
 #[derive(Debug, thiserror::Error)]
@@ -158,6 +160,9 @@ impl Error {
             Self::Denied { host, refused: None, .. } => Some(format!(
                 "if the name is right and the repository is private: bryo login {host}"
             )),
+            Self::Denied { refused: Some(place), .. } if place == GIVEN => {
+                Some("the name or the password that was given is wrong".into())
+            }
             Self::Denied { host, refused: Some(place), .. } => Some(format!(
                 "the credentials from {place} were refused; renew them with: bryo login {host}"
             )),
@@ -165,6 +170,9 @@ impl Error {
                 "who is logged in may ask more often (bryo login); --rate-limit N asks less often"
                     .into(),
             ),
+            Self::Host { .. } => {
+                Some("write HOST or HOST:PORT, and nothing before or after".into())
+            }
             Self::Exchange { source, .. } => source.hint(),
             Self::Content { source, .. } => source.hint(),
             Self::CredentialFormat { path, .. } | Self::CredentialEntry { path, .. } => {

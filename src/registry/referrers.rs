@@ -10,9 +10,6 @@ use super::{Error, manifest};
 use crate::http::Url;
 use crate::image::{Content, Descriptor, Digest, Index, media_type};
 
-/// Somebody else may change the same list meanwhile; a list is looked at again so many times.
-const TRIES: usize = 4;
-
 pub(super) fn list(
     connection: &Connection,
     repository: &str,
@@ -141,7 +138,8 @@ fn change(
 ) -> Result<(), Error> {
     let _alone = connection.referrers.lock().expect("no thread panics while it changes a list");
     let tag = tag(subject);
-    for _ in 0..TRIES {
+    let mut attempts = connection.access().patience.begin();
+    loop {
         // What others wrote into it stays: it is changed as JSON.
         let mut whole = match kept(connection, repository, subject)? {
             Some(index) => serde_json::from_slice(&index.bytes).expect("it was read before"),
@@ -155,10 +153,11 @@ fn change(
         }
         let index = Content::parse(whole.to_string().into_bytes(), None).expect("an index");
         manifest::send(connection, repository, &tag, &index)?;
+        // Somebody who read the list before may write it now, without our change: so it is looked at
+        // once more, when that is over.
+        let Some(pause) = attempts.next(None) else { return Ok(()) };
+        std::thread::sleep(pause / 2);
     }
-    let what = connection.what(repository, &tag);
-    let why = "others change the list of referrers all the time".to_owned();
-    Err(Error::Protocol { what, why })
 }
 
 #[cfg(test)]

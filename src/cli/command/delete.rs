@@ -4,7 +4,7 @@ use crate::cli::args::{Login, Network};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::network::Remote;
-use crate::image::{Digest, Reference};
+use crate::image::{Content, Digest, Reference, media_type};
 
 /// Delete tags and images from a registry
 ///
@@ -72,12 +72,19 @@ impl Delete {
         let registry = remote.registry(name.registry());
         let repository = name.repository();
         remote.head(name)?;
-        let mut tags = Vec::new();
+        let (mut tags, mut whole) = (Vec::new(), Vec::new());
         for tag in registry.tags(repository)? {
             // Somebody may delete it while we look.
             let found = registry.head_manifest(repository, &tag)?;
-            if found.is_some_and(|found| found.digest == *digest) {
-                tags.push(format!("{}/{repository}:{tag}", name.registry()));
+            let Some(found) = found else { continue };
+            let full = format!("{}/{repository}:{tag}", name.registry());
+            if found.digest == *digest {
+                tags.push(full);
+            } else if media_type::is_index(&found.media_type)
+                && let Content::Index(index) = registry.manifest(repository, &tag)?
+                && index.manifests.iter().any(|part| part.digest == *digest)
+            {
+                whole.push(full);
             }
         }
         if self.force {
@@ -86,6 +93,12 @@ impl Delete {
         let hint = "--force deletes it all the same".to_owned();
         if !tags.is_empty() {
             let text = format!("{name} would take its tags along: {}", tags.join(", "));
+            return Err(Error::Refused { text, hint: Some(hint) });
+        }
+        // The lists that clients keep of referrers are indexes, too; they are changed with it.
+        whole.retain(|full| !full.contains(":sha256-") && !full.contains(":sha512-"));
+        if !whole.is_empty() {
+            let text = format!("{name} is part of an index: {}", whole.join(", "));
             return Err(Error::Refused { text, hint: Some(hint) });
         }
         let referrers = registry.referrers(repository, digest, None)?;

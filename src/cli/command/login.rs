@@ -60,7 +60,9 @@ impl Login {
         let file = file.ok_or(Error::NoPlaceForCredentials)?;
         let credential = self.credential()?;
         let remote = self.network.remote_as(invocation, Some(credential.clone()))?;
-        remote.registry(&self.host).check()?;
+        // The beginning of a repository's path may follow.
+        let name = self.host.split('/').next().unwrap_or_default();
+        remote.registry(name).check()?;
         let kept = match remember(&file, &self.host, &credential)? {
             Place::File(path) => format!("credentials are kept in {}, unencrypted", path.display()),
             Place::Helper(program) => format!("credentials are kept by {program}"),
