@@ -71,7 +71,7 @@ impl Listing {
 
 /// The titles of the columns of a template: docker's for the fields in them.
 fn titles(text: &str) -> Vec<String> {
-    text.split('\t').map(|column| title(column)).collect()
+    text.split('\t').map(title).collect()
 }
 
 fn title(column: &str) -> String {

@@ -337,7 +337,7 @@ pub(crate) fn all() -> Vec<Row> {
             "error",
             index(|i| {
                 i["manifests"][0]["mediaType"] =
-                    json!("application/vnd.docker.distribution.manifest.v2+json")
+                    json!("application/vnd.docker.distribution.manifest.v2+json");
             }),
         ),
         (
