@@ -160,9 +160,9 @@ impl Error {
             Self::Denied { host, refused: None, .. } => Some(format!(
                 "if the name is right and the repository is private: bryo login {host}"
             )),
-            Self::Denied { refused: Some(place), .. } if place == GIVEN => {
-                Some("the name or the password that was given is wrong".into())
-            }
+            Self::Denied { refused: Some(place), .. } if place == GIVEN => Some(
+                "the credentials that were given were refused: name or password is wrong".into(),
+            ),
             Self::Denied { host, refused: Some(place), .. } => Some(format!(
                 "the credentials from {place} were refused; renew them with: bryo login {host}"
             )),
