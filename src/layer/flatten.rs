@@ -70,14 +70,15 @@ pub enum Verdict {
 ///
 /// # Errors
 ///
-/// [`Error::HardLink`] when a link is kept to something that only a lower layer has, and `judge`
-/// would not keep there; and what reading and writing an archive say.
+/// [`Error::HardLink`] when a link is kept to something that only a lower layer has, and that does
+/// not stay there by what `drops` says; and what reading and writing an archive say.
 pub fn sieve<W: Write>(
     tar: impl Read,
     output: W,
     compression: Compression,
     threads: usize,
     judge: &mut dyn FnMut(&mut Entry) -> Verdict,
+    drops: &dyn Fn(&Entry) -> bool,
     spool: &dyn Fn() -> io::Result<File>,
 ) -> Result<(W, Layer), Error> {
     let mut reader = Reader::new(tar);
@@ -97,8 +98,7 @@ pub fn sieve<W: Write>(
         let target = clean(entry.link.as_deref().unwrap_or(Path::new("")));
         match gone.take(&target, &path)? {
             None => {
-                let mut there = Entry::new(target.clone(), EntryKind::File);
-                if !gone.seen(&target) && judge(&mut there) == Verdict::Drop {
+                if drops(&Entry::new(target.clone(), EntryKind::File)) {
                     return Err(Error::HardLink { path, target });
                 }
                 writer.append(&entry, io::empty())?;
@@ -187,10 +187,6 @@ impl Gone<'_> {
         Err(Error::HardLink { path: path.to_owned(), target: target.to_owned() })
     }
 
-    fn seen(&self, target: &Path) -> bool {
-        self.files.contains_key(target)
-    }
-
     fn content(&mut self, at: u64, size: u64) -> Result<impl Read + use<'_>, Error> {
         let reader: Box<dyn Read> = match &mut self.file {
             Some(file) if size > 0 => {
@@ -215,7 +211,7 @@ fn rewrite<W: Write>(
         Verdict::Keep
     };
     let spool = || Err(io::ErrorKind::Unsupported.into()); // nothing is dropped
-    sieve(tar, output, compression, threads, &mut judge, &spool)
+    sieve(tar, output, compression, threads, &mut judge, &|_| false, &spool)
 }
 
 #[cfg(test)]
@@ -313,13 +309,14 @@ mod tests {
             (Entry { link, uid: 7, ..Entry::new(path, EntryKind::Hardlink) }, &b""[..])
         };
         let sieved = |entries: Vec<(Entry, &'static [u8])>| {
-            let mut judge = |entry: &mut Entry| match clean(&entry.path).starts_with("x") {
+            let is_gone = |entry: &Entry| clean(&entry.path).starts_with("x");
+            let mut judge = |entry: &mut Entry| match is_gone(entry) {
                 true => Verdict::Drop,
                 false => Verdict::Keep,
             };
             let tar = archive(entries);
             let spool = || tempfile::tempfile();
-            sieve(&tar[..], Vec::new(), Compression::None, 1, &mut judge, &spool)
+            sieve(&tar[..], Vec::new(), Compression::None, 1, &mut judge, &is_gone, &spool)
         };
         for (before, after) in [
             // The first link that stays is the file, and the others are links to it.

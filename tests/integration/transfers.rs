@@ -1,4 +1,4 @@
-//! `bryo copy`, and options that change images on their way; skopeo, umoci, crun and podman judge.
+//! `bryo copy`, and options that change images on their way; skopeo, umoci and podman judge.
 
 use std::fs;
 use std::os::unix::fs::PermissionsExt as _;
@@ -89,7 +89,6 @@ fn what_makes_no_sense_is_refused() {
         ("copy -f find=x store:none -", 2, "stdout cannot have both"),
         ("copy -f moss store:none oci:l", 2, "there is no filter"),
         ("copy docker://debian oci:l", 2, "write registry:debian"),
-        ("copy --src-creds ann store:none oci:l", 2, "--src-creds is USER:PASSWORD"),
     ] {
         // What is named first is opened first.
         let line = line
@@ -100,10 +99,10 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
-fn a_bundle_runs() {
+fn a_bundle_is_what_the_image_says() {
     let place = Place::new();
     let registry = Registry::start(&place);
-    if !app(&place, &registry) || !has("crun", "crun") {
+    if !app(&place, &registry) {
         return;
     }
     place.bryo("copy").args([&registry.name("app:1"), "bundle:b"]).succeeds().mentions("device");
@@ -111,13 +110,7 @@ fn a_bundle_runs() {
     let config: serde_json::Value = serde_json::from_slice(&config).expect("JSON");
     assert_eq!(config["process"]["cwd"], "/srv");
     assert_eq!(config["annotations"]["l"], "1");
-    let said = place
-        .run("crun")
-        .args(["--cgroup-manager=disabled", "--root", "state", "run", "-b", "b", "moss"])
-        .succeeds();
-    assert_eq!(said.text(), "moss /srv 0");
-    place.bryo("copy app bundle:b").fails(3); // a bare name is in a registry
-    place.bryo("copy store:app bundle:b").fails(2).mentions("is there already");
+    place.bryo("copy store:app bundle:b").fails(1).mentions("is there already");
     let context = place.context("user", "FROM base\nUSER nobody-known\n", &[]);
     place.bryo("build -t user").arg(context).succeeds();
     place.bryo("copy store:user bundle:c").fails(3).mentions("no user \"nobody-known\"");
@@ -213,9 +206,11 @@ fn images_change_on_their_way() {
         .bryo("copy -f find=*.txt -f search:pattern=null,script_friendly=true -f record=r store:app oci:l")
         .succeeds();
     let text = looked.text();
-    let lines: Vec<&str> = text.lines().collect();
-    assert!(lines[0].starts_with("sha256:") && lines[0].ends_with(" srv/a.txt"), "{looked}");
-    assert!(lines[1].starts_with("app:latest:") && lines[1].ends_with(":null"), "{looked}");
+    let mut lines: Vec<&str> = text.lines().collect();
+    lines.sort_unstable();
+    let [null, file] = lines[..] else { panic!("two files: {looked}") };
+    assert!(null.starts_with("app:latest:") && null.ends_with(":null"), "{looked}");
+    assert!(file.starts_with("sha256:") && file.ends_with(" srv/a.txt"), "{looked}");
     let record = fs::read_to_string(place.path("work/r")).expect("written");
     let record: serde_json::Value = serde_json::from_str(&record).expect("a line");
     assert_eq!(record["name"], "app:latest");

@@ -384,9 +384,14 @@ impl Rewriter<'_, '_> {
                 let workspace = store.workspace()?;
                 let spool = || tempfile::tempfile_in(workspace.path());
                 let mut said = Ok(());
+                let drops = |entry: &Entry| {
+                    let excludes = |change: &Change| matches!(change, Change::Exclude(rules) if rules.exclude(entry));
+                    changes.iter().any(excludes)
+                };
                 let mut judge = |entry: &mut Entry| self.judge(work, entry, &mut said);
                 let sieved =
-                    layer::sieve(&mut tar, to, wanted, threads, &mut judge, &spool).map_err(read);
+                    layer::sieve(&mut tar, to, wanted, threads, &mut judge, &drops, &spool)
+                        .map_err(read);
                 said.map_err(Error::writing("what was found"))?;
                 sieved?
             }
