@@ -18,8 +18,8 @@ pub(crate) struct Changes {
     /// timestamps[=N]: all files and the configuration get the time N, in seconds since 1970, 0
     /// if it is left out; timestamps=max=N: no later time. exclude=GLOB leaves out files, as a
     /// line of a .gitignore does. find=GLOB lists the files that match. record=FILE appends the
-    /// history and the sizes of the layers, as a line of JSON. recompress=gzip|zstd|none[:LEVEL]
-    /// compresses all layers so. squash makes one layer of all. platform=OS/ARCH takes one
+    /// history and the sizes of the layers, as a line of JSON. recompress=gzip, recompress=zstd:9 and
+    /// recompress=none compress all layers so. squash makes one layer of all. platform=OS/ARCH takes one
     /// platform's image out of an index. occystrap's names are understood too:
     /// normalize-timestamps:ts=N, exclude:pattern=GLOB,GLOB, search:pattern=GLOB, inspect:file=FILE.
     #[arg(short, long, value_name = "NAME[=VALUE]")]

@@ -1,4 +1,4 @@
-//! [`find`]: files of an image by their names.
+//! Files of an image by their names.
 
 use std::path::{Path, PathBuf};
 

@@ -74,8 +74,7 @@ pub(crate) struct Edit {
     /// Set when the image was made: 2026-01-31T12:00:00Z, or seconds since 1970
     #[arg(long, value_name = "TIME", value_parser = args::moment)]
     created: Option<std::time::SystemTime>,
-    /// Annotate, as `bryo build` does: [KIND:]NAME=VALUE; makes an image of Docker's OCI's; may be
-    /// repeated
+    /// Annotate, as `bryo build` does; makes an image of Docker's OCI's; may be repeated
     #[arg(long, value_name = "[KIND:]NAME=VALUE", allow_hyphen_values = true)]
     annotation: Vec<String>,
     /// Say that the image is for another machine
