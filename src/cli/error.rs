@@ -131,6 +131,12 @@ impl Error {
         }
     }
 
+    /// Whether a reader of our stdout went away, who has what it wanted.
+    pub(crate) fn is_closed_stdout(&self) -> bool {
+        matches!(self, Self::Transfer(transfer::Error::Write { to, source })
+            if to == "stdout" && source.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// Tells a person, and says how to end.
     pub(crate) fn tell(&self, ui: Ui) -> ExitCode {
         let status = self.status();

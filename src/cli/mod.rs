@@ -80,6 +80,7 @@ pub fn main() -> ExitCode {
     let invocation = invocation(global);
     match panic::catch_unwind(panic::AssertUnwindSafe(|| perform(command, &invocation, words))) {
         Ok(Ok(status)) => status,
+        Ok(Err(error)) if error.is_closed_stdout() => ExitCode::SUCCESS,
         Ok(Err(error)) => error.tell(invocation.ui),
         // The hook has said what and where.
         Err(_) => {

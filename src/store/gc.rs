@@ -79,6 +79,7 @@ impl Store {
         keep: &HashSet<Digest>,
         goes: &dyn Fn(&Name, SystemTime) -> bool,
     ) -> Result<Removed> {
+        self.check_refs()?;
         let mut held = Reached::default();
         held.blobs.extend(keep.iter().cloned());
         for entry in self.list_refs()? {

@@ -234,11 +234,22 @@ impl Store {
         Ok(found)
     }
 
+    /// Whether all names can be read. What a damaged one held, nobody knows, and so nothing may be
+    /// deleted.
+    pub(super) fn check_refs(&self) -> Result<()> {
+        self.entries("refs")?.iter().try_for_each(|path| read(path).map(drop))
+    }
+
     fn all_refs(&self, folder: &str) -> Result<Vec<RefEntry>> {
         let mut found = Vec::new();
         for path in self.entries(folder)? {
-            // Another process may have removed it meanwhile.
-            found.extend(read(&path)?);
+            match read(&path) {
+                // Another process may have removed it meanwhile.
+                Ok(entry) => found.extend(entry),
+                // One damaged name is no reason to lose sight of all others.
+                Err(Error::Damaged { .. }) => {}
+                Err(error) => return Err(error),
+            }
         }
         Ok(found)
     }
@@ -279,9 +290,9 @@ impl Store {
             if !self.id_begins_with(&entry.descriptor, hex) {
                 continue;
             }
-            if found
-                .as_ref()
-                .is_some_and(|other| other.descriptor.digest != entry.descriptor.digest)
+            // The same image may have several manifests: another compression, another format.
+            if let Some(other) = &found
+                && self.id_of(&other.descriptor) != self.id_of(&entry.descriptor)
             {
                 return Err(Error::Ambiguous(text.to_owned()));
             }
@@ -291,14 +302,14 @@ impl Store {
     }
 
     fn id_begins_with(&self, descriptor: &Descriptor, hex: &str) -> bool {
-        if descriptor.digest.hex().starts_with(hex) {
-            return true;
-        }
+        descriptor.digest.hex().starts_with(hex) || self.id_of(descriptor).hex().starts_with(hex)
+    }
+
+    /// What people know an image by: its configuration's digest; of all else, the manifest's.
+    fn id_of(&self, descriptor: &Descriptor) -> Digest {
         match self.content(descriptor) {
-            Ok(Content::Image(manifest) | Content::Artifact(manifest)) => {
-                manifest.config.digest.hex().starts_with(hex)
-            }
-            _ => false,
+            Ok(Content::Image(manifest) | Content::Artifact(manifest)) => manifest.config.digest,
+            _ => descriptor.digest.clone(),
         }
     }
 }

@@ -30,6 +30,10 @@ fn what_is_saved_is_loaded() {
         }
         assert_eq!(place.bryo("run base echo x").succeeds().text(), "x");
     }
+    // Whoever reads it may have enough of it.
+    let shell = "set -o pipefail; \"$0\" save base | head -c 10 | wc -c";
+    let run = place.run("bash").args(["-c", shell, env!("CARGO_BIN_EXE_bryo")]);
+    assert_eq!(run.succeeds().text(), "10");
     // Through a pipe, compressed.
     let saved = place.bryo("save base").succeeds();
     for program in ["gzip", "zstd"] {

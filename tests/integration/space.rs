@@ -43,6 +43,9 @@ fn what_was_removed_comes_back_until_it_is_pruned() {
     assert_eq!(place.bryo("run base echo x").succeeds().text(), "x");
     place.bryo("undelete base").fails(1).mentions("exists; it will not be overwritten");
     place.bryo("undelete nothing").fails(3).mentions("nothing");
+    assert_eq!(place.bryo("undelete test-*").succeeds().text(), "test-a:latest\ntest-b:latest");
+    place.bryo("undelete test-*").fails(3);
+    place.bryo("rm test-*").succeeds();
     // The last name, too: its layers are still there.
     place.bryo("rm base two").succeeds();
     place.bryo("undelete two").succeeds();

@@ -2,6 +2,7 @@
 
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
+use crate::dockerfile::{self, Glob};
 use crate::image::Reference;
 use crate::store::{self, Name, Store};
 
@@ -14,8 +15,8 @@ use crate::store::{self, Name, Store};
   bryo images --undeletable
   bryo undelete app:1")]
 pub(crate) struct Undelete {
-    /// Names; of images that had none, the digest or the beginning of it
-    #[arg(required = true, value_name = "IMAGE")]
+    /// Names, or patterns; of images that had none, the digest or the beginning of it
+    #[arg(required = true, value_name = "IMAGE|PATTERN")]
     images: Vec<String>,
 }
 
@@ -23,10 +24,34 @@ impl Undelete {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let store = invocation.store()?;
         for text in &self.images {
-            let entry = store.restore(&meant(&store, text)?)?;
-            invocation.print(&format!("{}\n", super::rm::shown(&entry.name)))?;
+            let names = match Glob::is_pattern(text) {
+                true => matching(&store, text)?,
+                false => vec![meant(&store, text)?],
+            };
+            for name in names {
+                let entry = store.restore(&name)?;
+                invocation.print(&format!("{}\n", super::rm::shown(&entry.name)))?;
+            }
         }
         Ok(())
+    }
+}
+
+fn matching(store: &Store, text: &str) -> Result<Vec<Name>, Error> {
+    let usage = |error: dockerfile::Error| Error::Usage { text: error.to_string(), hint: None };
+    let pattern = Glob::new(text).map_err(usage)?;
+    let all = store.forgotten_refs()?.into_iter().map(|forgotten| forgotten.entry.name);
+    let found: Vec<Name> = all
+        .filter(|name| match name {
+            Name::Tagged(name) => {
+                pattern.matches(&name.to_string()) || pattern.matches(&name.familiar())
+            }
+            Name::Anonymous(_) => false,
+        })
+        .collect();
+    match found.is_empty() {
+        true => Err(Error::NothingMatches(text.to_owned())),
+        false => Ok(found),
     }
 }
 
