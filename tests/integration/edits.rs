@@ -91,6 +91,9 @@ fn layers_are_added_and_made_one() {
     place.bryo("edit --add-layer none.tar app wrong").fails(5).mentions("none.tar: ");
     place.bryo("inspect wrong").exits(3);
 
+    place.bryo("edit --time max=1000 more older").succeeds();
+    assert_eq!(place.bryo("run older stat -c %Y /srv/f").succeeds().text(), "1000");
+    place.bryo("edit --time soon more older").exits(2);
     place.bryo("edit --flatten more flat").succeeds();
     let flat = config(&place, "flat");
     assert_eq!(flat["rootfs"]["diff_ids"].as_array().map(Vec::len), Some(1));

@@ -78,6 +78,11 @@ fn an_image_is_unpacked_as_its_caller_can_have_it() {
         place.bryo(line).succeeds();
     }
     assert!(place.path("work/rootfs/two").exists() && place.path("work/third/two").exists());
+    place.bryo("unpack --bundle app bundle").succeeds();
+    let config = fs::read_to_string(place.path("work/bundle/config.json")).expect("a file");
+    assert!(config.contains("\"/one\""), "{config}");
+    assert!(place.path("work/bundle/rootfs/two").exists());
+    place.bryo("unpack --bundle app bundle").fails(1).mentions("no empty directory");
     place.bryo("unpack localhost/nothing other").fails(3);
     assert!(!place.path("work/other").exists());
     let left = fs::read_dir(place.path("work")).expect("it").filter(|entry| {

@@ -13,6 +13,7 @@ use crate::image::media_type::Family;
 use crate::image::{Annotations, Content, Platform, Timestamp};
 use crate::report::Reporter;
 use crate::store::Store;
+use crate::transfer::filter::{Change, Filter};
 use crate::transfer::source::{self, Edit as Edits, NewLayer, Rebase, Rewrite, Rewritten};
 use crate::transfer::{Endpoint, Options, Source, Wishes, sink, transfer};
 
@@ -86,6 +87,9 @@ pub(crate) struct Edit {
     /// Replace the base's layers by another one's; without OLD the base that the image names
     #[arg(long, value_name = "[OLD=]NEW")]
     rebase: Option<String>,
+    /// Give all files and the image this time, in seconds since 1970, or (max=N) no later one
+    #[arg(long, value_name = "N|max=N", value_parser = times)]
+    time: Option<Change>,
     /// Make one layer of all
     #[arg(long)]
     flatten: bool,
@@ -227,7 +231,9 @@ impl Edit {
         self.annotation.iter().try_for_each(|text| annotations.add(text))?;
         // Docker's manifests have no place for them.
         let family = (!self.annotation.is_empty()).then_some(Family::Oci);
-        Ok(Rewrite { annotations, family, ..Rewrite::default() })
+        let mut rewrite = Rewrite { annotations, family, ..Rewrite::default() };
+        self.time.iter().cloned().for_each(|change| rewrite.add(change));
+        Ok(rewrite)
     }
 
     fn rebase<'a>(
@@ -274,6 +280,14 @@ impl Edit {
         let created = self.created.map(|created| Timestamp::from(created).to_string());
         created.iter().for_each(|created| say("created", created));
         words.join(" ")
+    }
+}
+
+/// As the filter `timestamps` takes it.
+fn times(text: &str) -> Result<Change, String> {
+    match format!("timestamps={text}").parse()? {
+        Filter::Layer(change) => Ok(change),
+        _ => Err("it is N or max=N".to_owned()),
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::cli::anywhere::Anywhere;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::transfer::{sink, transfer};
+use crate::transfer::{Sink, sink, transfer};
 
 /// Unpack the files of an image into a directory
 ///
@@ -14,8 +14,13 @@ use crate::transfer::{sink, transfer};
 /// taken away. The directory is seen when it is whole.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
-  bryo unpack app rootfs")]
+  bryo unpack app rootfs
+  bryo unpack --bundle app bundle && crun run -b bundle app")]
 pub(crate) struct Unpack {
+    /// Make a runtime bundle: the files in `rootfs`, and a config.json made of the image's
+    /// configuration, by which crun or runc starts it without root
+    #[arg(long)]
+    bundle: bool,
     #[command(flatten)]
     anywhere: Anywhere,
     /// A name or the beginning of an ID here, a name in a registry, or a place such as oci:DIR
@@ -35,8 +40,12 @@ impl Unpack {
         let reporter = &*invocation.reporter;
         let found = places.find(&self.image)?;
         let directory = self.output.as_ref().unwrap_or(&self.directory);
-        let sink = sink::Unpacked::tree(store, directory, reporter)?;
-        let sent = transfer(&*found.source, &sink, &places.options(), reporter);
+        let tree = sink::Unpacked::tree(store, directory, reporter)?;
+        let sink: Box<dyn Sink> = match self.bundle {
+            true => Box::new(sink::Bundle::new(store, directory, reporter)?),
+            false => Box::new(tree),
+        };
+        let sent = transfer(&*found.source, &*sink, &places.options(), reporter);
         sent.map_err(|error| found.failed(error))?;
         Ok(())
     }
