@@ -41,7 +41,7 @@ use outgoing::Outgoing;
 use patient::Patient;
 
 /// So long a client may take to send the head of a request, and be idle between two.
-const HEAD: Duration = Duration::from_secs(60);
+const HEAD: Duration = Duration::from_secs(20);
 /// So long it may take between two pieces of a body, and not take what it is sent.
 const SILENCE: Duration = Duration::from_secs(60);
 /// So long it may take to agree on TLS.
