@@ -18,7 +18,7 @@ fn what_is_saved_is_loaded() {
     for format in ["docker", "oci", "oci-dir"] {
         let file = format!("{format}.saved");
         place.bryo(&format!("save --format {format} -o {file} base other:2")).succeeds();
-        place.bryo("rm base other:2").succeeds();
+        place.bryo("rm --purge base other:2").succeeds();
         let said = place.bryo(&format!("load -q -i {file}")).succeeds();
         assert!(said.text().contains("other:2"), "{format}: {said}");
         for name in ["base", "other:2"] {
@@ -41,7 +41,7 @@ fn what_is_saved_is_loaded() {
             continue;
         }
         let packed = place.run(program).arg("-c").input(saved.bytes()).succeeds();
-        place.bryo("rm base").succeeds();
+        place.bryo("rm --purge base").succeeds();
         place.bryo("load -q").input(packed.bytes()).succeeds();
         assert_eq!(place.bryo("run base echo x").succeeds().text(), "x");
     }

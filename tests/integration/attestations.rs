@@ -147,7 +147,7 @@ fn an_attestation_stands_beside_the_image() {
     let listed = place.run("tar").args(["-tf", "app.tar"]).succeeds().text();
     assert_eq!(listed.lines().filter(|name| name.ends_with(".json")).count(), 2, "{listed}");
     place.bryo("save --format oci -o oci.tar app:1").succeeds();
-    place.bryo("rm app:1").succeeds();
+    place.bryo("rm --purge app:1").succeeds();
     place.bryo("load -i oci.tar").succeeds();
     assert_eq!(place.bryo("run app:1 cat /who").succeeds().text(), "me");
     // And it is a base like any other.

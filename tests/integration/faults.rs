@@ -81,7 +81,7 @@ fn pushed(place: &Place, registry: &Registry) -> Option<Vec<String>> {
     let layers = described[0]["Layers"].as_array().expect("layers");
     let digests = layers.iter().map(|layer| layer["digest"].as_str().expect("text").to_owned());
     let digests = digests.collect();
-    place.bryo("rm base").succeeds();
+    place.bryo("rm --purge base").succeeds();
     Some(digests)
 }
 

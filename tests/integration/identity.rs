@@ -28,7 +28,7 @@ fn root_builds_as_everybody_does() {
     bryo("import -q root base").succeeds();
     bryo("build -q -t app").arg(place.context("c", DOCKERFILE, &[])).succeeds();
     assert_eq!(bryo("run app cat /who").succeeds().text(), "0");
-    bryo("rm app base").succeeds();
+    bryo("rm --purge app base").succeeds();
 }
 
 #[test]

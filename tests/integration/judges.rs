@@ -48,7 +48,7 @@ fn the_tree_that_others_see_is_the_tree_that_we_built() {
     let name = registry.name("debian:bookworm");
     place.bryo("import -q").arg(&base).arg(&name).succeeds();
     place.bryo(&format!("push -q {name}")).succeeds();
-    place.bryo(&format!("rm {name}")).succeeds();
+    place.bryo(&format!("rm --purge {name}")).succeeds();
 
     let files = [("secret", "s3cret\n"), ("tree/a", "a\n"), ("tree/sub/b", "b\n")];
     let context = place.context("c", DOCKERFILE, &files);

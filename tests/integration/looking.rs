@@ -144,7 +144,7 @@ fn nothing_is_kept_of_an_image_in_a_registry() {
     place.bryo("build -q -t app").arg(&context).succeeds();
     let digest = place.bryo(&format!("push -q app {name}")).succeeds().text();
     let here = place.bryo("inspect app").succeeds().json()[0].clone();
-    place.bryo("rm app base").succeeds();
+    place.bryo("rm --purge app base").succeeds();
     let blobs = || fs::read_dir(place.storage().join("blobs/sha256")).expect("a folder").count();
     let before = blobs();
     let there = place.bryo(&format!("inspect {name}")).succeeds().json()[0].clone();

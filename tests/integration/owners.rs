@@ -113,7 +113,7 @@ fn image(place: &Place, registry: &Registry) -> (String, BTreeMap<String, String
     let base = registry.name("base:1");
     place.bryo("import -q").arg(place.path("root/tree.tar")).arg(&base).succeeds();
     place.bryo(&format!("push -q {base}")).succeeds();
-    place.bryo(&format!("rm {base}")).succeeds();
+    place.bryo(&format!("rm --purge {base}")).succeeds();
     place.bryo(&format!("pull -q {base}")).succeeds();
     let context = place.context("c", &format!("FROM {base}\nRUN {RUN}\n"), &[]);
     let app = registry.name("app:1");

@@ -108,7 +108,7 @@ fn several_platforms_make_an_index() {
     place.bryo("history app").succeeds();
     place.bryo("tag app other").succeeds();
     place.bryo("save -o out.tar --format oci other").succeeds();
-    place.bryo("rm app other").succeeds();
+    place.bryo("rm --purge app other").succeeds();
     place.bryo("load -i out.tar").succeeds();
 
     // The layout has the same index, for whoever reads it.

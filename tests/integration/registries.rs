@@ -14,7 +14,7 @@ fn ready() -> bool {
 /// The test's image in the registry, under `name`, and nowhere else.
 fn push_and_forget(place: &Place, name: &str, options: &str) -> String {
     let digest = place.bryo(&format!("push -q {options} base {name}")).succeeds().text();
-    place.bryo("rm base").succeeds();
+    place.bryo("rm --purge base").succeeds();
     digest
 }
 
@@ -49,7 +49,7 @@ fn what_was_pushed_is_pulled() {
     // By digest, and as a base that is fetched when it is needed.
     let pinned = registry.name(&format!("team/app@{digest}"));
     place.bryo(&format!("pull -q {pinned}")).succeeds();
-    place.bryo(&format!("rm {name} {pinned}")).succeeds();
+    place.bryo(&format!("rm --purge {name} {pinned}")).succeeds();
     let context = place.context("c", &format!("FROM {name}\nRUN echo y > /y\n"), &[]);
     place.bryo("build -q -t child").arg(context).succeeds();
     assert_eq!(place.bryo("run child cat /y").succeeds().text(), "y");

@@ -182,7 +182,7 @@ fn images_are_read_from_mirrors_and_sent_to_their_registry() {
     let Some(mirror) = scene(&place, &["hub/library/app:1"]) else { return };
     let origin = Registry::start(&place);
     place.bryo("tag base other").succeeds();
-    place.bryo("rm base").succeeds();
+    place.bryo("rm --purge base").succeeds();
     let wanted = origin.name("library/app:1");
     place.bryo(&format!("pull {wanted}")).fails(3);
     let rule = format!("{}={}/hub", origin.host(), mirror.host());
