@@ -226,7 +226,8 @@ fn fingerprint(hex: &str) -> String {
 fn told(summary: &Summary) -> String {
     let Summary { requests, failures, pushed, pulled, received, sent } = *summary;
     format!(
-        "{requests} requests, {failures} failed here; {pushed} manifests pushed ({}), {pulled} pulled ({})",
+        "requests: {requests}, {failures} failed here; manifests: {pushed} pushed, {pulled} pulled; \
+         {} received, {} sent",
         bytes(received),
         bytes(sent),
     )

@@ -5,9 +5,10 @@
 //! HTTP/1.1, in the clear or over TLS, on a TCP port or a Unix socket.
 //!
 //! Who is slow gets no more than a connection: heads of requests, pieces of bodies, and taking what
-//! is sent all have limits of time, and connections one of number. Beyond that they wait to be
-//! accepted.
+//! is sent all have limits of time, and connections one of number. When that is reached, those that
+//! are idle make room, and others wait to be accepted.
 
+mod crowd;
 mod identity;
 mod listen;
 mod message;
@@ -25,10 +26,10 @@ use std::time::Duration;
 use hyper::server::conn::http1;
 use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
-use hyper_util::server::graceful::{GracefulShutdown, Watcher};
+use hyper_util::server::graceful::Watcher;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::runtime::{Builder, Handle};
-use tokio::sync::{Notify, Semaphore};
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
 use tokio::time::{sleep, timeout};
 use tokio_rustls::TlsAcceptor;
 
@@ -36,6 +37,7 @@ pub use identity::{Generated, Identity};
 pub use listen::Listen;
 pub use message::{Answer, Asked, Payload, RequestBody};
 
+use crowd::{Crowd, YOUNG};
 use listen::{Listener, Stream};
 use outgoing::Outgoing;
 use patient::Patient;
@@ -165,17 +167,14 @@ async fn accept(
     connections: usize,
 ) {
     let slots = Arc::new(Semaphore::new(connections));
-    let graceful = GracefulShutdown::new();
+    let mut crowd = Crowd::new();
     let mut stopped = pin!(stop.notified());
-    loop {
-        let next = async {
-            let slot = Arc::clone(&slots).acquire_owned().await;
-            (slot, listener.accept().await)
-        };
-        let Some((slot, accepted)) = unless(stopped.as_mut(), pin!(next)).await else { break };
+    while let Some(accepted) = unless(stopped.as_mut(), pin!(listener.accept())).await {
         match accepted {
             Ok((stream, peer)) => {
-                let (tls, watcher, service) = (tls.clone(), graceful.watcher(), service.clone());
+                let slot = slot(&slots, &mut crowd);
+                let Some(slot) = unless(stopped.as_mut(), pin!(slot)).await else { break };
+                let (tls, watcher, service) = (tls.clone(), crowd.join(), service.clone());
                 tokio::spawn(async move {
                     welcome(stream, peer, tls, watcher, service).await;
                     drop(slot);
@@ -190,7 +189,20 @@ async fn accept(
     }
     // Who comes now is not kept waiting.
     drop(listener);
-    graceful.shutdown().await;
+    crowd.leave().await;
+}
+
+/// Room for one more connection.
+async fn slot(slots: &Arc<Semaphore>, crowd: &mut Crowd) -> OwnedSemaphorePermit {
+    loop {
+        if let Ok(slot) = Arc::clone(slots).try_acquire_owned() {
+            return slot;
+        }
+        crowd.make_room();
+        if let Ok(Ok(slot)) = timeout(YOUNG, Arc::clone(slots).acquire_owned()).await {
+            return slot;
+        }
+    }
 }
 
 /// What `work` gives, or None if `stop` is first.

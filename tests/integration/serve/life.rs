@@ -32,7 +32,7 @@ fn a_server_ends_when_it_is_asked_and_finishes_what_is_under_way() {
     let (status, said) = served.end();
     drop(idle);
     assert_eq!(status, Some(0), "{said}");
-    for expected in ["PUT /v2/a/manifests/1 201", "1 manifests pushed", "0 failed here"] {
+    for expected in ["PUT /v2/a/manifests/1 201", "manifests: 1 pushed", "0 failed here"] {
         assert!(said.contains(expected), "{said}\nlacks {expected:?}");
     }
 }
@@ -93,7 +93,28 @@ fn fifty_clients_push_and_pull_at_once() {
     assert_eq!(tags, 50 + 7);
     let (status, said) = served.stop();
     assert_eq!(status, Some(0), "{said}");
-    assert!(said.contains(" 0 failed here; 100 manifests pushed"), "{said}");
+    assert!(said.contains(" 0 failed here; manifests: 100 pushed"), "{said}");
+}
+
+#[test]
+fn who_says_nothing_makes_room() {
+    let place = Place::new();
+    let served = Served::start(&place, "--connections 2");
+    let idle: Vec<_> = (0..6).map(|_| served.connect()).collect();
+    let begun = served.ask("POST", "/v2/a/blobs/uploads/", &[], b"").is(202);
+    let path = format!("{}?digest={}", begun.header("location"), sha256(b"moss"));
+    let mut busy = served.connect();
+    send(&mut busy, "PUT", &path, &[("Content-Length", "4")], b"mo");
+    let more: Vec<_> = (0..6).map(|_| served.connect()).collect();
+    served.get("/v2/").is(200);
+    // Who is being answered is not cut off.
+    busy.write_all(b"ss").expect("sent");
+    let mut answer = String::new();
+    busy.read_to_string(&mut answer).expect("an answer");
+    assert!(answer.starts_with("HTTP/1.1 201 "), "{answer}");
+    drop((idle, more));
+    let (status, said) = served.stop();
+    assert_eq!(status, Some(0), "{said}");
 }
 
 #[test]
