@@ -121,6 +121,8 @@ impl Error {
         match self {
             Self::NotFound { .. } | Self::Foreign { .. } => Kind::NotFound,
             Self::Denied { .. } | Self::Realm { .. } | Self::Blocked { .. } => Kind::Denied,
+            // It takes nothing, from anybody.
+            Self::Refused { status: 405, .. } => Kind::Denied,
             Self::Mismatch { .. } | Self::Content { .. } | Self::Protocol { .. } => Kind::Invalid,
             Self::Busy { .. } | Self::Cut { .. } | Self::Refused { .. } => Kind::Network,
             Self::Exchange { source, .. } => match source {

@@ -212,6 +212,7 @@ fn nobody_changes_what_is_only_to_be_read() {
         let reply = served.ask(method, path, &[], b"").refuses(405, "UNSUPPORTED");
         assert_eq!(reply.header("allow"), "GET, HEAD");
     }
+    place.bryo("delete").arg(served.name("a:1")).fails(4).mentions("405");
 }
 
 #[test]
