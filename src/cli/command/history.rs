@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 use crate::cli::anywhere::Anywhere;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::cli::table::{Table, ago, bytes};
+use crate::cli::table::{Table, ago, bytes, one_line};
 use crate::image::Timestamp;
 use crate::inspect::{Step, steps};
 
@@ -62,12 +62,7 @@ impl History {
 
     /// A step in one line.
     fn shown(&self, text: &str) -> String {
-        let text = text.split_whitespace().collect::<Vec<_>>().join(" ");
-        if self.no_trunc || text.chars().count() <= WIDTH {
-            return text;
-        }
-        let start: String = text.chars().take(WIDTH - 1).collect();
-        format!("{start}…")
+        one_line(text, if self.no_trunc { usize::MAX } else { WIDTH })
     }
 }
 

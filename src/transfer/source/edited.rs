@@ -10,13 +10,14 @@ use std::sync::Arc;
 use super::files::Section;
 use crate::image::edit::{self, Changes, Edits};
 use crate::image::media_type::{self, Family};
-use crate::image::{Config, Content, Descriptor, Digest, Hasher, Manifest, Platform, Reference};
+use crate::image::{Algorithm, Config, Content, Descriptor, Digest, Manifest, Platform, Reference};
 use crate::layer::archive::Reader;
 use crate::layer::compress::{Compression, decompress};
 use crate::layer::{self, Layer, PackOptions};
 use crate::report::Reporter;
 use crate::rootfs::{Root, SideTable};
 use crate::store::Store;
+use crate::transfer::hashing::Hashing;
 use crate::transfer::{Error, Options, Resolved, Source, choose, read_small};
 
 /// An image, or an index of images, that was edited.
@@ -171,24 +172,11 @@ fn threads() -> usize {
 
 /// Reads a whole tar; returns its digest.
 fn examine(tar: impl Read) -> Result<Digest, Error> {
-    let mut tar = Hashing { inner: tar, hasher: Hasher::sha256() };
+    let mut tar = Hashing::new(tar, Algorithm::Sha256);
     let mut reader = Reader::new(&mut tar);
     while reader.next_entry()?.is_some() {}
     reader.finish().map_err(layer::Error::Read)?;
-    Ok(tar.hasher.finish())
-}
-
-struct Hashing<R> {
-    inner: R,
-    hasher: Hasher,
-}
-
-impl<R: Read> Read for Hashing<R> {
-    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
-        let count = self.inner.read(buffer)?;
-        self.hasher.update(&buffer[..count]);
-        Ok(count)
-    }
+    Ok(tar.finish())
 }
 
 /// What is read of a file goes to another one, too.
@@ -201,7 +189,7 @@ struct Copying<'f> {
 
 impl<'f> Copying<'f> {
     fn new(input: File, output: &'f mut File) -> Self {
-        let input = Hashing { inner: input, hasher: Hasher::sha256() };
+        let input = Hashing::new(input, Algorithm::Sha256);
         Self { input, output: BufWriter::new(output), magic: Vec::new(), size: 0 }
     }
 
@@ -212,7 +200,7 @@ impl<'f> Copying<'f> {
             .map_err(Error::writing("a temporary file in the storage directory"))?;
         let mut magic = [0; 4];
         magic[..self.magic.len()].copy_from_slice(&self.magic);
-        Ok((magic, self.input.hasher.finish(), self.size))
+        Ok((magic, self.input.finish(), self.size))
     }
 }
 
