@@ -120,6 +120,10 @@ impl Sink for Unpacked<'_> {
         true
     }
 
+    fn needs_foreign(&self) -> bool {
+        true
+    }
+
     fn put_blob(&self, blob: &Blob<'_>) -> Result<Outcome, Error> {
         self.inner.put_blob(blob)
     }
