@@ -6,6 +6,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
+use super::batch;
 use super::excerpt::Source;
 use super::settings::Problem;
 use super::status::{Ends as _, Status, causes};
@@ -68,6 +69,9 @@ pub(crate) enum Error {
     Refused { text: String, hint: Option<String> },
     #[error("{image} is not in {list}")]
     NotListed { image: String, list: String },
+    /// Of several things, some could not be done, or all.
+    #[error("{}", batch::text(*all, failed))]
+    Partly { all: usize, failed: Vec<(String, Self)> },
     /// The words were understood, but make no sense together.
     #[error("{text}")]
     Usage { text: String, hint: Option<String> },
@@ -140,8 +144,7 @@ impl Error {
     /// Tells a person, and says how to end.
     pub(crate) fn tell(&self, ui: Ui) -> ExitCode {
         let status = self.status();
-        let hints = self.hint().map(|hint| http::without_credentials(&hint));
-        let hints: Vec<String> = hints.into_iter().collect();
+        let hints = self.hints();
         match self {
             Self::Build { error, name, text } if ui.progress != Progress::Json => {
                 drawn(error, &chain(self.told()), Source { name, text }, ui);
@@ -186,6 +189,16 @@ impl Error {
         span.map_or_else(|| story.clone(), |span| format!("{name}:{}: {story}", span.line))
     }
 
+    /// What can be done about it.
+    pub(crate) fn hints(&self) -> Vec<String> {
+        match self {
+            Self::Partly { failed, .. } => batch::hints(failed),
+            error => {
+                error.hint().map(|hint| http::without_credentials(&hint)).into_iter().collect()
+            }
+        }
+    }
+
     pub(crate) fn hint(&self) -> Option<String> {
         match self {
             Self::Image(error) => error.hint(),
@@ -219,7 +232,7 @@ impl Error {
         }
     }
 
-    fn status(&self) -> Status {
+    pub(crate) fn status(&self) -> Status {
         match self {
             Self::NotRun(error) => match &**error {
                 Self::Run(error) => Status(error.exit_code()),
@@ -238,6 +251,7 @@ impl Error {
     fn own_status(&self) -> Status {
         match self {
             Self::NotRun(_) => Status::NOT_RUN,
+            Self::Partly { all, failed } => batch::status(*all, failed),
             Self::Image(error) => error.status(),
             Self::Registry(error) => error.status(),
             Self::Sandbox(error) => error.status(),

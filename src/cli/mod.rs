@@ -6,6 +6,7 @@
 mod anywhere;
 mod args;
 mod attest;
+mod batch;
 mod cache_exchange;
 mod call;
 mod changes;

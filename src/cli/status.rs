@@ -21,6 +21,8 @@ impl Status {
     /// Data did not match its digest or its format.
     pub(crate) const INVALID: Self = Self(5);
     pub(crate) const NETWORK: Self = Self(6);
+    /// Part of a batch.
+    pub(crate) const PARTLY: Self = Self(7);
     /// This system cannot do it.
     pub(crate) const SYSTEM: Self = Self(8);
     /// Storage: full, damaged, not writable.

@@ -36,9 +36,15 @@ fn an_image_is_listed_named_and_removed() {
     assert_eq!(place.bryo("rm two").succeeds().text(), "two:latest");
     place.bryo("rm two").fails(3).mentions("two");
     place.bryo("rm registry.example/team/*").succeeds();
-    // By ID: all names.
+    // By ID: all names, if somebody says so.
     place.bryo("tag base again").succeeds();
-    place.bryo(&format!("rmi --purge {short}")).succeeds();
+    let held = place.bryo(&format!("rmi {short}")).fails(1).mentions("again:latest, base:latest");
+    held.mentions("--force");
+    let some = place.bryo("inspect --offline --format {{.RepoTags}} base none again").fails(7);
+    assert_eq!(some.text(), "[again:latest base:latest]\n[again:latest base:latest]");
+    some.mentions("1 of 3 failed").mentions("none");
+    place.bryo("inspect --offline one two").fails(3).mentions("2 of 2 failed");
+    place.bryo(&format!("rmi --force --purge {short}")).succeeds();
     assert_eq!(place.bryo("ls --json").succeeds().json(), json!([]));
     // Nothing of it is left on the disk.
     let left =

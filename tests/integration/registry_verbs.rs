@@ -58,8 +58,20 @@ fn a_tag_is_deleted_alone_and_an_image_with_care() {
 
     let said = place.bryo(&format!("delete --dry-run {app}:1")).succeeds();
     assert_eq!((said.text(), tags()), (format!("{app}:1"), "1\n2\n3".to_owned()));
-    place.bryo(&format!("delete {app}:1")).succeeds();
+    // The others go all the same.
+    let said = place.bryo(&format!("delete {app}:0 {app}:1")).fails(7).mentions("1 of 2 failed");
+    assert_eq!(said.text(), format!("{app}:1"));
     assert_eq!(tags(), "2\n3");
+    let said = place.bryo(&format!("digest --json {app}:1 {app}:2")).fails(7);
+    let told = said.json();
+    assert_eq!(told.as_array().map(Vec::len), Some(1));
+    assert_eq!(
+        (&told[0]["name"], &told[0]["digest"]),
+        (&json!(format!("{app}:2")), &json!(digest))
+    );
+    assert!(told[0]["size"].as_u64().is_some_and(|size| size > 100), "{told}");
+    place.bryo(&format!("digest {app}:0 {app}:1")).fails(3).mentions("app:0").mentions("app:1");
+    place.bryo(&format!("pull -q {app}:0 {app}:2")).fails(7).mentions("app:0");
     place.bryo(&format!("delete {app}:1")).fails(3);
     place.bryo(&format!("delete {app}")).fails(2).mentions("neither a tag nor a digest");
 

@@ -1,6 +1,7 @@
 //! `bryo delete`.
 
 use crate::cli::args::{Login, Network};
+use crate::cli::batch;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::network::Remote;
@@ -37,29 +38,32 @@ impl Delete {
         let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
         let names = self.names.iter().map(|text| doomed(&remote, text));
         // All of them are looked at before the first is deleted.
-        for name in names.collect::<Result<Vec<_>, _>>()? {
-            let registry = remote.registry(name.registry());
-            let lines = match (name.digest(), name.tag()) {
-                (Some(digest), _) => {
-                    let held = self.held(&remote, &name, digest)?;
-                    if !self.dry_run {
-                        registry.delete_manifest(name.repository(), digest)?;
-                    }
-                    held
+        batch::each(names.collect::<Result<Vec<_>, _>>()?, |name| {
+            let lines = self.delete(&remote, name)?.into_iter().chain([name.to_string()]);
+            invocation.print(&lines.map(|line| line + "\n").collect::<String>())
+        })
+    }
+
+    /// Deletes one of them; gives what went with it.
+    fn delete(&self, remote: &Remote, name: &Reference) -> Result<Vec<String>, Error> {
+        let registry = remote.registry(name.registry());
+        match (name.digest(), name.tag()) {
+            (Some(digest), _) => {
+                let held = self.held(remote, name, digest)?;
+                if !self.dry_run {
+                    registry.delete_manifest(name.repository(), digest)?;
                 }
-                (None, Some(tag)) => {
-                    remote.head(&name)?;
-                    if !self.dry_run {
-                        registry.delete_tag(name.repository(), tag)?;
-                    }
-                    Vec::new()
+                Ok(held)
+            }
+            (None, Some(tag)) => {
+                remote.head(name)?;
+                if !self.dry_run {
+                    registry.delete_tag(name.repository(), tag)?;
                 }
-                (None, None) => unreachable!("a name has one of them"),
-            };
-            let lines = lines.into_iter().chain([name.to_string()]);
-            invocation.print(&lines.map(|line| line + "\n").collect::<String>())?;
+                Ok(Vec::new())
+            }
+            (None, None) => unreachable!("a name has one of them"),
         }
-        Ok(())
     }
 
     /// The tags that an image would take along.

@@ -1,9 +1,13 @@
 //! `bryo digest`.
 
+use serde_json::{Value, json};
+
 use crate::cli::args::{self, Login, Network};
+use crate::cli::batch;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::image::{Content, Platform};
+use crate::cli::network::Remote;
+use crate::image::{Content, Descriptor, Platform, Reference};
 
 /// Print the digests of images in a registry
 ///
@@ -23,6 +27,9 @@ pub(crate) struct Digest {
     /// Print full names with digests, as other commands take them
     #[arg(long)]
     full_ref: bool,
+    /// As a JSON array, with full names, sizes and media types
+    #[arg(long, conflicts_with = "full_ref")]
+    json: bool,
     #[command(flatten)]
     network: Network,
     #[command(flatten)]
@@ -32,24 +39,38 @@ pub(crate) struct Digest {
 impl Digest {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
-        for text in &self.images {
+        let mut rows = Vec::new();
+        let outcome = batch::each(&self.images, |text| {
             let name = remote.reference(text)?;
-            let descriptor = match &self.platform {
-                None => remote.head(&name)?,
-                Some(platform) => {
-                    let registry = remote.registry(name.registry());
-                    match registry.manifest(name.repository(), &name.target())? {
-                        Content::Index(index) => index.select(platform)?.clone(),
-                        other => other.descriptor().clone(),
-                    }
-                }
-            };
-            let digest = descriptor.digest;
+            let descriptor = self.find(&remote, &name)?;
+            let digest = &descriptor.digest;
+            if self.json {
+                rows.push(json!({
+                    "name": name.to_string(),
+                    "digest": digest,
+                    "mediaType": descriptor.media_type,
+                    "size": descriptor.size,
+                }));
+                return Ok(());
+            }
             invocation.print(&match self.full_ref {
                 true => format!("{}/{}@{digest}\n", name.registry(), name.repository()),
                 false => format!("{digest}\n"),
-            })?;
+            })
+        });
+        if self.json {
+            invocation.print(&format!("{:#}\n", Value::Array(rows)))?;
         }
-        Ok(())
+        outcome
+    }
+
+    /// What the name means just now.
+    fn find(&self, remote: &Remote, name: &Reference) -> Result<Descriptor, Error> {
+        let Some(platform) = &self.platform else { return remote.head(name) };
+        let registry = remote.registry(name.registry());
+        Ok(match registry.manifest(name.repository(), &name.target())? {
+            Content::Index(index) => index.select(platform)?.clone(),
+            other => other.descriptor().clone(),
+        })
     }
 }

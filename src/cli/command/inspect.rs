@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::cli::anywhere::{Anywhere, Found, Places};
+use crate::cli::batch;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::table::{bytes, plain};
@@ -60,7 +61,7 @@ impl Inspect {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let places = self.anywhere.places(invocation)?;
         let mut documents = Vec::new();
-        for text in &self.images {
+        let outcome = batch::each(&self.images, |text| {
             let found = places.find(text)?;
             let root = found.root()?;
             if self.manifest {
@@ -68,13 +69,11 @@ impl Inspect {
                     Some(platform) => narrowed(&found, root, platform)?.content,
                     None => root,
                 };
-                invocation.print_bytes(content.bytes())?;
-                continue;
+                return invocation.print_bytes(content.bytes());
             }
             if self.config {
                 let resolved = found.resolve(&places.options(), invocation)?;
-                invocation.print_bytes(resolved.config_bytes())?;
-                continue;
+                return invocation.print_bytes(resolved.config_bytes());
             }
             let names = names(&places.store, &found)?;
             for shown in self.shown(&found, root, &places)? {
@@ -83,10 +82,15 @@ impl Inspect {
                     false => describe(&found, shown, &names)?,
                 });
             }
+            Ok(())
+        });
+        if !self.manifest && !self.config {
+            self.print(invocation, documents)?;
         }
-        if self.manifest || self.config {
-            return Ok(());
-        }
+        outcome
+    }
+
+    fn print(&self, invocation: &Invocation, documents: Vec<Value>) -> Result<(), Error> {
         if let Some(template) = &self.format {
             for document in &documents {
                 let filled = template.fill(document).map_err(|problem| {

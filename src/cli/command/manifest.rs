@@ -5,6 +5,7 @@ use serde_json::{Value, json};
 
 use crate::cli::anywhere;
 use crate::cli::args::{self, Login, Network};
+use crate::cli::batch;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::network::Remote;
@@ -226,11 +227,10 @@ impl Add {
 
 impl Rm {
     fn run(&self, desk: &Desk<'_>) -> Result<(), Error> {
-        for list in &self.lists {
+        batch::each(&self.lists, |list| {
             desk.list(list)?;
-        }
-        let names: Vec<Name> = self.lists.iter().cloned().map(Name::from).collect();
-        Ok(desk.store.forget(&names)?)
+            Ok(desk.store.forget(&[Name::from(Reference::clone(list))])?)
+        })
     }
 }
 

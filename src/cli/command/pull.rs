@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use crate::cli::args::{self, Login, Network};
+use crate::cli::batch;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::network::Remote;
@@ -73,11 +74,10 @@ impl Pull {
         let store = invocation.store()?;
         let network = Network { allow_foreign: self.allow_foreign, ..self.network.clone() };
         let remote = network.remote_as(invocation, self.login.given(invocation)?)?;
-        for name in images {
+        batch::each(images, |name| {
             let descriptor = self.fetch(invocation, &store, &remote, name)?;
-            invocation.print(&format!("{}\n", descriptor.digest))?;
-        }
-        Ok(())
+            invocation.print(&format!("{}\n", descriptor.digest))
+        })
     }
 
     fn fetch(

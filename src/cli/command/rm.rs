@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 use std::time::Duration;
 
+use crate::cli::batch;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::table::bytes;
@@ -11,15 +12,15 @@ use crate::store::{self, Name, RefEntry, Store};
 
 /// Remove images
 ///
-/// A name removes that name; the beginning of an ID removes all names of that image. Prints what was
-/// removed. `bryo undelete` brings it back until its layers are deleted: by `bryo prune`, or by the
-/// first `bryo rm` after a week.
+/// A name removes that name; the beginning of an ID removes the image, with all its names if --force
+/// says so. Prints what was removed. `bryo undelete` brings it back until its layers are deleted: by
+/// `bryo prune`, or by the first `bryo rm` after a week.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo rm app:old 'test-*'
   bryo rm 'registry.example/team/*'")]
 pub(crate) struct Rm {
-    /// What is not here is no error
+    /// By an ID, remove all names of the image; and what is not here is no error
     #[arg(short, long)]
     force: bool,
     /// Delete at once what no other image needs: then nothing brings it back
@@ -34,13 +35,17 @@ impl Rm {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let store = invocation.store()?;
         let mut names = BTreeSet::new();
-        for text in &self.images {
-            match meant(&store, text) {
-                Err(Error::NothingMatches(_) | Error::Store(store::Error::NotFound(_)))
-                    if self.force => {}
-                found => names.extend(found?),
+        let outcome = batch::each(&self.images, |text| match self.meant(&store, text) {
+            Err(Error::NothingMatches(_) | Error::Store(store::Error::NotFound(_)))
+                if self.force =>
+            {
+                Ok(())
             }
-        }
+            found => {
+                names.extend(found?);
+                Ok(())
+            }
+        });
         let names: Vec<Name> = names.into_iter().collect();
         store.forget(&names)?;
         let removed = match self.purge {
@@ -61,40 +66,52 @@ impl Rm {
                 "`bryo prune` frees their space, `bryo undelete` brings them back".to_owned(),
             ),
         }
-        Ok(())
+        outcome
+    }
+
+    /// The names that go.
+    fn meant(&self, store: &Store, text: &str) -> Result<Vec<Name>, Error> {
+        if Glob::is_pattern(text) {
+            return matching(store, text);
+        }
+        let found = store.find(text)?;
+        if is_named(&found, text) {
+            return Ok(vec![found.name]);
+        }
+        let same = store.list_refs()?.into_iter();
+        let same = same.filter(|entry| entry.descriptor.digest == found.descriptor.digest);
+        let names: Vec<Name> = same.map(|entry| entry.name).collect();
+        if names.len() > 1 && !self.force {
+            let all: Vec<String> = names.iter().map(shown).collect();
+            let text = format!("{text} is an image with {} names: {}", all.len(), all.join(", "));
+            let hint = Some("remove one of the names, or all of them with --force".to_owned());
+            return Err(Error::Refused { text, hint });
+        }
+        Ok(names)
     }
 }
 
 /// What was removed can be brought back for so long at least.
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
 
-fn meant(store: &Store, text: &str) -> Result<Vec<Name>, Error> {
-    if Glob::is_pattern(text) {
-        let usage = |error: dockerfile::Error| Error::Usage { text: error.to_string(), hint: None };
-        let pattern = Glob::new(text).map_err(usage)?;
-        let found: Vec<Name> = store
-            .list_refs()?
-            .into_iter()
-            .map(|entry| entry.name)
-            .filter(|name| match name {
-                Name::Tagged(name) => {
-                    pattern.matches(&name.to_string()) || pattern.matches(&name.familiar())
-                }
-                Name::Anonymous(_) => false,
-            })
-            .collect();
-        return match found.is_empty() {
-            true => Err(Error::NothingMatches(text.to_owned())),
-            false => Ok(found),
-        };
+fn matching(store: &Store, text: &str) -> Result<Vec<Name>, Error> {
+    let usage = |error: dockerfile::Error| Error::Usage { text: error.to_string(), hint: None };
+    let pattern = Glob::new(text).map_err(usage)?;
+    let found: Vec<Name> = store
+        .list_refs()?
+        .into_iter()
+        .map(|entry| entry.name)
+        .filter(|name| match name {
+            Name::Tagged(name) => {
+                pattern.matches(&name.to_string()) || pattern.matches(&name.familiar())
+            }
+            Name::Anonymous(_) => false,
+        })
+        .collect();
+    match found.is_empty() {
+        true => Err(Error::NothingMatches(text.to_owned())),
+        false => Ok(found),
     }
-    let found = store.find(text)?;
-    if is_named(&found, text) {
-        return Ok(vec![found.name]);
-    }
-    let same = store.list_refs()?.into_iter();
-    let same = same.filter(|entry| entry.descriptor.digest == found.descriptor.digest);
-    Ok(same.map(|entry| entry.name).collect())
 }
 
 /// Whether `text` is the entry's own name rather than an ID.

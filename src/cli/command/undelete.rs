@@ -1,5 +1,6 @@
 //! `bryo undelete`.
 
+use crate::cli::batch;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::dockerfile::{self, Glob};
@@ -23,7 +24,7 @@ pub(crate) struct Undelete {
 impl Undelete {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let store = invocation.store()?;
-        for text in &self.images {
+        batch::each(&self.images, |text| {
             let names = match Glob::is_pattern(text) {
                 true => matching(&store, text)?,
                 false => vec![meant(&store, text)?],
@@ -32,8 +33,8 @@ impl Undelete {
                 let entry = store.restore(&name)?;
                 invocation.print(&format!("{}\n", super::rm::shown(&entry.name)))?;
             }
-        }
-        Ok(())
+            Ok(())
+        })
     }
 }
 
