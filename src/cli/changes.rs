@@ -44,8 +44,7 @@ impl Changes {
 
     /// Whether something is written to stdout.
     pub(crate) fn speaks(&self) -> bool {
-        let finds = |filter: &Filter| matches!(filter, Filter::Layer(filter::Change::Find { .. }));
-        self.filter.iter().any(finds)
+        self.filter.iter().any(Filter::speaks)
     }
 
     /// The same image, changed.
@@ -63,7 +62,7 @@ impl Changes {
 }
 
 /// A line for what was found: for programs as occystrap has it, for people without the image's name.
-fn told(found: &Found<'_>) -> io::Result<()> {
+pub(super) fn told(found: &Found<'_>) -> io::Result<()> {
     let path = found.entry.path.to_string_lossy();
     let path = path.trim_start_matches("./");
     let line = match found.script {

@@ -146,6 +146,12 @@ impl Exports {
                         "write type=oci, or build one --platform at a time",
                     );
                 }
+                Form::Squashfs => {
+                    return usage(
+                        "one SquashFS file has no room for several platforms",
+                        "build one --platform at a time",
+                    );
+                }
                 Form::Tar if !output.split => {
                     return usage(
                         "one tar without platform-split has no room for several platforms",
@@ -248,8 +254,14 @@ impl Way<'_> {
                 let directory = sink::Tree::directory(store, path, reporter);
                 Box::new(directory.split(split).at(built.epoch).beside(&beside))
             }
+            (Form::Squashfs, Some(path)) => {
+                let search = &self.invocation.config.path;
+                Box::new(sink::Squashfs::new(store, path, search, reporter)?)
+            }
             (Form::OciDirectory, Some(path)) => Box::new(layout(sink::Oci::directory(path, None)?)),
-            (Form::OciDirectory | Form::Local, None) => unreachable!("Output::new refuses these"),
+            (Form::OciDirectory | Form::Local | Form::Squashfs, None) => {
+                unreachable!("Output::new refuses these")
+            }
         };
         let options = || self.options(output);
         if output.form.is_image() {

@@ -18,10 +18,12 @@ mod emulation;
 mod error;
 mod excerpt;
 mod exports;
+mod filtered;
 mod invocation;
 mod listing;
 #[cfg(test)]
 mod manual;
+mod mounting;
 mod named_context;
 mod naming;
 mod network;

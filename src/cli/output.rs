@@ -23,6 +23,8 @@ pub(crate) enum Form {
     Tar,
     /// The files of the image, in a directory.
     Local,
+    /// The files of the image, in a SquashFS file.
+    Squashfs,
     /// Nowhere: only the steps are remembered.
     CacheOnly,
 }
@@ -75,9 +77,10 @@ pub(crate) struct Look {
 }
 
 /// The types, and the keys that each takes beside `type`.
-const TYPES: [(&str, &[&str]); 7] = [
+const TYPES: [(&str, &[&str]); 8] = [
     ("local", &["dest", "platform-split", "attestation-prefix"]),
     ("tar", &["dest", "platform-split", "attestation-prefix"]),
+    ("squashfs", &["dest"]),
     ("oci", FILE),
     ("docker", FILE),
     ("image", IMAGE),
@@ -237,6 +240,7 @@ impl Fields {
         let form = match kind {
             "local" => Form::Local,
             "tar" => Form::Tar,
+            "squashfs" => Form::Squashfs,
             "oci" if is_tar => Form::Oci,
             // Where nobody says where to, docker loads it.
             "docker" if self.dest.is_none() => Form::Image,
@@ -252,6 +256,9 @@ impl Fields {
         let destination = self.dest.filter(|path| path != "-").map(PathBuf::from);
         if matches!(form, Form::Local | Form::OciDirectory) && destination.is_none() {
             return Err("a directory needs dest=PATH".to_owned());
+        }
+        if form == Form::Squashfs && destination.is_none() {
+            return Err("a SquashFS file needs dest=PATH: it is not written in one go".to_owned());
         }
         Ok(Output {
             destination,
@@ -326,6 +333,7 @@ mod tests {
             ("-", Form::Tar, None),
             ("type=local,dest=d", Form::Local, Some("d")),
             ("type=tar", Form::Tar, None),
+            ("type=squashfs,dest=a.sqfs", Form::Squashfs, Some("a.sqfs")),
             ("type=tar,dest=-", Form::Tar, None),
             ("dest=a.tar,type=oci", Form::Oci, Some("a.tar")),
             ("type=oci,tar=false,dest=a", Form::OciDirectory, Some("a")),
@@ -395,6 +403,7 @@ mod tests {
             ("type=oci,annotation-layer.x=y", &["layer"]),
             ("type=cacheonly,dest=x", &["takes no key"]),
             ("type=oci,dest", &["is not KEY=VALUE"]),
+            ("type=squashfs", &["needs dest=PATH"]),
             ("", &["it is empty"]),
         ] {
             let error = text.parse::<Output>().expect_err(text);

@@ -39,7 +39,7 @@ pub enum Endpoint {
     Dir(PathBuf),
     /// A runtime bundle.
     Bundle(PathBuf),
-    /// Where nothing can be mounted for others.
+    /// A directory where an image's files are seen while they are mounted there.
     Mount(PathBuf),
     /// An image that docker or podman keeps.
     Daemon {
@@ -147,7 +147,7 @@ pub const SCHEMES: &[Scheme] = &[
     Scheme {
         name: "mount",
         form: "mount:DIR",
-        help: "refused: what is mounted without privilege ends with its process",
+        help: "the files of an image, mounted there by squashfuse (only written)",
         parse: |rest| Ok(Endpoint::Mount(rest.into())),
     },
 ];
@@ -265,7 +265,7 @@ impl Endpoint {
             Self::Squashfs(_) => {
                 return Err(only_written("unpack it with unsquashfs and read it with dir:DIR"));
             }
-            Self::Mount(dir) => return Err(Error::Mount(dir.clone())),
+            Self::Mount(_) => return Err(only_written("read the directory: dir:DIR")),
         })
     }
 

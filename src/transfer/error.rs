@@ -79,7 +79,7 @@ pub enum Error {
     NotTaken { sink: String, problem: String },
     #[error("{what} cannot be read, only written")]
     OnlyWritten { what: String, instead: &'static str },
-    #[error("a mount at {} would be seen by this process alone and end with it: to mount for others needs root", .0.display())]
+    #[error("a mount at {} would be seen in this process's namespace alone and end with it", .0.display())]
     Mount(PathBuf),
     #[error("the daemon at {socket}: {problem}")]
     Daemon { socket: String, problem: String },
@@ -131,7 +131,8 @@ impl Error {
                 Some("start it, or name its socket: daemon:NAME?socket=PATH".into())
             }
             Self::Mount(_) => Some(
-                "write the files with dir:DIR, or use them without unpacking: bryo run IMAGE"
+                "mount with `bryo copy IMAGE mount:DIR`, without sudo and in no other namespace; or \
+                 write the files with dir:DIR"
                     .into(),
             ),
             Self::NoProgram(_) => Some("give an absolute path, or install it here".into()),

@@ -14,10 +14,12 @@ pub mod endpoint;
 mod error;
 pub mod filter;
 mod hashing;
+mod mount;
 mod resolve;
 mod side_by_side;
 pub mod sink;
 pub mod source;
+mod tool;
 mod verify;
 mod way;
 
@@ -28,6 +30,7 @@ pub use about::About;
 pub use blob::{Blob, Role};
 pub use endpoint::{Endpoint, Surroundings, Wishes};
 pub use error::Error;
+pub use mount::Mounter;
 pub use resolve::Resolved;
 pub use verify::verify;
 

@@ -360,3 +360,63 @@ fn what_fails_leaves_nothing_behind() {
         place.bryo("build -q -o").arg(output).arg(&context).fails(2).mentions(needle);
     }
 }
+
+#[test]
+fn filters_change_the_result_before_it_goes_anywhere() {
+    let place = Place::new();
+    let registry = Registry::start(&place);
+    if !busybox(&place) {
+        return;
+    }
+    let context = context(&place);
+    let name = registry.name("filtered:1");
+    let filters = ["--filter", "timestamps=7", "--filter", "exclude=d/file", "--filter", "squash"];
+    let built = |more: &[&str]| {
+        let run = place.bryo("build -q --iidfile iid -t").arg(&name).args(filters).args(more);
+        run.arg(&context).succeeds().text().trim().to_owned()
+    };
+    let digest = built(&["-o", "type=oci,tar=false,dest=layout", "-o", "tree", "--push"]);
+    // Everywhere the same image.
+    let layout = place.path("work/layout");
+    assert_eq!(read(&layout.join("index.json"))["manifests"][0]["digest"], *digest);
+    let inspected = place.bryo("inspect").arg(&name).succeeds().json();
+    let iid = fs::read_to_string(place.path("work/iid")).expect("written");
+    assert_eq!(inspected[0]["Id"], *iid.trim(), "{inspected}");
+    assert_eq!(place.bryo("digest").arg(&name).succeeds().text().trim(), digest);
+    let manifest = manifest(&layout);
+    assert_eq!(types(&manifest).len(), 1);
+    let config = read(&blob(&layout, &manifest["config"]["digest"]));
+    assert_eq!(config["created"], "1970-01-01T00:00:07Z", "{config}");
+    let tree = place.path("work/tree");
+    assert!(!tree.join("d/file").exists());
+    assert_eq!(fs::metadata(tree.join("x")).expect("it").mtime(), 7);
+    // Steps are the same as ever, and so is the image.
+    assert_eq!(built(&[]), digest);
+    let plain = place.bryo("build -q -t plain").arg(&context).succeeds().text();
+    assert_ne!(plain.trim(), digest);
+    place.bryo("check").arg(&name).succeeds();
+
+    let refused = |more: &[&str], said: &str| {
+        place.bryo("build -t app").args(more).arg(&context).fails(2).mentions(said);
+    };
+    refused(&["--filter", "platform=linux/arm64"], "--platform linux/arm64");
+    refused(&["--filter", "squash", "--provenance=true"], "attestations");
+    refused(&["--filter", "squash", "--cache-to", "type=inline"], "type=registry");
+    refused(&["--filter", "find=*", "-o", "-"], "stdout");
+}
+
+#[test]
+fn files_become_a_squashfs() {
+    let place = Place::new();
+    if !busybox(&place) || !has("mksquashfs", "squashfs-tools") {
+        return;
+    }
+    let context = context(&place);
+    place.bryo("build -q -o type=squashfs,dest=a.sqfs").arg(&context).succeeds();
+    let listed = place.run("unsquashfs").args(["-lln", "a.sqfs"]).succeeds().text();
+    let line = listed.lines().find(|line| line.ends_with("root/x")).unwrap_or_default();
+    assert!(line.starts_with("-rw-r--r-- 33/44"), "{listed}");
+    let two = ["--platform", "linux/amd64,linux/arm64"];
+    let several = place.bryo("build -o type=squashfs,dest=b.sqfs").args(two).arg(&context);
+    several.fails(2).mentions("several platforms");
+}

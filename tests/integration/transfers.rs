@@ -143,6 +143,38 @@ fn squashfs_keeps_owners() {
 }
 
 #[test]
+fn an_image_is_mounted_with_its_owners() {
+    let place = Place::new();
+    let registry = Registry::start(&place);
+    if !app(&place, &registry)
+        || !has("mksquashfs", "squashfs-tools")
+        || !has("squashfuse", "squashfuse")
+        || !has("fusermount3", "fuse3")
+    {
+        return;
+    }
+    let mounted = place.bryo("copy store:app mount:m").succeeds();
+    let digest = mounted.mentions("fusermount3 -u m").text();
+    assert!(digest.starts_with("sha256:"), "{digest}");
+    let is_mounted = || {
+        let table = fs::read_to_string("/proc/self/mounts").expect("mounts");
+        table.contains(&*place.path("work/m").to_string_lossy())
+    };
+    assert!(is_mounted());
+    let owner = place.run("stat").args(["-c", "%u:%g %F", "m/srv/a.txt", "m/null"]).succeeds();
+    assert_eq!(owner.text(), "33:0 regular file\n0:0 character special file");
+    let names = fs::read_dir(place.path("work")).expect("a directory").flatten();
+    let left = names.filter(|entry| entry.file_name().to_string_lossy().starts_with('.'));
+    assert_eq!(left.count(), 0, "what was mounted is no file any more");
+    place.bryo("copy store:app mount:m").fails(1).mentions("no empty directory");
+    place.run("fusermount3").args(["-u", "m"]).succeeds();
+    assert!(!is_mounted());
+    place.bryo("copy store:nothing mount:m").fails(3).mentions("nothing");
+    place.bryo("copy store:app mount:m").env("PATH", "/nowhere").fails(8).mentions("squashfuse");
+    place.bryo("copy mount:m oci:l").fails(2).mentions("dir:DIR");
+}
+
+#[test]
 fn a_daemon_gives_and_takes() {
     let place = Place::new();
     let registry = Registry::start(&place);

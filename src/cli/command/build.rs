@@ -20,6 +20,7 @@ use crate::cli::emulation::Emulation;
 use crate::cli::error::Error;
 use crate::cli::excerpt::Source;
 use crate::cli::exports::{self, Exports};
+use crate::cli::filtered;
 use crate::cli::invocation::Invocation;
 use crate::cli::named_context;
 use crate::cli::naming;
@@ -36,6 +37,7 @@ use crate::dockerfile::{Diagnostic, parse, read};
 use crate::image::{Platform, Reference};
 use crate::layer::compress::Compression;
 use crate::store::Store;
+use crate::transfer::filter::Filter;
 
 /// Variables that `RUN` gets without being asked for, so that it reaches the network as bryo does.
 /// They are in no image and in no step's key.
@@ -151,14 +153,14 @@ pub(crate) struct Build {
     /// different times make the same image
     #[arg(long)]
     rewrite_timestamp: bool,
-    /// Also write the image: type=local|tar|oci|docker|image|registry|cacheonly,dest=PATH,…;
+    /// Also write the image: type=local|tar|squashfs|oci|docker|image|registry|cacheonly,dest=PATH,…;
     /// a directory alone means local, `-` a tar on stdout; may be repeated
     ///
-    /// local and tar are the files alone; oci is an image layout and docker what `docker load` takes,
-    /// in a tar or, with tar=false, in a directory; image is kept here and, with push=true or as
-    /// registry, pushed; cacheonly keeps no image at all. dest=- is stdout. Images take name=,
-    /// compression=gzip|zstd|uncompressed, compression-level=, force-compression=true (the base's
-    /// layers too), oci-mediatypes=false (Docker's manifests), rewrite-timestamp=true,
+    /// local, tar and squashfs (by mksquashfs) are the files alone; oci is an image layout and docker
+    /// what `docker load` takes, in a tar or, with tar=false, in a directory; image is kept here and,
+    /// with push=true or as registry, pushed; cacheonly keeps no image at all. dest=- is stdout. Images
+    /// take name=, compression=gzip|zstd|uncompressed, compression-level=, force-compression=true (the
+    /// base's layers too), oci-mediatypes=false (Docker's manifests), rewrite-timestamp=true,
     /// annotation.NAME=VALUE; image and registry also push-by-digest=, registry.insecure=, store=.
     #[arg(short, long, value_name = "type=TYPE[,KEY=VALUE]...")]
     output: Vec<Output>,
@@ -181,6 +183,10 @@ pub(crate) struct Build {
     /// that cannot be written fails no build.
     #[arg(long, value_name = "type=TYPE[,KEY=VALUE]...")]
     cache_to: Vec<CacheTo>,
+    /// Change the result before it goes anywhere: what `bryo copy --filter` takes, except platform=;
+    /// may be repeated, and the order counts
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = filtered::filter)]
+    filter: Vec<Filter>,
     #[command(flatten)]
     files: ResultFiles,
     /// How layers are compressed: gzip[:1-9], zstd[:1-22] or none [default: $BRYO_COMPRESS, or gzip]
@@ -315,6 +321,10 @@ impl Build {
             store.sweep(&|name, _| name.to_string() == build::FAILED)?;
         }
         let built = built.map_err(|error| dockerfile.clone().failed(error))?;
+        let built = match &self.filter[..] {
+            [] => built,
+            filters => filtered::filtered(built, filters, &exports, store, invocation)?,
+        };
         exports.write(&built, store, &remote, invocation)?;
         for cache in &self.cache_to {
             cache.write(&built, store, &remote, invocation)?;
@@ -432,6 +442,7 @@ impl Build {
         }
         let attestations = self.attest.wish()?;
         let is_attested = attestations != Attestations::default();
+        filtered::check(&self.filter, is_attested, &self.cache_to, exports)?;
         let compression = exports.apply(&mut shape, is_attested, &*invocation.reporter);
         let mut build_args: Vec<(String, String)> = PROXIES
             .iter()
@@ -480,7 +491,8 @@ impl Build {
             },
             compression,
             shape,
-            is_named: exports.is_named(),
+            // What filters make of it gets the names.
+            is_named: exports.is_named() && self.filter.is_empty(),
             emulation: self.emulation.wish(config)?,
             network: self.reach.into(),
             surroundings: self.surroundings.read(config),

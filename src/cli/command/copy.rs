@@ -1,11 +1,13 @@
 //! `bryo copy`.
 
 use std::path::PathBuf;
+use std::process::ExitCode;
 
 use crate::cli::args::{self, Network};
 use crate::cli::changes::Changes;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
+use crate::cli::mounting::mount;
 use crate::cli::network::{Remote, credential, near};
 use crate::image::{Descriptor, Platform, Reference};
 use crate::store::Store;
@@ -30,7 +32,8 @@ use crate::transfer::{About, Endpoint, Options, Source, Wishes, transfer, verify
   daemon:NAME[:TAG][?socket=PATH]   docker, or podman's service: one platform
   squashfs:FILE                     one file for the files of an image, packed by mksquashfs: one
                                     platform, only written
-  mount:DIR                         refused: what an ordinary user mounts ends with bryo
+  mount:DIR                         the files of an image, with their owners, packed and mounted
+                                    there by squashfuse until `fusermount3 -u DIR`: one platform
   -                                 an archive on stdin; an OCI image layout in a tar on stdout
 
 Examples:
@@ -91,7 +94,10 @@ impl Copy {
         self.source.is_files() || self.destination.is_files() || self.changes.needs_namespace()
     }
 
-    pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
+    pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
+        if let Endpoint::Mount(dir) = &self.destination {
+            return mount(dir, &self.destination.to_string(), invocation);
+        }
         self.check()?;
         let store = invocation.store()?;
         let given = self.src_creds.as_deref().map(credential).transpose()?;
@@ -125,10 +131,10 @@ impl Copy {
         if let Some(file) = &self.digest_file {
             replace(file, format!("{}\n", arrived.digest).as_bytes())?;
         }
-        match self.destination.is_stream() {
-            true => Ok(()),
-            false => invocation.print(&format!("{}\n", arrived.digest)),
+        if !self.destination.is_stream() {
+            invocation.print(&format!("{}\n", arrived.digest))?;
         }
+        Ok(ExitCode::SUCCESS)
     }
 
     /// What can be known before anything is asked for.

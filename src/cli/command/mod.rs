@@ -175,6 +175,7 @@ impl Command {
         match self {
             Self::Build(build) => return build.run(invocation),
             Self::Run(run) => return run.run(invocation),
+            Self::Copy(copy) => return copy.run(invocation),
             Self::Doctor(doctor) => return doctor.run(invocation),
             Self::Modify(modify) => modify.run(invocation)?,
             Self::Edit(edit) => edit.run(invocation)?,
@@ -187,7 +188,6 @@ impl Command {
             Self::Blob(blob) => blob.run(invocation)?,
             Self::Pull(pull) => pull.run(invocation)?,
             Self::Push(push) => push.run(invocation)?,
-            Self::Copy(copy) => copy.run(invocation)?,
             Self::Login(login) => login.run(invocation)?,
             Self::Logout(logout) => logout.run(invocation)?,
             Self::Tags(tags) => tags.run(invocation)?,

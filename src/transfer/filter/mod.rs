@@ -186,6 +186,11 @@ impl Filter {
         }
     }
 
+    /// Whether it tells of files.
+    pub fn speaks(&self) -> bool {
+        matches!(self, Self::Layer(Change::Find { .. }))
+    }
+
     /// Whether layers must be unpacked for it.
     pub fn unpacks(&self) -> bool {
         *self == Self::Squash

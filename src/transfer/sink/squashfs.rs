@@ -1,10 +1,8 @@
 //! To a SquashFS file: what a container of the image would see, packed by `mksquashfs`, which is
 //! given a tar. So every file has the owner that it has in the image, without privilege.
 
-use std::env::split_paths;
 use std::fs;
 use std::io::Read as _;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 
@@ -14,11 +12,11 @@ use super::{Output, Tree};
 use crate::image::Content;
 use crate::report::{Outcome, Reporter};
 use crate::store;
+use crate::transfer::tool::Tool;
 use crate::transfer::{Blob, Error, Root, Sink};
 
-/// The program, and the package of most distributions that has it.
 const PROGRAM: &str = "mksquashfs";
-const PACKAGE: &str = "squashfs-tools";
+const MKSQUASHFS: Tool = Tool { program: PROGRAM, package: "squashfs-tools" };
 
 /// One image as a file.
 pub struct Squashfs<'a> {
@@ -37,12 +35,7 @@ impl<'a> Squashfs<'a> {
         search: &str,
         reporter: &'a dyn Reporter,
     ) -> Result<Self, Error> {
-        let found = split_paths(search).map(|folder| folder.join(PROGRAM)).find(|program| {
-            fs::metadata(program).is_ok_and(|found| found.permissions().mode() & 0o111 != 0)
-        });
-        let Some(program) = found else {
-            return Err(Error::NoTool { program: PROGRAM, package: PACKAGE });
-        };
+        let program = MKSQUASHFS.find(search)?;
         let folder = match path.parent() {
             Some(folder) if !folder.as_os_str().is_empty() => folder,
             _ => Path::new("."),
