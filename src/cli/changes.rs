@@ -47,6 +47,11 @@ impl Changes {
         self.filter.iter().any(Filter::speaks)
     }
 
+    /// All of them, in their order.
+    pub(crate) fn filters(&self) -> Vec<Filter> {
+        self.filter.iter().cloned().chain(self.compress.map(Filter::Compress)).collect()
+    }
+
     /// The same image, changed.
     pub(crate) fn apply<'a>(
         &self,
@@ -54,15 +59,13 @@ impl Changes {
         invocation: &'a Invocation,
         store: &'a Store,
     ) -> Result<Box<dyn Source + 'a>, Error> {
-        let compress = self.compress.map(Filter::Compress);
-        let filters: Vec<Filter> = self.filter.iter().cloned().chain(compress).collect();
         let kitchen = Kitchen { store, reporter: &*invocation.reporter, found: &told };
-        Ok(filter::apply(source, &filters, kitchen)?)
+        Ok(filter::apply(source, &self.filters(), kitchen)?)
     }
 }
 
 /// A line for what was found: for programs as occystrap has it, for people without the image's name.
-pub(super) fn told(found: &Found<'_>) -> io::Result<()> {
+pub(crate) fn told(found: &Found<'_>) -> io::Result<()> {
     let path = found.entry.path.to_string_lossy();
     let path = path.trim_start_matches("./");
     let line = match found.script {

@@ -1,7 +1,7 @@
 //! [`Downstream`]: another registry, which gets what is pushed here.
 //!
 //! A push is done when it is done there: a client that hears of success knows that both registries
-//! have the same bytes.
+//! have the same bytes, or, with filters, that the other one has what they made of them.
 
 use super::Registry;
 use super::manifest::Arrived;
@@ -46,17 +46,24 @@ impl Registry {
             // Nobody names it before it is there.
             self.links.add(&repository.key(), &arrived.descriptor.digest);
         }
-        let digest = arrived.descriptor.digest.to_string();
+        let _busy = self.busy();
+        let names = tags.iter().filter_map(|tag| repository.tagged(tag)).collect();
+        let original = &arrived.descriptor.digest;
+        let source = source::Store::named(&self.store, arrived.descriptor.clone(), names);
+        let source = self.filtered(Box::new(source))?;
+        let digest = source.root()?.descriptor().digest.to_string();
         let targets = if tags.is_empty() { std::slice::from_ref(&digest) } else { tags };
         for target in targets {
             let name = downstream.name(repository, target).ok_or_else(|| {
                 let message = format!("{} has no name for that", downstream.registry.host());
                 Refusal::new(400, "NAME_INVALID", message)
             })?;
-            let source = source::Store::new(&self.store, arrived.descriptor.clone());
+            if !self.settings.filters.are_none() {
+                self.reporter.note(format!("{original} goes on as {name}, {digest}"));
+            }
             let sink = sink::Registry::new(downstream.registry.clone(), name);
             let options = Options { jobs: downstream.jobs, ..Options::default() };
-            transfer(&source, &sink, &options, &*self.reporter)?;
+            transfer(&*source, &sink, &options, &*self.reporter)?;
         }
         Ok(())
     }

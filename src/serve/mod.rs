@@ -17,6 +17,7 @@
 mod access;
 mod blob;
 mod downstream;
+mod filtered;
 mod growing;
 mod links;
 mod list;
@@ -31,7 +32,7 @@ mod upstream;
 
 use std::collections::HashSet;
 use std::fmt;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, RwLock, RwLockReadGuard, Weak};
 use std::thread;
@@ -39,6 +40,7 @@ use std::time::{Duration, Instant};
 
 pub use access::{Access, Invalid};
 pub use downstream::Downstream;
+pub use filtered::Filters;
 pub use upstream::Upstream;
 
 use links::Links;
@@ -70,6 +72,8 @@ pub struct Settings {
     pub upstream: Option<Upstream>,
     /// Gets what is pushed here.
     pub downstream: Option<Downstream>,
+    /// What is done to images on their way from the one and to the other.
+    pub filters: Filters,
 }
 
 /// A registry over a store.
@@ -89,6 +93,8 @@ pub struct Registry {
     naming: Mutex<()>,
     /// What was removed, whose bytes may still be there; None: nothing.
     untidy: Mutex<Option<HashSet<Name>>>,
+    /// So many are at work with what nothing names yet.
+    busy: AtomicUsize,
     counts: Counts,
 }
 
@@ -196,6 +202,7 @@ impl Registry {
             gate: RwLock::default(),
             naming: Mutex::default(),
             untidy: Mutex::default(),
+            busy: AtomicUsize::default(),
             counts: Counts::default(),
         })
     }
@@ -320,6 +327,10 @@ impl Registry {
     fn tidy(&self, keep: &HashSet<Digest>) {
         let Some(names) = self.untidy().take() else { return };
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        if self.busy.load(Ordering::Acquire) > 0 {
+            self.untidy().get_or_insert_default().extend(names);
+            return;
+        }
         match self.store.sweep_but(keep, &|name, _| names.contains(name)) {
             Ok(removed) if removed.deferred => {
                 self.untidy().get_or_insert_default().extend(names);

@@ -109,7 +109,10 @@ impl From<registry::Error> for Refusal {
 
 impl From<transfer::Error> for Refusal {
     fn from(error: transfer::Error) -> Self {
-        Self::new(502, "UNKNOWN", story(&error))
+        match error {
+            transfer::Error::Store(error) => error.into(),
+            error => Self::new(502, "UNKNOWN", story(&error)),
+        }
     }
 }
 

@@ -92,6 +92,10 @@ impl Upstream {
         self.registry.host()
     }
 
+    pub(super) fn registry(&self) -> &registry::Registry {
+        &self.registry
+    }
+
     fn rests(&self) -> bool {
         let until = self.rests_until.lock().unwrap_or_else(PoisonError::into_inner);
         until.is_some_and(|until| Instant::now() < until)
@@ -162,6 +166,11 @@ impl Registry {
         upstream.note(&named);
         match named {
             Ok(None) => Err(Refusal::manifest_unknown(tag)),
+            Ok(Some(named)) if !self.settings.filters.are_none() => {
+                let (target, original) = ((target, tag), &named.digest);
+                let found = self.renew_filtered(upstream, repository, target, original, last)?;
+                Ok((found, None))
+            }
             Ok(Some(named)) => match last {
                 Some(last) if last.digest == named.digest => Ok((last, None)),
                 _ => {
@@ -184,7 +193,7 @@ impl Registry {
     }
 
     /// Keeps a manifest that upstream sent.
-    fn take(
+    pub(super) fn take(
         &self,
         repository: &Repository,
         content: Content,

@@ -126,6 +126,7 @@ impl Command {
             Self::Copy(copy) => copy.needs_namespace(),
             Self::Save(save) => save.needs_namespace(),
             Self::Push(push) => push.needs_namespace(),
+            Self::Serve(serve) => serve.needs_namespace(),
             Self::Login(_)
             | Self::Logout(_)
             | Self::Tags(_)
@@ -154,7 +155,6 @@ impl Command {
             | Self::Prune(_)
             | Self::Reset(_)
             | Self::Config(_)
-            | Self::Serve(_)
             | Self::Version(_)
             | Self::Completion(_)
             | Self::Debug(_) => false,

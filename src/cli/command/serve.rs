@@ -6,13 +6,14 @@ use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
 use crate::cli::args::{Login, Network};
+use crate::cli::changes::{Changes, told as found};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::table::bytes;
 use crate::cli::ui;
 use crate::http::server::{self, Generated, Identity, Listen, Server};
 use crate::image::{Digest, Reference};
-use crate::serve::{Access, Downstream, Registry, Settings, Summary, Upstream};
+use crate::serve::{Access, Downstream, Filters, Registry, Settings, Summary, Upstream};
 
 /// The variable that holds the password of --user.
 const PASSWORD: &str = "BRYO_SERVE_PASSWORD";
@@ -31,12 +32,19 @@ const PASSWORD: &str = "BRYO_SERVE_PASSWORD";
 /// mounts, referrers, and deletes. Deleting a tag removes that tag alone; deleting a digest removes
 /// the manifest with its tags, and what an index lists with the index. The bytes go as soon as no
 /// other bryo uses the storage directory.
+///
+/// With -f images change on their way to --downstream and from --upstream, and get digests of their
+/// own. What is pushed stays here as it came; --downstream gets the changed image under the same tag,
+/// and what is pushed by its digest alone under the new digest, which a line on stderr tells. A tag
+/// of --upstream names the changed image here; the original can still be pulled by its digest. Who
+/// is the first to pull such a tag waits until its layers have been read.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo serve
   bryo serve --readonly --listen 0.0.0.0:5050 --tls --cert cert.pem --key key.pem
   bryo serve --listen unix:/run/user/1000/bryo.sock
   bryo serve --upstream docker.io
+  bryo serve --downstream registry.example/mirror -f timestamps=0 -f exclude=*.pyc
   htpasswd -cB people ann && bryo serve --htpasswd people")]
 pub(crate) struct Serve {
     /// Listen there: ADDRESS:PORT (port 0 is any that is free), or unix:PATH
@@ -81,14 +89,26 @@ pub(crate) struct Serve {
     #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
     connections: u16,
     #[command(flatten)]
+    changes: Changes,
+    #[command(flatten)]
     network: Network,
     #[command(flatten)]
     login: Login,
 }
 
 impl Serve {
+    pub(crate) fn needs_namespace(&self) -> bool {
+        self.changes.needs_namespace()
+    }
+
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let reporter = &invocation.reporter;
+        let filters = self.changes.filters();
+        if !filters.is_empty() && self.upstream.is_none() && self.downstream.is_none() {
+            let text = "nothing passes through that could be filtered".to_owned();
+            let hint = Some("give --upstream, --downstream or both".to_owned());
+            return Err(Error::Usage { text, hint });
+        }
         let access = self.access(invocation)?;
         let identity = self.identity()?;
         let store = invocation.store()?;
@@ -109,8 +129,8 @@ impl Serve {
             reporter.note(format!("certificate SHA256 {}", fingerprint(digest.hex())));
         }
         let (upstream, downstream) = self.others(invocation)?;
-        let log = self.log;
-        let settings = Settings { read_only: self.readonly, access, log, upstream, downstream };
+        let (read_only, log, filters) = (self.readonly, self.log, Filters::new(filters, found));
+        let settings = Settings { read_only, access, log, upstream, downstream, filters };
         let registry = Registry::new(store, settings, reporter.clone());
         invocation.print(&format!("{}\n", server.address()))?;
         let stop = server.stop();

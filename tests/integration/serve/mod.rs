@@ -1,6 +1,7 @@
 //! `bryo serve`: a registry over the store.
 
 mod behind;
+mod filters;
 mod images;
 mod life;
 mod lists;
