@@ -109,9 +109,15 @@ pub(crate) struct Network {
 #[derive(Debug, Clone, Default, clap::Args)]
 #[command(next_help_heading = "Registry options")]
 pub(crate) struct Login {
-    /// Log in with these credentials; the password is asked for if it is left out ($BRYO_CREDS)
+    /// Log in with these credentials ($BRYO_CREDS)
+    ///
+    /// A password that is left out is asked for. One that is not is seen by everybody on this
+    /// machine: better use --password-stdin, the variable, or `bryo login`.
     #[arg(long, value_name = "USER[:PASSWORD]")]
     pub(crate) creds: Option<String>,
+    /// Read the password for --creds from stdin
+    #[arg(long)]
+    pub(crate) password_stdin: bool,
 }
 
 /// A number of requests per second.

@@ -14,6 +14,7 @@ mod choice;
 mod command;
 mod config;
 mod context;
+mod credentials;
 mod emulation;
 mod error;
 mod excerpt;

@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use super::args::{Login, Network};
 use super::config::Config;
+use super::credentials::credential;
 use super::error::Error;
 use super::invocation::Invocation;
 use super::prompt;
@@ -160,28 +161,24 @@ impl Network {
 impl Login {
     pub(crate) fn given(&self, invocation: &Invocation) -> Result<Option<Credential>, Error> {
         let config = &invocation.config;
-        if let Some(text) = self.creds.clone().or_else(|| config.setting("BRYO_CREDS")) {
-            return credential(&text).map(Some);
+        let (text, option) = match &self.creds {
+            Some(text) => (Some(text.clone()), Some("--creds")),
+            None => (config.setting("BRYO_CREDS"), None),
+        };
+        if let Some(text) = text {
+            return credential(&text, option, self.password_stdin, invocation).map(Some);
+        }
+        if self.password_stdin {
+            let text = "--password-stdin is the password of nobody".to_owned();
+            return Err(Error::Usage {
+                text,
+                hint: Some("name the user: --creds USER".to_owned()),
+            });
         }
         // As ch-image has them.
         let user = config.setting("CH_IMAGE_USERNAME");
         let both = user.zip(config.variable("CH_IMAGE_PASSWORD"));
         Ok(both.map(|(user, password)| Credential::new(&user, &password)))
-    }
-}
-
-/// Reads `USER[:PASSWORD]`; a password that is left out is asked for.
-pub(crate) fn credential(text: &str) -> Result<Credential, Error> {
-    let (user, password) = match text.split_once(':') {
-        Some((user, password)) => (user, password.to_owned()),
-        None => (text, prompt::password(text)?),
-    };
-    match user.is_empty() {
-        true => {
-            let text = "credentials have no name before their colon".to_owned();
-            Err(Error::Usage { text, hint: Some("write USER:PASSWORD".to_owned()) })
-        }
-        false => Ok(Credential::new(user, &password)),
     }
 }
 

@@ -100,6 +100,8 @@ pub struct Request<'a> {
     pub headers: Vec<(&'static str, String)>,
     /// The value of `Authorization`, told to the origin of `url` alone, whatever it redirects to.
     pub authorization: Option<String>,
+    /// More headers that are for that origin alone.
+    pub own_headers: Vec<(String, String)>,
     pub body: Body<'a>,
     pub trust: Trust,
 }
@@ -107,7 +109,8 @@ pub struct Request<'a> {
 impl<'a> Request<'a> {
     pub fn new(method: Method, url: Url) -> Self {
         let (headers, body) = (Vec::new(), Body::Empty);
-        Self { method, url, headers, authorization: None, body, trust: Trust::Checked }
+        let (authorization, own_headers, trust) = (None, Vec::new(), Trust::Checked);
+        Self { method, url, headers, authorization, own_headers, body, trust }
     }
 
     pub fn header(mut self, name: &'static str, value: impl Into<String>) -> Self {
@@ -167,7 +170,7 @@ impl Client {
         }
         let engine = self.engine()?;
         let mut redirected = false;
-        redirect::follow(request, |url, authorization| {
+        redirect::follow(request, |url, is_home| {
             let client = self.client(request.trust, url)?;
             if let Some(trail) = &self.settings.trail {
                 trail.add(url, std::mem::replace(&mut redirected, true));
@@ -175,7 +178,7 @@ impl Client {
             if let Some(pace) = &self.pace {
                 pace.wait();
             }
-            let inner = exchange(&engine, &client, request, url, authorization, self.silence())?;
+            let inner = exchange(&engine, &client, request, url, is_home, self.silence())?;
             Ok(Response { inner: Incoming::new(inner), engine: engine.clone() })
         })
     }
@@ -230,15 +233,20 @@ fn exchange(
     client: &reqwest::Client,
     request: &Request<'_>,
     url: &Url,
-    authorization: Option<&str>,
+    is_home: bool,
     silence: Duration,
 ) -> Result<reqwest::Response, Error> {
     let mut builder = client.request(request.method.into(), url.clone());
     for (name, value) in &request.headers {
         builder = builder.header(*name, value);
     }
-    if let Some(value) = authorization {
-        builder = builder.header("authorization", value);
+    if is_home {
+        for (name, value) in &request.own_headers {
+            builder = builder.header(name, value);
+        }
+        if let Some(value) = &request.authorization {
+            builder = builder.header("authorization", value);
+        }
     }
     let unreadable = |source| Error::Body { url: redact::shown(url), source };
     let outcome = match request.body {
@@ -258,6 +266,27 @@ fn exchange(
         Failure::Stuck(stuck) => Error::stuck(request.method, url, &stuck),
         Failure::Client(error) => Error::exchange(request.method, url, error),
     })
+}
+
+/// Whether a header can be added to any request without changing what that is.
+pub fn is_extra_header(name: &str, value: &str) -> bool {
+    const OURS: [&str; 12] = [
+        "accept",
+        "authorization",
+        "connection",
+        "content-length",
+        "content-range",
+        "content-type",
+        "host",
+        "proxy-authorization",
+        "range",
+        "te",
+        "transfer-encoding",
+        "user-agent",
+    ];
+    let name = reqwest::header::HeaderName::try_from(name);
+    name.is_ok_and(|name| !OURS.contains(&name.as_str()))
+        && reqwest::header::HeaderValue::try_from(value).is_ok()
 }
 
 impl Response {

@@ -5,18 +5,17 @@ use super::{Body, Error, Method, Request, Response, Trust, Url};
 
 const LIMIT: usize = 10;
 
-/// Calls `exchange` with one URL after the other until the answer is no redirect. `Authorization`
-/// goes to the first URL's origin alone (distribution-spec, "Pulling blobs": it must not be
-/// forwarded to another host).
+/// Calls `exchange` with one URL after the other until the answer is no redirect, and says whether it
+/// is of the first one's origin: `Authorization` goes to that alone (distribution-spec, "Pulling
+/// blobs": it must not be forwarded to another host).
 pub(super) fn follow(
     request: &Request<'_>,
-    mut exchange: impl FnMut(&Url, Option<&str>) -> Result<Response, Error>,
+    mut exchange: impl FnMut(&Url, bool) -> Result<Response, Error>,
 ) -> Result<Response, Error> {
     let home = request.url.origin();
     let mut url = request.url.clone();
     for _ in 0..=LIMIT {
-        let authorization = request.authorization.as_deref().filter(|_| url.origin() == home);
-        let response = exchange(&url, authorization)?;
+        let response = exchange(&url, url.origin() == home)?;
         match target(request, &url, response.status(), response.header("location")) {
             Ok(None) => return Ok(response),
             Ok(Some(next)) => url = next,

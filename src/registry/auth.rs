@@ -4,7 +4,7 @@ use std::collections::HashMap;
 use std::sync::{Arc, Mutex};
 
 use super::client::Connection;
-use super::credentials::{Credential, Found};
+use super::credential::{Credential, Found};
 use super::error::Detail;
 use super::token::{self, Realm, Token};
 use super::{Access, Error};
@@ -147,11 +147,8 @@ impl Authenticator {
             challenges.iter().flat_map(|header| parse_challenges(header)).collect();
         let of = |scheme| challenges.iter().find(|challenge| challenge.scheme == scheme);
         let bearer = of("bearer").filter(|challenge| challenge.get("realm").is_some());
-        let denied = |refused: Option<String>, detail| {
-            Err(Error::Denied { host: self.host.clone(), what: what(), detail, refused })
-        };
         let found = self.look_up(&mut state, scope)?;
-        let place = found.as_ref().map(|found| found.place.clone());
+        let denied = |detail| Err(Error::denied(&self.host, what(), detail, found.as_ref()));
         if let Some(challenge) = bearer {
             let realm = Realm::new(
                 &self.host,
@@ -166,15 +163,15 @@ impl Authenticator {
         }
         if of("basic").is_some() {
             state.method = Some(Method::Basic);
-            let basic = found.and_then(|found| found.credential.basic());
+            let basic = found.as_ref().and_then(|found| found.credential.basic());
             return match basic {
                 Some(basic) if Some(&*basic) != sent => Ok(()),
-                _ => denied(place, detail),
+                _ => denied(detail),
             };
         }
         let schemes: Vec<&str> = challenges.iter().map(|c| c.scheme.as_str()).collect();
         match schemes.is_empty() {
-            true => denied(place, detail),
+            true => denied(detail),
             false => {
                 let why = format!(
                     "it asks for {}, but only Basic and Bearer are known",
@@ -196,10 +193,7 @@ impl Authenticator {
         let found = self.look_up(state, scope)?;
         let token = match found.as_ref().map(|found| &found.credential) {
             Some(Credential::RegistryToken(token)) => Token::lasting(token.clone()),
-            credential => {
-                let place = found.as_ref().map(|found| found.place.as_str());
-                token::fetch(connection, realm, &scope.with(asked), credential, place)?
-            }
+            _ => token::fetch(connection, realm, &scope.with(asked), found.as_ref())?,
         };
         // A server may hand out a new identity token for the old one.
         if let (Some(new), Some(Some(found))) =
@@ -222,8 +216,11 @@ impl Authenticator {
         let found =
             self.access.keyring.find(&self.host, &scope.repository, &*self.access.reporter)?;
         if let Some(found) = &found {
-            let place = &found.place;
-            self.access.reporter.detail(format!("{}: credentials from {place}", self.host));
+            let whose = match scope.repository.is_empty() {
+                true => self.host.clone(),
+                false => format!("{}/{}", self.host, scope.repository),
+            };
+            self.access.reporter.detail(format!("{whose}: {}", found.shown()));
         }
         state.found.insert(scope.repository.clone(), found.clone());
         Ok(found)

@@ -4,7 +4,7 @@ use std::collections::HashSet;
 use std::io;
 use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex};
+use std::sync::{Arc, Mutex, OnceLock};
 
 use super::auth::{Authenticator, Scope};
 use super::error::Detail;
@@ -37,6 +37,8 @@ pub(super) struct Connection {
     pub(super) uploads: SingleFlight<(String, Digest), Uploaded>,
     /// Nobody was there.
     down: AtomicBool,
+    /// What somebody wants every request to have.
+    headers: OnceLock<Vec<(String, String)>>,
 }
 
 /// What is asked of a registry.
@@ -95,6 +97,7 @@ impl Connection {
             said: Mutex::default(),
             uploads: SingleFlight::default(),
             down: AtomicBool::new(false),
+            headers: OnceLock::new(),
             auth: Authenticator::new(host, access.clone()),
             access,
         }
@@ -250,10 +253,12 @@ impl Connection {
             let why = format!("it sends us on to {}", http::shown(&url));
             return Err(Error::Protocol { what: self.shown(call), why });
         }
+        let is_own = url.origin() == base.origin();
         let request = Request {
             headers: call.headers.clone(),
             // A registry may send us elsewhere for an upload; its token stays with it.
-            authorization: authorization.filter(|_| url.origin() == base.origin()),
+            authorization: authorization.filter(|_| is_own),
+            own_headers: if is_own { self.headers().to_vec() } else { Vec::new() },
             body: call.body,
             trust: self.trust,
             ..Request::new(call.method, url)
@@ -265,6 +270,25 @@ impl Connection {
         })?;
         self.listen(&response);
         busy(response, || self.shown(call))
+    }
+
+    /// The headers of the first file of credentials that has some. What is wrong with them is told,
+    /// and no reason not to ask.
+    fn headers(&self) -> &[(String, String)] {
+        self.headers.get_or_init(|| {
+            let reporter = &self.access.reporter;
+            let found = self.access.keyring.headers().unwrap_or_else(|error| {
+                reporter.warn(format!("{error}: no headers are taken from there"));
+                Vec::new()
+            });
+            let (fine, wrong): (Vec<_>, Vec<_>) =
+                found.into_iter().partition(|(name, value)| http::is_extra_header(name, value));
+            for (name, _) in wrong {
+                reporter
+                    .warn(format!("HttpHeaders: {name:?} is not sent: it is none, or ours to say"));
+            }
+            fine
+        })
     }
 
     /// Tells what a registry says beside its answers: warnings (distribution-spec, "Warnings") and
@@ -342,8 +366,7 @@ impl Connection {
     }
 
     pub(super) fn denied(&self, what: String, detail: Detail, scope: &Scope) -> Error {
-        let refused = self.auth.found(scope).map(|found| found.place);
-        Error::Denied { host: self.host.clone(), what, detail, refused }
+        Error::denied(&self.host, what, detail, self.auth.found(scope).as_ref())
     }
 
     /// Names a call in messages.

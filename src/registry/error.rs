@@ -10,7 +10,8 @@ use serde::Deserialize;
 use crate::http;
 use crate::image::{self, Mismatch};
 
-use super::credentials::GIVEN;
+use super::authfile::canonical;
+use super::credential::{Found, GIVEN};
 
 /// What went wrong between a registry and us. `what` names host and path, as in
 /// `GET localhost:5000/v2/app/tags/list`, or `localhost:5000/app:1.0`.
@@ -20,6 +21,7 @@ pub enum Error {
     NotFound { what: String, detail: Detail },
     #[error("access denied to {what}{detail}")]
     Denied {
+        /// What can be logged in to: a host, perhaps with the beginning of a repository's path.
         host: String,
         what: String,
         detail: Detail,
@@ -149,6 +151,13 @@ impl Error {
     /// That there is no such thing, where the answer said nothing more.
     pub fn missing(what: String) -> Self {
         Self::NotFound { what, detail: Detail::default() }
+    }
+
+    /// That `found` was not enough.
+    pub(super) fn denied(host: &str, what: String, detail: Detail, found: Option<&Found>) -> Self {
+        let key = found.map(|found| canonical(&found.key));
+        let host = key.filter(|key| key.starts_with(host)).unwrap_or_else(|| host.to_owned());
+        Self::Denied { host, what, detail, refused: found.map(|found| found.place.clone()) }
     }
 
     /// The error inside of one that [`super::Blob`]'s reader returned.

@@ -11,7 +11,8 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::Error;
-use super::credentials::{Credential, IDENTITY_USER, canonical};
+use super::authfile::canonical;
+use super::credential::{Credential, IDENTITY_USER};
 
 /// One may have to ask its user for a passphrase.
 const PATIENCE: Duration = Duration::from_secs(120);

@@ -10,7 +10,8 @@ use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value, json};
 
 use super::Error;
-use super::credentials::{Credential, File, absent, canonical};
+use super::authfile::{File, absent, canonical};
+use super::credential::Credential;
 use super::keeper::Keeper;
 use crate::report::Reporter;
 

@@ -9,13 +9,15 @@
 //! compared with their digests before anybody sees them, blobs while they are read.
 
 mod auth;
+mod authfile;
 mod blob;
 mod catalog;
 mod client;
-mod credentials;
+mod credential;
 mod delete;
 mod error;
 mod keeper;
+mod keyring;
 mod login;
 mod manifest;
 mod referrers;
@@ -34,9 +36,11 @@ use crate::image::{Content, Descriptor, Digest};
 use crate::report::{Reporter, Silent};
 
 pub use crate::http::{Open, Patience};
+pub use authfile::canonical;
 pub use blob::{Blob, Rest};
-pub use credentials::{Ask, Credential, Found, Kept, Keyring, Question};
+pub use credential::{Credential, Found, Kept};
 pub use error::{Error, Kind};
+pub use keyring::{Ask, Keyring, Question};
 pub use login::{Place, forget, forget_all, remember};
 pub use routes::Routes;
 pub use upload::Uploaded;

@@ -7,7 +7,7 @@ use serde::Deserialize;
 
 use super::Error;
 use super::client::{Connection, busy, detail, is_loopback};
-use super::credentials::Credential;
+use super::credential::{Credential, Found};
 use crate::http::{self, Body, Method, Request, Trust, Url};
 
 /// A token's answer is small; a longer one is none.
@@ -132,14 +132,14 @@ impl std::fmt::Debug for Token {
     }
 }
 
-/// Asks for a token for `scopes`. `place` tells where the credential was found.
+/// Asks for a token for `scopes`.
 pub(super) fn fetch(
     connection: &Connection,
     realm: &Realm,
     scopes: &[String],
-    credential: Option<&Credential>,
-    place: Option<&str>,
+    found: Option<&Found>,
 ) -> Result<Token, Error> {
+    let credential = found.map(|found| &found.credential);
     let asked_at = Instant::now();
     let what = || http::shown(&realm.url);
     let send =
@@ -173,12 +173,7 @@ pub(super) fn fetch(
     match response.status() {
         200..=299 => {}
         status @ (400 | 401 | 403) if status != 400 || credential.is_some() => {
-            return Err(Error::Denied {
-                host: connection.host().to_owned(),
-                what: what(),
-                detail: detail(response),
-                refused: place.map(str::to_owned),
-            });
+            return Err(Error::denied(connection.host(), what(), detail(response), found));
         }
         status => return Err(Error::Refused { what: what(), status, detail: detail(response) }),
     }

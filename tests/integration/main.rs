@@ -27,6 +27,7 @@ mod identity;
 mod images;
 mod judges;
 mod lint;
+mod logins;
 mod looking;
 mod mounts;
 mod outputs;

@@ -5,11 +5,13 @@ use std::process::ExitCode;
 
 use crate::cli::args::{self, Network};
 use crate::cli::changes::Changes;
+use crate::cli::credentials::credential;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::mounting::mount;
-use crate::cli::network::{Remote, credential, near};
+use crate::cli::network::{Remote, near};
 use crate::image::{Descriptor, Platform, Reference};
+use crate::registry::Credential;
 use crate::store::Store;
 use crate::transfer::sink::replace;
 use crate::transfer::{About, Endpoint, Options, Source, Wishes, transfer, verify};
@@ -87,6 +89,9 @@ pub(crate) struct Copy {
     /// Log in with these credentials where it goes
     #[arg(long, value_name = "USER[:PASSWORD]", help_heading = "Registry options")]
     dest_creds: Option<String>,
+    /// Read the password for --src-creds or --dest-creds from stdin: for the one that has none
+    #[arg(long, help_heading = "Registry options")]
+    password_stdin: bool,
 }
 
 impl Copy {
@@ -100,11 +105,10 @@ impl Copy {
         }
         self.check()?;
         let store = invocation.store()?;
-        let given = self.src_creds.as_deref().map(credential).transpose()?;
+        let (source, destination) = self.credentials(invocation)?;
         let network = Network { allow_foreign: self.allow_foreign, ..self.network.clone() };
-        let from = network.remote_as(invocation, given)?;
-        let given = self.dest_creds.as_deref().map(credential).transpose()?;
-        let to = self.network.remote_as(invocation, given)?;
+        let from = network.remote_as(invocation, source)?;
+        let to = self.network.remote_as(invocation, destination)?;
         let errand = Errand {
             invocation,
             store: &store,
@@ -135,6 +139,27 @@ impl Copy {
             invocation.print(&format!("{}\n", arrived.digest))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Who we are where the image comes from, and where it goes.
+    fn credentials(
+        &self,
+        invocation: &Invocation,
+    ) -> Result<(Option<Credential>, Option<Credential>), Error> {
+        let bare = |text: &&String| !text.contains(':');
+        let both = [self.src_creds.as_ref(), self.dest_creds.as_ref()];
+        let waiting = both.iter().flatten().filter(|text| bare(text)).count();
+        if self.password_stdin && waiting != 1 {
+            let text = format!("stdin has one password, and {waiting} are left out");
+            let hint = "--password-stdin goes with one of --src-creds USER and --dest-creds USER";
+            return Err(Error::Usage { text, hint: Some(hint.to_owned()) });
+        }
+        let given = |text: &Option<String>, option| {
+            let Some(text) = text else { return Ok(None) };
+            let stdin = self.password_stdin && bare(&text);
+            credential(text, Some(option), stdin, invocation).map(Some)
+        };
+        Ok((given(&self.src_creds, "--src-creds")?, given(&self.dest_creds, "--dest-creds")?))
     }
 
     /// What can be known before anything is asked for.

@@ -1,10 +1,9 @@
 //! `bryo login`.
 
-use std::io::{self, Read as _};
-
 use serde_json::{Value, json};
 
 use crate::cli::args::Network;
+use crate::cli::credentials::{Account, password_from_stdin, warn};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::prompt;
@@ -16,23 +15,29 @@ use crate::registry::{Credential, Kept, Keyring, Place, remember};
 /// Asks the registry whether it takes the credentials, and only then keeps them where docker and
 /// podman find them too: where there were some for this registry before, or else in $BRYO_AUTHFILE,
 /// $REGISTRY_AUTH_FILE or ~/.docker/config.json, or with the helper program that this file names.
+/// Credentials for HOST/PATH serve the repositories below PATH; of several that fit a repository,
+/// those with the longest path are used.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo login registry.example
+  bryo login registry.example/team
   bryo login -u ann --password-stdin registry.example < password
   bryo login --list")]
 pub(crate) struct Login {
     /// The registry
-    #[arg(default_value = "docker.io")]
+    #[arg(default_value = "docker.io", value_name = "HOST[/PATH]")]
     host: String,
     /// The user's name; asked for if it is not given
     #[arg(short, long, value_name = "NAME")]
     username: Option<String>,
+    /// The password, for everybody on this machine to see; better use --password-stdin
+    #[arg(short, long, value_name = "PASSWORD", conflicts_with = "password_stdin")]
+    password: Option<String>,
     /// Read the password from stdin instead of asking for it
     #[arg(long, requires = "username")]
     password_stdin: bool,
     /// Show who is logged in where, and what keeps it, instead
-    #[arg(long, conflicts_with_all = ["host", "username"])]
+    #[arg(long, conflicts_with_all = ["host", "username", "password"])]
     list: bool,
     /// Show passwords and tokens, too
     #[arg(long, requires = "list")]
@@ -49,25 +54,22 @@ impl Login {
         if self.list {
             return self.show(invocation);
         }
-        if self.host.contains('@') || self.host.contains("://") {
-            let text = "the registry is HOST or HOST:PORT, without anything before it".to_owned();
-            let hint = Some("name the user with --username".to_owned());
-            return Err(Error::Usage { text, hint });
-        }
-        let known = self.keyring(invocation).place(&self.host)?;
+        let account = Account::read(&self.host)?;
+        let Account { host, path, plain } = &account;
+        let known = self.keyring(invocation).place(host, path)?;
         let file = self.network.authfile.clone().or(known);
         let file = file.or_else(|| invocation.config.login_file.clone());
         let file = file.ok_or(Error::NoPlaceForCredentials)?;
-        let credential = self.credential()?;
-        let remote = self.network.remote_as(invocation, Some(credential.clone()))?;
-        // The beginning of a repository's path may follow.
-        let name = self.host.split('/').next().unwrap_or_default();
-        remote.registry(name).check()?;
-        let kept = match remember(&file, &self.host, &credential)? {
+        let credential = self.credential(&account.key(), invocation)?;
+        let mut network = self.network.clone();
+        network.insecure.extend(plain.then(|| host.clone()));
+        let remote = network.remote_as(invocation, Some(credential.clone()))?;
+        remote.registry(host).check()?;
+        let kept = match remember(&file, &account.key(), &credential)? {
             Place::File(path) => format!("credentials are kept in {}, unencrypted", path.display()),
             Place::Helper(program) => format!("credentials are kept by {program}"),
         };
-        invocation.reporter.note(format!("logged in to {}; {kept}", self.host));
+        invocation.reporter.note(format!("logged in to {}; {kept}", account.key()));
         Ok(())
     }
 
@@ -79,17 +81,19 @@ impl Login {
         Keyring { files, ..Keyring::default() }
     }
 
-    fn credential(&self) -> Result<Credential, Error> {
+    fn credential(&self, whose: &str, invocation: &Invocation) -> Result<Credential, Error> {
+        if self.password.is_some() {
+            warn("--password", "--password-stdin", invocation);
+        }
         let user = match &self.username {
             Some(user) => user.clone(),
-            None => prompt::name(&self.host)?,
+            None => prompt::name(whose)?,
         };
-        if self.password_stdin {
-            let mut secret = String::new();
-            io::stdin().read_to_string(&mut secret).map_err(Error::Stdin)?;
-            return Ok(Credential::new(&user, secret.trim_end_matches(['\r', '\n'])));
-        }
-        let secret = prompt::password(&format!("{user} at {}", self.host))?;
+        let secret = match &self.password {
+            Some(secret) => secret.clone(),
+            None if self.password_stdin => password_from_stdin()?,
+            None => prompt::password(&format!("{user} at {whose}"))?,
+        };
         Ok(Credential::new(&user, &secret))
     }
 

@@ -92,8 +92,10 @@ pub(crate) struct Serve {
     changes: Changes,
     #[command(flatten)]
     network: Network,
-    #[command(flatten)]
-    login: Login,
+    /// Log in upstream and downstream with these credentials; a password that is left out is asked for
+    /// ($BRYO_CREDS)
+    #[arg(long, value_name = "USER[:PASSWORD]", help_heading = "Registry options")]
+    creds: Option<String>,
 }
 
 impl Serve {
@@ -152,7 +154,9 @@ impl Serve {
         // Clients wait, and try again themselves.
         let mut network = self.network.clone();
         network.retry = network.retry.or(Some(2));
-        let remote = network.remote_as(invocation, self.login.given(invocation)?)?;
+        // Its own --password-stdin is of whoever comes in.
+        let login = Login { creds: self.creds.clone(), password_stdin: false };
+        let remote = network.remote_as(invocation, login.given(invocation)?)?;
         let registry = |host: &str| match format!("{host}/x").parse::<Reference>() {
             Ok(name) if name.registry() == host => Ok(remote.registry(host)),
             _ => Err(Error::Usage { text: format!("{host:?} is no registry"), hint: None }),

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use super::docker::Door;
+use super::docker::{Docker, Door};
 use super::faults::{Fault, Rule, before};
 use super::http::{Answer, Server};
 use super::tokens::{Garden, Manner, garden};
@@ -223,4 +223,73 @@ fn credentials_do_not_go_where_a_registry_would_like_them() {
     let error = Guest::user(&registry.address, "<token>", "secret").registry.check();
     error.expect_err("a form is not sent on to another host");
     assert_eq!(thief.asked().len(), 1);
+}
+
+#[test]
+fn headers_of_the_file_go_to_the_registry_alone() {
+    let elsewhere = Server::start(|_| Ok(Answer::new(200, "layer")));
+    let to = format!("http://{}/cdn", elsewhere.address);
+    let registry = Server::start(move |asked| {
+        Ok(match asked.path.contains("/blobs/") {
+            true => Answer::new(307, "").header("Location", to.clone()),
+            false => Answer::new(200, r#"{"tags":["x"]}"#),
+        })
+    });
+    let folder = tempfile::tempdir().expect("a directory");
+    let file = folder.path().join("config.json");
+    let write = |text: &str| std::fs::write(&file, text).expect("written");
+    let guest = || {
+        let keyring = Keyring { files: vec![file.clone()], ..Keyring::default() };
+        Guest::with(&registry.address, keyring)
+    };
+    write(r#"{"HttpHeaders":{"X-Moss":"green","Host":"other","a b":"c","X-Fern":"a\nb"}}"#);
+    let ours = guest();
+    assert_eq!(ours.registry.tags("a").expect("listed"), ["x"]);
+    assert_eq!(ours.download("a", b"layer").expect("from elsewhere"), b"layer");
+    let of = |server: &Server, part: &str| {
+        let asked = server.asked().into_iter().filter(|asked| asked.path.contains(part));
+        asked.map(|a| a.header("x-moss").map(str::to_owned)).collect::<Vec<_>>()
+    };
+    let green = Some("green".to_owned());
+    assert_eq!(
+        (of(&registry, "/tags/"), of(&registry, "/blobs/")),
+        (vec![green.clone()], vec![green])
+    );
+    assert_eq!(of(&elsewhere, ""), [None]);
+    let host = registry.asked()[1].header("host").map(str::to_owned);
+    assert_eq!(host.as_deref(), Some(&*registry.address));
+    let told = format!("{:?}", ours.recorder.events());
+    for name in ["Host", "a b", "X-Fern"] {
+        assert!(told.contains(&format!("{name:?} is not sent").replace('"', "\\\"")), "{told}");
+    }
+    // A file that makes no sense keeps nobody from what is public.
+    write("{");
+    let ours = guest();
+    ours.registry.tags("a").expect("listed");
+    assert!(format!("{:?}", ours.recorder.events()).contains("no headers are taken"));
+}
+
+#[test]
+fn an_account_may_be_of_a_part_of_a_registry() {
+    let Some(docker) = Docker::start(&Door::Basic) else { return };
+    let file = docker.folder.path().join("auth.json");
+    let keyring = Keyring { files: vec![file.clone()], ..Keyring::default() };
+    let address = &docker.address;
+    remember(&file, address, &Credential::new("user", "wrong")).expect("kept");
+    let team = format!("{address}/team");
+    remember(&file, &team, &Credential::new("user", "wonder:land")).expect("kept");
+    let guest = Guest::with(address, keyring.clone());
+    guest.push("team/app", "x", b"layer").expect("pushed");
+    let told = format!("{:?}", guest.recorder.events());
+    let expected = format!(
+        "{address}/team/app: credentials of user from {}, kept there for {team}",
+        file.display()
+    );
+    assert!(told.contains(&expected), "{told}");
+    let error = guest.push("teams/app", "x", b"layer").expect_err("another part");
+    assert_eq!(error.kind(), Kind::Denied);
+    assert!(error.hint().is_some_and(|hint| hint.ends_with(&format!("bryo login {address}"))));
+    remember(&file, &team, &Credential::new("user", "wrong")).expect("kept");
+    let error = Guest::with(address, keyring).push("team/b", "x", b"layer").expect_err("wrong");
+    assert!(error.hint().is_some_and(|hint| hint.ends_with(&format!("bryo login {team}"))));
 }
