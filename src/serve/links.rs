@@ -29,6 +29,10 @@ impl Links {
         self.all().get_mut(repository).is_some_and(|blobs| blobs.remove(digest))
     }
 
+    pub(super) fn clear(&self) {
+        self.all().clear();
+    }
+
     /// All of them.
     pub(super) fn blobs(&self) -> HashSet<Digest> {
         self.all().values().flatten().cloned().collect()

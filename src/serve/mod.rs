@@ -221,7 +221,7 @@ impl Registry {
                 while is_over.recv_timeout(TIDY) == Err(RecvTimeoutError::Timeout) {
                     tidier.uploads.expire();
                     if !tidier.uploads.are_open() {
-                        tidier.tidy(&tidier.links.blobs());
+                        tidier.tidy();
                     }
                 }
             });
@@ -229,7 +229,9 @@ impl Registry {
             drop(over);
             served
         })?;
-        registry.tidy(&HashSet::new());
+        // Who is not there any more needs no blobs for a later manifest.
+        registry.links.clear();
+        registry.tidy();
         Ok(registry.counts.summary())
     }
 
@@ -324,9 +326,10 @@ impl Registry {
 
     /// Deletes what clients removed, if nobody else has the store open. What others removed stays as
     /// long as they want.
-    fn tidy(&self, keep: &HashSet<Digest>) {
+    fn tidy(&self) {
         let Some(names) = self.untidy().take() else { return };
         let _gate = self.gate.write().unwrap_or_else(PoisonError::into_inner);
+        let keep = &self.links.blobs();
         if self.busy.load(Ordering::Acquire) > 0 {
             self.untidy().get_or_insert_default().extend(names);
             return;

@@ -7,6 +7,9 @@ use crate::{image, registry, store, transfer};
 
 pub(super) type Result<T, E = Refusal> = std::result::Result<T, E>;
 
+/// A message has so many characters; what a client sent may be much longer, and stands in some.
+const LONGEST: usize = 1000;
+
 /// What a client is told of what did not work.
 #[derive(Debug, Clone)]
 pub(super) struct Refusal {
@@ -74,7 +77,11 @@ impl Refusal {
     }
 
     pub(super) fn answer(self) -> Answer {
-        let Self { status, code, message, story: _, headers } = self;
+        let Self { status, code, mut message, story: _, headers } = self;
+        if let Some((end, _)) = message.char_indices().nth(LONGEST) {
+            message.truncate(end);
+            message.push('…');
+        }
         let body = json!({ "errors": [{ "code": code, "message": message }] }).to_string();
         let answer = Answer::new(status).header("content-type", "application/json");
         let answer =

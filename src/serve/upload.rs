@@ -262,13 +262,19 @@ impl Registry {
         }
     }
 
-    /// Before a body is read that has no room.
+    /// Before a body is read that has no room, even without what was removed.
     fn refuse_if_full(&self, length: Option<u64>) -> Result<()> {
-        let space = sys::storage::space(self.store.path());
-        match (length, space) {
-            (Some(length), Ok(space)) if length > space.free => Err(Refusal::full()),
-            _ => Ok(()),
+        let is_full = || match (length, sys::storage::space(self.store.path())) {
+            (Some(length), Ok(space)) => length > space.free,
+            _ => false,
+        };
+        if is_full() {
+            self.tidy();
+            if is_full() {
+                return Err(Refusal::full());
+            }
         }
+        Ok(())
     }
 
     /// Puts a blob in its place, in a repository.

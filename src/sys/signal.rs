@@ -56,6 +56,11 @@ impl Iterator for Signals {
 
 /// Catches `signals` from now on, except those that the process ignores (as under `nohup`).
 pub fn catch(signals: &[i32]) -> Result<(Catcher, Signals)> {
+    catch_even(signals, |_| false)
+}
+
+/// The same, and of those that the process ignores the ones that are `wanted` all the same.
+pub fn catch_even(signals: &[i32], wanted: fn(i32) -> bool) -> Result<(Catcher, Signals)> {
     let (reader, writer) = rustix::pipe::pipe_with(rustix::pipe::PipeFlags::CLOEXEC)
         .map_err(|e| Error::new("pipe2(O_CLOEXEC)", e))?;
     let outer = PIPE.swap(writer.as_raw_fd(), Ordering::AcqRel);
@@ -66,7 +71,7 @@ pub fn catch(signals: &[i32]) -> Result<(Catcher, Signals)> {
     action.sa_flags = libc::SA_SIGINFO | libc::SA_RESTART;
     for &signal in signals {
         let before = exchange(signal, None)?;
-        if before.sa_sigaction != libc::SIG_IGN {
+        if before.sa_sigaction != libc::SIG_IGN || wanted(signal) {
             exchange(signal, Some(&action))?;
             catcher.before.push((signal, before));
         }

@@ -4,6 +4,7 @@ use std::fs;
 use std::io::{self, Read as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use crate::cli::args::{Login, Network};
 use crate::cli::changes::{Changes, told as found};
@@ -26,7 +27,8 @@ const PASSWORD: &str = "BRYO_SERVE_PASSWORD";
 /// (HOST:PORT/127.0.0.1_5000/app:1 is 127.0.0.1:5000/app:1).
 ///
 /// Prints the address that it listens on, and serves until it gets SIGINT or SIGTERM: then it
-/// finishes what is under way. Other bryos may work with the same images meanwhile.
+/// finishes what is under way, and at a second one ends at once. An upload that goes on in another
+/// request must then be begun anew. Other bryos may work with the same images meanwhile.
 ///
 /// It speaks the OCI distribution protocol: blobs with ranges, uploads in one piece or several,
 /// mounts, referrers, and deletes. Deleting a tag removes that tag alone; deleting a digest removes
@@ -88,6 +90,10 @@ pub(crate) struct Serve {
     #[arg(long, value_name = "N", default_value_t = 256)]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=4096))]
     connections: u16,
+    /// Give up who sends nothing of what was begun, or takes nothing of what is sent, for so long
+    #[arg(long, value_name = "SECONDS", default_value_t = 60)]
+    #[arg(value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    idle_timeout: u32,
     #[command(flatten)]
     changes: Changes,
     #[command(flatten)]
@@ -138,7 +144,9 @@ impl Serve {
         let stop = server.stop();
         let _catcher = ui::stop_when_interrupted(reporter.clone(), move || stop.now());
         let connections = usize::from(self.connections);
-        let summary = registry.serve(server, &server::Settings { identity, connections })?;
+        let patience = Duration::from_secs(self.idle_timeout.into());
+        let settings = server::Settings { identity, connections, patience };
+        let summary = registry.serve(server, &settings)?;
         reporter.note(told(&summary));
         Ok(())
     }

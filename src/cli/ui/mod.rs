@@ -241,12 +241,17 @@ pub(crate) fn end_when_interrupted(ui: Ui) -> Option<Catcher> {
 /// From now on the first signal that would end bryo calls `stop`, which lets what is under way be
 /// finished, and the second one ends it; as long as what is returned lives.
 ///
+/// A shell without job control (any script) starts what ends in `&` with SIGINT ignored. That is for
+/// those who share its terminal; of a server that is asked to stop by name it makes a deaf one.
+///
 /// Starts a thread: only after `sandbox::enter`.
 pub(crate) fn stop_when_interrupted(
     reporter: Arc<dyn Reporter + Send + Sync>,
     stop: impl FnOnce() + Send + 'static,
 ) -> Option<Catcher> {
-    let (catcher, mut signals) = signal::catch(&DEADLY.map(|(signal, _)| signal)).ok()?;
+    let signals = DEADLY.map(|(signal, _)| signal);
+    let (catcher, mut signals) =
+        signal::catch_even(&signals, |signal| signal == signal::INTERRUPT).ok()?;
     std::thread::spawn(move || {
         if signals.next().is_some() {
             reporter.note("stopping when what is under way is done; again: at once".to_owned());

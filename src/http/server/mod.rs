@@ -42,10 +42,8 @@ use listen::{Listener, Stream};
 use outgoing::Outgoing;
 use patient::Patient;
 
-/// So long a client may take to send the head of a request, and be idle between two.
+/// So long a client may take to send the head of a request, and be idle between two, at most.
 const HEAD: Duration = Duration::from_secs(20);
-/// So long it may take between two pieces of a body, and not take what it is sent.
-const SILENCE: Duration = Duration::from_secs(60);
 /// So long it may take to agree on TLS.
 const HANDSHAKE: Duration = Duration::from_secs(10);
 /// The head of a request may have so many bytes; of bodies, so much is read at once.
@@ -103,6 +101,8 @@ pub struct Settings {
     pub identity: Option<Identity>,
     /// So many connections at the same time.
     pub connections: usize,
+    /// So long a client may take between two pieces of a body, and not take what it is sent.
+    pub patience: Duration,
 }
 
 /// A server that listens already, and does not answer yet.
@@ -153,7 +153,7 @@ impl Server {
         let Self { listener, stop } = self;
         runtime.block_on(async {
             let listener = listener.listen()?;
-            accept(listener, &stop, service, tls, connections).await;
+            accept(listener, &stop, service, tls, settings).await;
             Ok(())
         })
     }
@@ -164,9 +164,10 @@ async fn accept(
     stop: &Notify,
     service: &Arc<impl Service>,
     tls: Option<TlsAcceptor>,
-    connections: usize,
+    settings: &Settings,
 ) {
-    let slots = Arc::new(Semaphore::new(connections));
+    let slots = Arc::new(Semaphore::new(settings.connections.max(1)));
+    let patience = settings.patience;
     let mut crowd = Crowd::new();
     let mut stopped = pin!(stop.notified());
     while let Some(accepted) = unless(stopped.as_mut(), pin!(listener.accept())).await {
@@ -176,7 +177,7 @@ async fn accept(
                 let Some(slot) = unless(stopped.as_mut(), pin!(slot)).await else { break };
                 let (tls, watcher, service) = (tls.clone(), crowd.join(), service.clone());
                 tokio::spawn(async move {
-                    welcome(stream, peer, tls, watcher, service).await;
+                    welcome(stream, peer, tls, watcher, service, patience).await;
                     drop(slot);
                 });
             }
@@ -223,12 +224,13 @@ async fn welcome(
     tls: Option<TlsAcceptor>,
     watcher: Watcher,
     service: Arc<impl Service>,
+    patience: Duration,
 ) {
-    let stream = Patient::new(stream, SILENCE);
-    let Some(tls) = tls else { return converse(stream, peer, watcher, service).await };
+    let stream = Patient::new(stream, patience);
+    let Some(tls) = tls else { return converse(stream, peer, watcher, service, patience).await };
     // Somebody who speaks no TLS finds out by the alert that they get.
     if let Ok(Ok(stream)) = timeout(HANDSHAKE, tls.accept(stream)).await {
-        converse(stream, peer, watcher, service).await;
+        converse(stream, peer, watcher, service, patience).await;
     }
 }
 
@@ -237,18 +239,19 @@ async fn converse(
     peer: String,
     watcher: Watcher,
     service: Arc<impl Service>,
+    patience: Duration,
 ) {
     let peer: Arc<str> = peer.into();
     let connection = http1::Builder::new()
         .timer(TokioTimer::new())
-        .header_read_timeout(HEAD)
+        .header_read_timeout(HEAD.min(patience))
         .max_buf_size(BUFFER)
         .max_headers(FIELDS)
         .serve_connection(
             TokioIo::new(stream),
             service_fn(move |request| {
                 let (service, peer) = (Arc::clone(&service), Arc::clone(&peer));
-                async move { Ok::<_, Infallible>(respond(request, peer, service).await) }
+                async move { Ok::<_, Infallible>(respond(request, peer, service, patience).await) }
             }),
         );
     // A client that breaks off hears of nothing, and the service has noticed where it matters.
@@ -259,10 +262,11 @@ async fn respond(
     request: hyper::Request<hyper::body::Incoming>,
     peer: Arc<str>,
     service: Arc<impl Service>,
+    patience: Duration,
 ) -> hyper::Response<Outgoing> {
     let (head, body) = request.into_parts();
     let asked = Asked::new(head, peer);
-    let mut body = RequestBody::new(body, Handle::current(), SILENCE, asked.expects_continue());
+    let mut body = RequestBody::new(body, Handle::current(), patience, asked.expects_continue());
     let thread = tokio::task::spawn_blocking(move || {
         let answer = service.answer(&asked, &mut body);
         body.drain(UNWANTED);

@@ -37,6 +37,13 @@ fn tags_are_sorted_and_paged() {
         served.delete(&format!("/v2/a/manifests/{tag}")).is(202);
     }
     assert_eq!(list(""), (json!([]), None));
+    assert_eq!(served.get("/v2/_catalog").json()["repositories"], json!(["a"]));
+    let path = format!("/v2/a/manifests/{}", one.digest);
+    served.get(&path).is(200);
+    // Without manifests it is none.
+    served.delete(&path).is(202);
+    served.get("/v2/a/tags/list").refuses(404, "NAME_UNKNOWN");
+    assert_eq!(served.get("/v2/_catalog").json()["repositories"], json!([]));
 }
 
 #[test]

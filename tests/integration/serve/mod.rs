@@ -9,6 +9,7 @@ mod manifests;
 mod pulls;
 mod pushes;
 mod tools;
+mod troubles;
 
 use serde_json::{Value, json};
 
