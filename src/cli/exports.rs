@@ -146,9 +146,9 @@ impl Exports {
                         "write type=oci, or build one --platform at a time",
                     );
                 }
-                Form::Squashfs => {
+                Form::Squashfs | Form::Sif => {
                     return usage(
-                        "one SquashFS file has no room for several platforms",
+                        "one such file has no room for several platforms",
                         "build one --platform at a time",
                     );
                 }
@@ -258,8 +258,12 @@ impl Way<'_> {
                 let search = &self.invocation.config.path;
                 Box::new(sink::Squashfs::new(store, path, search, reporter)?)
             }
+            (Form::Sif, Some(path)) => {
+                let search = &self.invocation.config.path;
+                Box::new(sink::Sif::new(store, path, search, reporter)?)
+            }
             (Form::OciDirectory, Some(path)) => Box::new(layout(sink::Oci::directory(path, None)?)),
-            (Form::OciDirectory | Form::Local | Form::Squashfs, None) => {
+            (Form::OciDirectory | Form::Local | Form::Squashfs | Form::Sif, None) => {
                 unreachable!("Output::new refuses these")
             }
         };

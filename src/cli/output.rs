@@ -25,6 +25,8 @@ pub(crate) enum Form {
     Local,
     /// The files of the image, in a SquashFS file.
     Squashfs,
+    /// The same as Apptainer runs it.
+    Sif,
     /// Nowhere: only the steps are remembered.
     CacheOnly,
 }
@@ -77,10 +79,11 @@ pub(crate) struct Look {
 }
 
 /// The types, and the keys that each takes beside `type`.
-const TYPES: [(&str, &[&str]); 8] = [
+const TYPES: [(&str, &[&str]); 9] = [
     ("local", &["dest", "platform-split", "attestation-prefix"]),
     ("tar", &["dest", "platform-split", "attestation-prefix"]),
     ("squashfs", &["dest"]),
+    ("sif", &["dest"]),
     ("oci", FILE),
     ("docker", FILE),
     ("image", IMAGE),
@@ -241,6 +244,7 @@ impl Fields {
             "local" => Form::Local,
             "tar" => Form::Tar,
             "squashfs" => Form::Squashfs,
+            "sif" => Form::Sif,
             "oci" if is_tar => Form::Oci,
             // Where nobody says where to, docker loads it.
             "docker" if self.dest.is_none() => Form::Image,
@@ -257,8 +261,8 @@ impl Fields {
         if matches!(form, Form::Local | Form::OciDirectory) && destination.is_none() {
             return Err("a directory needs dest=PATH".to_owned());
         }
-        if form == Form::Squashfs && destination.is_none() {
-            return Err("a SquashFS file needs dest=PATH: it is not written in one go".to_owned());
+        if matches!(form, Form::Squashfs | Form::Sif) && destination.is_none() {
+            return Err(format!("a {kind} file needs dest=PATH: it is not written in one go"));
         }
         Ok(Output {
             destination,
@@ -334,6 +338,7 @@ mod tests {
             ("type=local,dest=d", Form::Local, Some("d")),
             ("type=tar", Form::Tar, None),
             ("type=squashfs,dest=a.sqfs", Form::Squashfs, Some("a.sqfs")),
+            ("type=sif,dest=a.sif", Form::Sif, Some("a.sif")),
             ("type=tar,dest=-", Form::Tar, None),
             ("dest=a.tar,type=oci", Form::Oci, Some("a.tar")),
             ("type=oci,tar=false,dest=a", Form::OciDirectory, Some("a")),
@@ -385,7 +390,10 @@ mod tests {
     #[test]
     fn what_there_is_not_is_refused_with_what_there_is() {
         for (text, parts) in [
-            ("type=floppy", &["no type \"floppy\"", "local, tar, oci, docker, image"][..]),
+            (
+                "type=floppy",
+                &["no type \"floppy\"", "local, tar, squashfs, sif, oci, docker, image"][..],
+            ),
             ("type=locl,dest=x", &["did you mean local?"]),
             ("dest=x", &["it has no type"]),
             ("type=oci,tar=no", &["tar=no: it is neither true nor false"]),

@@ -48,6 +48,8 @@ pub enum Endpoint {
     },
     /// The files of an image in one file.
     Squashfs(PathBuf),
+    /// The same as Apptainer runs it.
+    Sif(PathBuf),
     /// An archive on stdin or stdout.
     Stream,
 }
@@ -145,6 +147,12 @@ pub const SCHEMES: &[Scheme] = &[
         parse: |rest| Ok(Endpoint::Squashfs(rest.into())),
     },
     Scheme {
+        name: "sif",
+        form: "sif:FILE",
+        help: "the files of an image, in a file that Apptainer runs (only written)",
+        parse: |rest| Ok(Endpoint::Sif(rest.into())),
+    },
+    Scheme {
         name: "mount",
         form: "mount:DIR",
         help: "the files of an image, mounted there by squashfuse (only written)",
@@ -214,13 +222,14 @@ impl Endpoint {
             | Self::Bundle(_)
             | Self::Mount(_)
             | Self::Daemon { .. }
-            | Self::Squashfs(_) => false,
+            | Self::Squashfs(_)
+            | Self::Sif(_) => false,
         }
     }
 
     /// Whether what is there are an image's files, for which layers are unpacked.
     pub fn is_files(&self) -> bool {
-        matches!(self, Self::Dir(_) | Self::Bundle(_) | Self::Squashfs(_))
+        matches!(self, Self::Dir(_) | Self::Bundle(_) | Self::Squashfs(_) | Self::Sif(_))
     }
 
     /// Whether it is stdin or stdout.
@@ -265,6 +274,12 @@ impl Endpoint {
             Self::Squashfs(_) => {
                 return Err(only_written("unpack it with unsquashfs and read it with dir:DIR"));
             }
+            Self::Sif(_) => {
+                return Err(only_written(
+                    "unpack it with `apptainer build --sandbox DIR FILE` and \
+                                         read it with dir:DIR",
+                ));
+            }
             Self::Mount(_) => return Err(only_written("read the directory: dir:DIR")),
         })
     }
@@ -308,6 +323,9 @@ impl Endpoint {
             }
             Self::Squashfs(file) => {
                 (Box::new(sink::Squashfs::new(store, file, search, reporter)?), Vec::new())
+            }
+            Self::Sif(file) => {
+                (Box::new(sink::Sif::new(store, file, search, reporter)?), Vec::new())
             }
             Self::Stream => {
                 let stdout = Output::Stream("stdout", Box::new(io::stdout()));
@@ -383,6 +401,7 @@ impl fmt::Display for Endpoint {
             Self::Bundle(dir) => ("bundle", dir, &None),
             Self::Mount(dir) => ("mount", dir, &None),
             Self::Squashfs(file) => ("squashfs", file, &None),
+            Self::Sif(file) => ("sif", file, &None),
         };
         write!(f, "{word}:{}", path.display())?;
         name.as_ref().map_or(Ok(()), |name| write!(f, ":{name}"))
@@ -411,6 +430,7 @@ mod tests {
             ("dir:/a:b", Endpoint::Dir("/a:b".into())),
             ("bundle:b", Endpoint::Bundle("b".into())),
             ("squashfs:f.sqfs", Endpoint::Squashfs("f.sqfs".into())),
+            ("sif:f.sif", Endpoint::Sif("f.sif".into())),
             ("daemon:n:v", Endpoint::Daemon { name: "n:v".into(), socket: None }),
             (
                 "daemon:n?socket=/run/d.sock",

@@ -414,8 +414,27 @@ fn files_become_a_squashfs() {
     let context = context(&place);
     place.bryo("build -q -o type=squashfs,dest=a.sqfs").arg(&context).succeeds();
     let listed = place.run("unsquashfs").args(["-lln", "a.sqfs"]).succeeds().text();
+    let root = listed.lines().next().unwrap_or_default();
+    assert!(root.starts_with("drwxr-xr-x 0/0"), "{root}");
     let line = listed.lines().find(|line| line.ends_with("root/x")).unwrap_or_default();
     assert!(line.starts_with("-rw-r--r-- 33/44"), "{listed}");
+    // The same with what Apptainer reads before it, in a file that is always the same.
+    let sif = |name: &str| {
+        let output = format!("type=sif,dest={name}");
+        place.bryo("build -q -o").arg(output).arg(&context).succeeds();
+        fs::read(place.path("work").join(name)).expect("written")
+    };
+    let file = sif("a.sif");
+    assert!(file == sif("b.sif"));
+    assert_eq!(&file[32..48], b"SIF_MAGIC\x0001\x0002\0");
+    assert_eq!(&file[32768..32772], b"hsqs");
+    let packed = place.run("unsquashfs").args(["-o", "32768", "-lln", "a.sif"]).succeeds().text();
+    for line in ["-rwxr-xr-x 0/0", "-rw-r--r-- 33/44"] {
+        assert!(packed.contains(line), "{packed}");
+    }
+    let shown = ["-o", "32768", "-cat", "a.sif", ".singularity.d/runscript"];
+    let script = place.run("unsquashfs").args(shown).succeeds().text();
+    assert_eq!(script, "#!/bin/sh\n[ \"$#\" -gt 0 ] || set -- /bin/sh\nexec  \"$@\"");
     let two = ["--platform", "linux/amd64,linux/arm64"];
     let several = place.bryo("build -o type=squashfs,dest=b.sqfs").args(two).arg(&context);
     several.fails(2).mentions("several platforms");

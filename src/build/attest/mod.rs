@@ -23,11 +23,11 @@ use super::execute::Executor;
 use super::result::{Built, BuiltImage};
 use super::state::State;
 use crate::dockerfile::{Argument, Dockerfile, Instruction, Word};
-use crate::image::{Digest, Manifest, Platform, Reference, Timestamp};
+use crate::image::{Config, Digest, Manifest, Platform, Reference, Timestamp};
 use crate::packages::{self, Installed};
 use crate::report::Reporter;
 use crate::store::Store;
-use crate::transfer::sink;
+use crate::transfer::{self, sink};
 use record::{Source, Vertex, VertexId};
 
 /// What shall be said about the result.
@@ -282,22 +282,24 @@ impl Beside<'_> {
 }
 
 impl sink::Beside for Beside<'_> {
-    fn files(&self, image: &Digest, files: &[(String, Digest)]) -> Vec<(String, Vec<u8>)> {
-        let Some(image) = self.image(image) else { return Vec::new() };
-        let subject = |(name, digest): &(String, Digest)| Subject {
-            name: name.clone(),
-            digest: digest.clone(),
+    fn files(
+        &self,
+        image: &Digest,
+        _: &Config,
+        digests: &sink::Digests<'_>,
+    ) -> Result<Vec<sink::NewFile>, transfer::Error> {
+        let Some(image) = self.image(image) else { return Ok(Vec::new()) };
+        if self.predicates(image).next().is_none() {
+            return Ok(Vec::new());
+        }
+        let subjects = digests()?.into_iter().map(|(name, digest)| Subject { name, digest });
+        let subjects: Vec<Subject> = subjects.collect();
+        let file = |predicate: &Predicate| sink::NewFile {
+            name: self.name(predicate, &image.platform),
+            mode: 0o600,
+            content: format!("{:#}", predicate.statement(&subjects)).into_bytes(),
         };
-        let subjects: Vec<Subject> = files.iter().map(subject).collect();
-        let file = |predicate: &Predicate| {
-            let text = format!("{:#}", predicate.statement(&subjects));
-            (self.name(predicate, &image.platform), text.into_bytes())
-        };
-        self.predicates(image).map(file).collect()
-    }
-
-    fn has_files(&self, image: &Digest) -> bool {
-        self.image(image).is_some_and(|image| self.predicates(image).next().is_some())
+        Ok(self.predicates(image).map(file).collect())
     }
 }
 

@@ -153,13 +153,13 @@ pub(crate) struct Build {
     /// different times make the same image
     #[arg(long)]
     rewrite_timestamp: bool,
-    /// Also write the image: type=local|tar|squashfs|oci|docker|image|registry|cacheonly,dest=PATH,…;
+    /// Also write the image: type=local|tar|squashfs|sif|oci|docker|image|registry|cacheonly,dest=PATH;
     /// a directory alone means local, `-` a tar on stdout; may be repeated
     ///
-    /// local, tar and squashfs (by mksquashfs) are the files alone; oci is an image layout and docker
-    /// what `docker load` takes, in a tar or, with tar=false, in a directory; image is kept here and,
-    /// with push=true or as registry, pushed; cacheonly keeps no image at all. dest=- is stdout. Images
-    /// take name=, compression=gzip|zstd|uncompressed, compression-level=, force-compression=true (the
+    /// local, tar and squashfs (by mksquashfs) are the files alone, sif is what Apptainer runs; oci is an
+    /// image layout and docker what `docker load` takes, in a tar or, with tar=false, in a directory;
+    /// image is kept here and, with push=true or as registry, pushed; cacheonly keeps no image at all.
+    /// dest=- is stdout. Images take name=, compression=gzip|zstd|uncompressed, compression-level=, force-compression=true (the
     /// base's layers too), oci-mediatypes=false (Docker's manifests), rewrite-timestamp=true,
     /// annotation.NAME=VALUE; image and registry also push-by-digest=, registry.insecure=, store=.
     #[arg(short, long, value_name = "type=TYPE[,KEY=VALUE]...")]

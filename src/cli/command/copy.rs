@@ -34,6 +34,8 @@ use crate::transfer::{About, Endpoint, Options, Source, Wishes, transfer, verify
   daemon:NAME[:TAG][?socket=PATH]   docker, or podman's service: one platform
   squashfs:FILE                     one file for the files of an image, packed by mksquashfs: one
                                     platform, only written
+  sif:FILE                          the same as Apptainer and SingularityCE run it: one platform,
+                                    only written
   mount:DIR                         the files of an image, with their owners, packed and mounted
                                     there by squashfuse until `fusermount3 -u DIR`: one platform
   -                                 an archive on stdin; an OCI image layout in a tar on stdout

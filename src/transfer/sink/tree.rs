@@ -31,12 +31,25 @@ pub struct Tree<'a> {
 
 /// Has files that are no image's, and come beside those of one.
 pub trait Beside: Sync {
-    /// Names and contents. The image is known by the digest of its manifest; `files` are its regular
-    /// files, by their paths, with the digests of what is in them.
-    fn files(&self, image: &Digest, files: &[(String, Digest)]) -> Vec<(String, Vec<u8>)>;
+    /// The image is known by the digest of its manifest. Reading all its files takes its time, so
+    /// that `digests` does it only where somebody asks.
+    fn files(
+        &self,
+        image: &Digest,
+        config: &Config,
+        digests: &Digests<'_>,
+    ) -> Result<Vec<NewFile>, Error>;
+}
 
-    /// Whether there will be any: reading all files of an image takes its time.
-    fn has_files(&self, image: &Digest) -> bool;
+/// The regular files of an image, by their paths, with the digests of what is in them.
+pub type Digests<'a> = dyn Fn() -> Result<Vec<(String, Digest)>, Error> + 'a;
+
+/// A file of root's.
+#[derive(Debug)]
+pub struct NewFile {
+    pub name: String,
+    pub mode: u32,
+    pub content: Vec<u8>,
 }
 
 enum Form {
@@ -96,17 +109,21 @@ impl<'a> Tree<'a> {
         let missing = || Error::Missing { path: self.inner.name(), what: "unpacked layer".into() };
         let trees = self.store.trees(config).ok_or_else(missing)?;
         let snapshot = self.store.snapshot(&trees)?;
-        if let Some(beside) = self.beside.filter(|beside| beside.has_files(image)) {
+        if let Some(beside) = self.beside {
             let root = snapshot.root();
-            let files = digests(root, &snapshot.records()?)?;
-            for (name, content) in beside.files(image, &files) {
-                root.write_file(Path::new(&name), 0o600, &content)?;
+            let digests = || digests(root, &snapshot.records()?);
+            for NewFile { name, mode, content } in beside.files(image, config, &digests)? {
+                let name = Path::new(&name);
+                let folder = name.parent().unwrap_or_else(|| Path::new(""));
+                root.create_dir_all(folder, 0o755)?;
+                root.write_file(name, mode, &content)?;
             }
         }
         Ok(snapshot)
     }
 
-    fn write(&self, config: &Config, image: &Digest) -> Result<(), Error> {
+    /// The files of an image that is in the storage directory.
+    pub(super) fn write(&self, config: &Config, image: &Digest) -> Result<(), Error> {
         match &self.form {
             Form::Directory(dir) => {
                 let snapshot = self.snapshot(config, image)?;
