@@ -9,7 +9,7 @@ use super::names::Repository;
 use super::refusal::{Refusal, Result};
 use crate::image::Reference;
 use crate::registry;
-use crate::transfer::{Options, sink, source, transfer};
+use crate::transfer::{self, Options, Source, sink, source};
 
 /// A registry that pushes are passed on to.
 #[derive(Debug)]
@@ -50,7 +50,7 @@ impl Registry {
         let names = tags.iter().filter_map(|tag| repository.tagged(tag)).collect();
         let original = &arrived.descriptor.digest;
         let source = source::Store::named(&self.store, arrived.descriptor.clone(), names);
-        let source = self.filtered(Box::new(source))?;
+        let source = self.filtered(Box::new(source)).map_err(blamed)?;
         let digest = source.root()?.descriptor().digest.to_string();
         let targets = if tags.is_empty() { std::slice::from_ref(&digest) } else { tags };
         for target in targets {
@@ -59,12 +59,35 @@ impl Registry {
                 Refusal::new(400, "NAME_INVALID", message)
             })?;
             if !self.settings.filters.are_none() {
-                self.reporter.note(format!("{original} goes on as {name}, {digest}"));
+                self.reporter.note(match tags {
+                    [] => format!("{original} goes on as {name}"),
+                    _ => format!("{original} goes on as {name}, {digest}"),
+                });
             }
-            let sink = sink::Registry::new(downstream.registry.clone(), name);
-            let options = Options { jobs: downstream.jobs, ..Options::default() };
-            transfer(&*source, &sink, &options, &*self.reporter)?;
+            self.send_on(downstream, &*source, name)?;
         }
         Ok(())
+    }
+
+    fn send_on(&self, downstream: &Downstream, source: &dyn Source, name: Reference) -> Result<()> {
+        let sink = sink::Registry::new(downstream.registry.clone(), name);
+        let options = Options { jobs: downstream.jobs, ..Options::default() };
+        transfer::transfer(source, &sink, &options, &*self.reporter).map_err(blamed)?;
+        Ok(())
+    }
+}
+
+/// What is wrong with an image that was pushed is its client's business.
+fn blamed(error: transfer::Error) -> Refusal {
+    use transfer::Error;
+    match error {
+        Error::Image(_)
+        | Error::Layer(_)
+        | Error::Read { .. }
+        | Error::Unpack { .. }
+        | Error::LayerCount { .. }
+        | Error::DiffId { .. }
+        | Error::TooLarge { .. } => Refusal::manifest_invalid(Refusal::from(error).story()),
+        error => error.into(),
     }
 }

@@ -19,7 +19,7 @@ use super::refusal::{Refusal, Result};
 use super::upstream::Upstream;
 use crate::image::{Content, Descriptor, Digest, Reference};
 use crate::transfer::filter::{self, Filter, Found, Kitchen};
-use crate::transfer::{Source, read_small, source};
+use crate::transfer::{self, Source, read_small, source};
 
 /// So many of upstream's manifests are remembered.
 const REMEMBERED: usize = 20_000;
@@ -80,10 +80,10 @@ impl Registry {
     pub(super) fn filtered<'a>(
         &'a self,
         source: Box<dyn Source + 'a>,
-    ) -> Result<Box<dyn Source + 'a>> {
+    ) -> Result<Box<dyn Source + 'a>, transfer::Error> {
         let Filters { filters, found, .. } = &self.settings.filters;
         let kitchen = Kitchen { store: &self.store, reporter: &*self.reporter, found };
-        Ok(filter::apply(source, filters, kitchen)?)
+        filter::apply(source, filters, kitchen)
     }
 
     /// What a tag names here of which upstream says that it names `original`.

@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 
 use super::{INDEX, MANIFEST, index, manifest};
-use crate::support::served::Served;
+use crate::support::served::{Served, sha256};
 use crate::support::{Place, Registry, busybox, has};
 
 /// An image of two layers over the base, with a file that is to go.
@@ -150,4 +150,39 @@ fn filters_want_something_that_passes_through() {
     let place = Place::new();
     place.bryo("serve -f squash").fails(2).mentions("--upstream").mentions("--downstream");
     place.bryo("serve --upstream a.example -f moss").fails(2).mentions("no filter \"moss\"");
+}
+
+#[test]
+fn an_image_that_is_wrong_is_not_taken_where_it_must_be_changed() {
+    let (here, there) = (Place::new(), Place::new());
+    if !has("docker-registry", "docker-registry") {
+        return;
+    }
+    let downstream = Registry::start(&there);
+    let options = format!("--downstream {} -f timestamps=0", downstream.host());
+    let served = Served::start(&here, &options);
+    // A layer that is none, and a configuration that tells of another one.
+    let layer = served.push_blob("a", b"moss");
+    let config = json!({
+        "os": "linux", "architecture": "amd64",
+        "rootfs": {"type": "layers", "diff_ids": [sha256(b"mess")]},
+    });
+    let config = config.to_string();
+    let kind = "application/vnd.oci.image.";
+    let text = json!({
+        "schemaVersion": 2,
+        "mediaType": MANIFEST,
+        "config": {
+            "mediaType": format!("{kind}config.v1+json"),
+            "digest": served.push_blob("a", config.as_bytes()),
+            "size": config.len(),
+        },
+        "layers": [{"mediaType": format!("{kind}layer.v1.tar"), "digest": layer, "size": 4}],
+    });
+    let reply = served.push_manifest("a", "1", MANIFEST, &text.to_string());
+    reply.refuses(400, "MANIFEST_INVALID");
+    served.get("/v2/a/manifests/1").refuses(404, "MANIFEST_UNKNOWN");
+    let (status, said) = served.stop();
+    assert_eq!(status, Some(0), "{said}");
+    assert!(said.contains(" 0 failed here"), "{said}");
 }
