@@ -66,6 +66,7 @@ impl Registry {
             }
             self.send_on(downstream, &*source, name)?;
         }
+        self.counts.passed_on();
         Ok(())
     }
 

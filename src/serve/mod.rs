@@ -107,6 +107,8 @@ pub struct Counts {
     pulled: AtomicU64,
     received: AtomicU64,
     sent: AtomicU64,
+    fetched: AtomicU64,
+    passed_on: AtomicU64,
 }
 
 /// The same, at some time.
@@ -123,6 +125,10 @@ pub struct Summary {
     pub received: u64,
     /// Bytes that were to be sent.
     pub sent: u64,
+    /// Blobs that came from upstream.
+    pub fetched: u64,
+    /// Manifests that went downstream.
+    pub passed_on: u64,
 }
 
 impl Counts {
@@ -142,6 +148,14 @@ impl Counts {
         Self::add(&self.received, bytes);
     }
 
+    fn fetched(&self) {
+        Self::add(&self.fetched, 1);
+    }
+
+    fn passed_on(&self) {
+        Self::add(&self.passed_on, 1);
+    }
+
     fn summary(&self) -> Summary {
         let read = |counter: &AtomicU64| counter.load(Ordering::Relaxed);
         Summary {
@@ -151,6 +165,8 @@ impl Counts {
             pulled: read(&self.pulled),
             received: read(&self.received),
             sent: read(&self.sent),
+            fetched: read(&self.fetched),
+            passed_on: read(&self.passed_on),
         }
     }
 }

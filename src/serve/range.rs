@@ -49,7 +49,7 @@ pub(super) fn part(header: Option<&str>, size: u64) -> Part {
 }
 
 /// Reads the `Content-Range` of a chunk: `FIRST-LAST` ("Pushing a blob in chunks"), and the form of
-/// RFC 9110 that some clients send. Both ends are in it.
+/// RFC 9110 that some clients send. Gives its first byte and its number of bytes.
 pub(super) fn chunk(header: &str) -> Option<(u64, u64)> {
     let range = header.trim();
     let range = range.strip_prefix("bytes ").unwrap_or(range);
@@ -60,7 +60,7 @@ pub(super) fn chunk(header: &str) -> Option<(u64, u64)> {
         false => None,
     };
     let (first, last) = (number(first)?, number(last)?);
-    (first <= last).then_some((first, last))
+    Some((first, last.checked_sub(first)?.checked_add(1)?))
 }
 
 #[cfg(test)]
@@ -96,10 +96,13 @@ mod tests {
     #[test]
     fn chunks_are_placed() {
         for (header, expected) in [
-            ("0-99", Some((0, 99))),
-            ("100-100", Some((100, 100))),
-            ("bytes 5-9/10", Some((5, 9))),
-            ("bytes 5-9/*", Some((5, 9))),
+            ("0-99", Some((0, 100))),
+            ("100-100", Some((100, 1))),
+            ("bytes 5-9/10", Some((5, 5))),
+            ("bytes 5-9/*", Some((5, 5))),
+            ("1-18446744073709551615", Some((1, u64::MAX))),
+            ("0-18446744073709551615", None),
+            ("0-18446744073709551616", None),
             ("9-5", None),
             ("-5", None),
             ("5-", None),

@@ -233,13 +233,12 @@ impl Registry {
         };
         let size = open.size();
         let mut expected = call.asked.length();
-        if let Some((first, last)) = range {
+        if let Some((first, length)) = range {
             if first != size {
                 let message = format!("the next chunk begins at {size}, not at {first}");
                 let refusal = Refusal::new(416, "BLOB_UPLOAD_INVALID", message);
                 return Err(located(refusal, repository, id, size));
             }
-            let length = last - first + 1;
             if expected.is_some_and(|expected| expected != length) {
                 let message = format!("Content-Range says {length} bytes, Content-Length differs");
                 return Err(Refusal::new(400, "SIZE_INVALID", message));

@@ -302,6 +302,7 @@ impl Registry {
             match registry.receive(draft, blob, &shared, &key, &digest) {
                 Ok(()) => {
                     registry.counts.received(size);
+                    registry.counts.fetched();
                     running.finish(Outcome::Done);
                     shared.finish(Ok(()));
                 }

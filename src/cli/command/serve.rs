@@ -256,13 +256,20 @@ fn fingerprint(hex: &str) -> String {
 }
 
 fn told(summary: &Summary) -> String {
-    let Summary { requests, failures, pushed, pulled, received, sent } = *summary;
-    format!(
+    let Summary { requests, failures, pushed, pulled, received, sent, fetched, passed_on } =
+        *summary;
+    let mut text = format!(
         "requests: {requests}, {failures} failed here; manifests: {pushed} pushed, {pulled} pulled; \
          {} received, {} sent",
         bytes(received),
         bytes(sent),
-    )
+    );
+    for (count, what) in [(fetched, "blobs from upstream"), (passed_on, "manifests downstream")] {
+        if count > 0 {
+            text.push_str(&format!("; {count} {what}"));
+        }
+    }
+    text
 }
 
 #[cfg(test)]

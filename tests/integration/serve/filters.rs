@@ -58,6 +58,7 @@ fn what_goes_downstream_is_changed_and_what_was_pushed_is_not() {
     let (status, said) = served.stop();
     assert_eq!(status, Some(0), "{said}");
     assert!(said.contains(&format!("{pushed} goes on as {mirrored}, {expected}")), "{said}");
+    assert!(said.contains("; 2 manifests downstream"), "{said}");
     // Its layers were changed once, for the one name and for the other.
     assert_eq!(said.matches("filter ").count(), layers(&there, "app").len(), "{said}");
 }
