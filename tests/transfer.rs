@@ -7,6 +7,9 @@
 mod about;
 #[path = "transfer/archives.rs"]
 mod archives;
+#[allow(dead_code, reason = "its other user is the other half of these tests")]
+#[path = "integration/support/broken.rs"]
+mod broken;
 #[path = "transfer/faults.rs"]
 mod faults;
 #[path = "transfer/files.rs"]
@@ -52,7 +55,8 @@ const TESTS: &[(&str, fn())] = &[
     ("filtered_layers_are_remembered", filters::filtered_layers_are_remembered),
     ("layers_become_one", filters::layers_become_one),
     ("lying_layers_are_not_remembered", filters::lying_layers_are_not_remembered),
-    ("nothing_outside_is_touched", hostile::nothing_outside_is_touched),
+    ("hostile_images_meet_every_sink", hostile::hostile_images_meet_every_sink),
+    ("accounts_and_targets_are_their_owners", hostile::accounts_and_targets_are_their_owners),
     ("wrong_bytes_are_refused", faults::wrong_bytes_are_refused),
     ("a_failed_transfer_leaves_nothing", faults::a_failed_transfer_leaves_nothing),
 ];

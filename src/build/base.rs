@@ -223,7 +223,7 @@ impl Base {
         if *here >= wanted {
             return Ok(());
         }
-        let sink = sink::Store::nameless(executor.store);
+        let sink = sink::Store::nameless(executor.store).telling(executor.reporter);
         let sink = if wanted == Form::Packed { sink.packed() } else { sink };
         let options = executor.transfer_options(None);
         match &self.place {

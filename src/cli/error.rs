@@ -324,6 +324,7 @@ fn chain(error: &(dyn StdError + 'static)) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer;
 
     #[test]
     fn causes_decide_how_we_end() {
@@ -333,6 +334,11 @@ mod tests {
             source: kind.into(),
         };
         let not_found = || store::Error::NotFound("x".into());
+        let entry = |source| transfer::Error::Unpack {
+            layer: image::Digest::of(b""),
+            from: "x".to_owned(),
+            source: Box::new(source),
+        };
         for (error, status) in [
             (Error::from(io(io::ErrorKind::StorageFull)), Status::STORAGE),
             (transfer::Error::from(io(io::ErrorKind::QuotaExceeded)).into(), Status::STORAGE),
@@ -340,6 +346,14 @@ mod tests {
             (transfer::Error::from(not_found()).into(), Status::NOT_FOUND),
             (Error::NotRun(Box::new(not_found().into())), Status::NOT_RUN),
             (Error::NotRun(Box::new(run::Error::NoCommand.into())), Status(125)),
+            (
+                entry(layer::Error::Entry { path: "a".into(), problem: "too long" }).into(),
+                Status::INVALID,
+            ),
+            (
+                entry(layer::Error::Below { path: "a/b".into(), file: "a".into() }).into(),
+                Status::INVALID,
+            ),
             ("a b".parse::<image::Reference>().expect_err("a space").into(), Status::USAGE),
         ] {
             assert_eq!(error.status(), status, "{error:?}");

@@ -255,7 +255,12 @@ impl Remote {
     ) -> Result<Descriptor, Error> {
         let source = source::Registry::new(self.registry(name.registry()), name.clone());
         let options = self.options(platform, vec![name.clone()]);
-        Ok(transfer(&source, &sink::Store::new(store), &options, &*invocation.reporter)?)
+        Ok(transfer(
+            &source,
+            &sink::Store::new(store).telling(&*invocation.reporter),
+            &options,
+            &*invocation.reporter,
+        )?)
     }
 
     /// Sends what `text` names in the store; gives its descriptor.

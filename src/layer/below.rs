@@ -153,8 +153,10 @@ impl Below {
         Ok(meta.map(|meta| Hit { tree, place, meta }))
     }
 
-    /// `path` without symbolic links, also its last name's; what is missing is kept as it is.
-    pub(super) fn resolve(&mut self, path: &Path) -> Result<PathBuf, Error> {
+    /// `path` without symbolic links, also its last name's; what is missing is kept as it is. Also
+    /// says whether a link would lead out of the root, were it taken at its word.
+    pub(super) fn resolve(&mut self, path: &Path) -> Result<(PathBuf, bool), Error> {
+        let mut strays = false;
         let mut here = PathBuf::new();
         let mut ahead: Vec<PathBuf> = vec![path.to_owned()];
         let mut links = 0;
@@ -165,10 +167,11 @@ impl Below {
             let name = match component {
                 Component::Normal(name) => name,
                 Component::ParentDir => {
-                    here.pop();
+                    strays |= !here.pop();
                     continue;
                 }
                 Component::RootDir => {
+                    strays = true;
                     here.clear();
                     continue;
                 }
@@ -183,7 +186,7 @@ impl Below {
                 _ => here = inside,
             }
         }
-        Ok(here)
+        Ok((here, strays))
     }
 }
 

@@ -5,8 +5,8 @@
 //! one, and no file at all for the link. And where the layer below has `/lib` as a symbolic link to
 //! `usr/lib`, a file `lib/x` belongs into the latter: a directory `lib` would hide all that is there.
 
-use std::collections::BTreeSet;
-use std::path::Path;
+use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 
 use super::below::{Below, adopt};
@@ -19,7 +19,8 @@ impl Unpacked {
     /// Makes the tree at `root` whole for the chain of layers `below`: directories that the archive
     /// left out take the attributes that the lower ones have, or move to where a lower symbolic
     /// link of their name leads; hard links to files of lower layers become copies of these
-    /// (clones, where the file system can).
+    /// (clones, where the file system can). What else is below at a directory that was left out
+    /// gives way to it, as an overlay has it, and is noted.
     ///
     /// # Errors
     ///
@@ -27,17 +28,17 @@ impl Unpacked {
     pub fn complete(&mut self, root: &Root, below: &mut Below) -> Result<(), Error> {
         let mut dirs = root.dirs()?;
         self.follow_links(&mut dirs, below)?;
+        let mut hidden = Hidden::default();
         // Inner ones first: an outer one's mode may lock them up.
         for path in std::mem::take(&mut self.implied).into_keys().rev() {
-            let Some(dir) = dirs.find(&path)? else { continue };
-            if is_hidden(&mut dirs, &path)? {
-                continue;
-            }
-            match below.find(&path)? {
-                Some(hit) if hit.meta.kind == FileType::Dir => {
-                    adopt(&hit, below.records_of(hit.tree), &Place::of(dir), &mut self.records)?;
-                }
-                _ => {}
+            let hit = match below.find(&path)? {
+                Some(hit) if hit.meta.kind == FileType::Dir => hit,
+                _ => continue,
+            };
+            if !hidden.has(&mut dirs, &path)?
+                && let Some(dir) = dirs.find(&path)?
+            {
+                adopt(&hit, below.records_of(hit.tree), &Place::of(dir), &mut self.records)?;
             }
         }
         for (path, target) in std::mem::take(&mut self.dangling) {
@@ -53,19 +54,41 @@ impl Unpacked {
     /// Moves the content of implied directories to where the lower layers' links lead.
     fn follow_links(&mut self, dirs: &mut Dirs, below: &mut Below) -> Result<(), Error> {
         let mut seen = BTreeSet::new();
-        // What was moved may lie under a link again.
-        while let Some(path) = self.implied.keys().find(|path| !seen.contains(*path)).cloned() {
+        let mut hidden = Hidden::default();
+        let mut ahead = VecDeque::new();
+        loop {
+            let Some(path) = ahead.pop_front() else {
+                // What was moved may lie under a link again.
+                ahead.extend(self.implied.keys().filter(|path| !seen.contains(*path)).cloned());
+                match ahead.is_empty() {
+                    true => return Ok(()),
+                    false => continue,
+                }
+            };
             seen.insert(path.clone());
-            let is_link = below.find(&path)?.is_some_and(|hit| hit.meta.kind == FileType::Symlink);
-            if !is_link || is_hidden(dirs, &path)? {
+            if !self.implied.contains_key(&path) {
+                continue; // it was moved
+            }
+            let kind = match below.find(&path)? {
+                Some(hit) if hit.meta.kind != FileType::Dir => hit.meta.kind,
+                _ => continue,
+            };
+            if hidden.has(dirs, &path)? {
                 continue;
             }
-            let target = below.resolve(&path)?;
-            if below.has_dir(&target)? {
-                self.relocate(dirs, &path, &target)?;
+            if kind == FileType::Symlink {
+                let (target, strays) = below.resolve(&path)?;
+                if below.has_dir(&target)? {
+                    if strays {
+                        self.strays.add(&path);
+                    }
+                    self.relocate(dirs, &path, &target)?;
+                    hidden = Hidden::default();
+                    continue;
+                }
             }
+            self.replaced.add(&path);
         }
-        Ok(())
     }
 
     /// Moves what is in `from` into `to`, both free of links.
@@ -143,7 +166,7 @@ impl Unpacked {
             }
             return Ok(());
         }
-        let parent = below.resolve(target.parent().unwrap_or(Path::new("")))?;
+        let (parent, _) = below.resolve(target.parent().unwrap_or(Path::new("")))?;
         let name = target.file_name().ok_or_else(nowhere)?;
         let hit = below.find(&parent.join(name))?.ok_or_else(nowhere)?;
         if hit.meta.kind == FileType::Dir {
@@ -157,16 +180,29 @@ impl Unpacked {
     }
 }
 
-/// Whether the tree itself hides what is below at `path`.
-fn is_hidden(dirs: &mut Dirs, path: &Path) -> Result<bool, Error> {
-    for above in path.ancestors() {
-        if let Some(dir) = dirs.find(above)?
-            && whiteout::is_opaque(&Place::of(dir))?
-        {
-            return Ok(true);
+/// The directories of a tree that hide, or do not, what is below.
+#[derive(Debug, Default)]
+struct Hidden {
+    known: HashMap<PathBuf, bool>,
+}
+
+impl Hidden {
+    /// Whether the tree itself hides what is below at `path`.
+    fn has(&mut self, dirs: &mut Dirs, path: &Path) -> Result<bool, Error> {
+        let unknown: Vec<&Path> =
+            path.ancestors().take_while(|above| !self.known.contains_key(*above)).collect();
+        let nearest = path.ancestors().nth(unknown.len());
+        let mut hides = nearest.is_some_and(|above| self.known[above]);
+        for above in unknown.into_iter().rev() {
+            hides = hides
+                || match dirs.find(above)? {
+                    Some(dir) => whiteout::is_opaque(&Place::of(dir))?,
+                    None => false,
+                };
+            self.known.insert(above.to_owned(), hides);
         }
+        Ok(hides)
     }
-    Ok(false)
 }
 
 /// Runs `change` in a directory that its mode may not let us write to, and leaves mode and time as

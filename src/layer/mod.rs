@@ -20,7 +20,7 @@ pub use diff::changes_of_upper;
 pub use flatten::{Verdict, clamp, disown, flatten, sieve};
 pub use merge::merge;
 pub use pack::{PackOptions, pack, pack_tree, pack_trees};
-pub use unpack::{Unpacked, extract, unpack};
+pub use unpack::{Noted, Unpacked, extract, unpack};
 pub use writer::{LayerWriter, recompress};
 
 use std::io;
@@ -95,10 +95,28 @@ pub enum Error {
     Files(#[from] rootfs::Error),
     #[error("{path:?} of the archive is no name that a layer may have: {problem}")]
     Name { path: PathBuf, problem: &'static str },
+    #[error("{path:?} of the archive cannot be unpacked: {problem}")]
+    Entry { path: PathBuf, problem: &'static str },
+    #[error("{path:?} of the archive lies below {file:?}, which is no directory in the same layer")]
+    Below { path: PathBuf, file: PathBuf },
     #[error("{path:?} of the archive is a hard link to {target:?}, which is nowhere in the image")]
     HardLink { path: PathBuf, target: PathBuf },
     #[error("{path:?} of the archive would replace the root directory")]
     Root { path: PathBuf },
     #[error("compression {0:?}: {1}")]
     Compression(String, &'static str),
+}
+
+impl Error {
+    /// The same, of the entry with that name, where the entry and not the file system is at fault.
+    fn of_entry(self, path: &Path) -> Self {
+        match self {
+            Self::Files(error) => match error.misnamed() {
+                Some(problem) => Self::Entry { path: path.to_owned(), problem },
+                None => Self::Files(error),
+            },
+            Self::Below { file, .. } => Self::Below { path: path.to_owned(), file },
+            other => other,
+        }
+    }
 }

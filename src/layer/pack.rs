@@ -20,6 +20,8 @@ pub struct PackOptions {
     pub threads: usize,
     /// The time of all files instead of their own, in seconds since 1970.
     pub time: Option<i64>,
+    /// Files that are older get this time, in seconds since 1970.
+    pub earliest: Option<i64>,
     /// Files that are younger get this time, in seconds since 1970.
     pub latest: Option<i64>,
 }
@@ -28,7 +30,8 @@ impl Default for PackOptions {
     /// [`Compression::GZIP`], a thread for each processor, the files' own times.
     fn default() -> Self {
         let threads = thread::available_parallelism().map_or(1, usize::from);
-        Self { compression: Compression::default(), threads, time: None, latest: None }
+        let compression = Compression::default();
+        Self { compression, threads, time: None, earliest: None, latest: None }
     }
 }
 
@@ -171,6 +174,9 @@ impl<'a, W: Write> Packer<'a, W> {
         entry.mode = meta.mode;
         (entry.uid, entry.gid) = (meta.uid, meta.gid);
         entry.mtime = self.options.time.map_or(meta.mtime, |seconds| (seconds, 0));
+        if let Some(earliest) = self.options.earliest {
+            entry.mtime = entry.mtime.max((earliest, 0));
+        }
         if let Some(latest) = self.options.latest {
             entry.mtime = entry.mtime.min((latest, 0));
         }

@@ -2,27 +2,26 @@
 //!
 //! Nothing in an archive is trusted. Paths lose `..` by their words; symbolic links on the way are
 //! followed inside the root; what an entry names itself is never followed, only replaced. Later
-//! entries win. Modes and times of directories are set at the very end, so that a directory without
+//! entries win, but nothing turns a file of the same layer into a directory only by lying below it:
+//! docker refuses that, too. Modes and times of directories are set at the very end, so that a directory without
 //! write permission can be filled.
+
+mod state;
 
 use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
-use std::path::{Path, PathBuf};
+use std::path::{Component, Path, PathBuf};
 use std::rc::Rc;
 
 use super::Error;
 use super::archive::{Entry, EntryKind, Reader};
-use super::by_path::forget_below;
 use super::whiteout::{self, Name};
 use crate::rootfs::{
-    self, Copier, CopyOptions, Device, DeviceKind, Dirs, FileType, Place, Record, Root, SideTable,
-    Time, clean,
+    self, Copier, CopyOptions, Dirs, FileType, Place, Root, SideTable, Time, clean,
 };
-
-/// Longer paths could not be named to the kernel again (`PATH_MAX`).
-const LONGEST_PATH: usize = 4095;
+use state::{Purpose, State};
 
 /// Bytes that are read at once.
 const BUFFER: usize = 256 << 10;
@@ -46,10 +45,32 @@ pub struct Unpacked {
     pub(super) implied: BTreeMap<PathBuf, ()>,
     /// Hard links to files that the archive does not have, and their targets.
     pub(super) dangling: BTreeMap<PathBuf, PathBuf>,
+    /// Entries that lie outside of the root by their names, or by links on their way; they were kept
+    /// inside.
+    pub strays: Noted,
+    /// Files of lower layers that gave way to directories which the archive has no entry for.
+    pub replaced: Noted,
     /// Of file content, holes included.
     pub bytes: u64,
     /// Entries of the archive.
     pub paths: u64,
+}
+
+/// Paths that somebody should hear of, of which there may be many.
+#[derive(Debug, Default, Clone, PartialEq, Eq)]
+pub struct Noted {
+    pub count: u64,
+    /// One of them; the empty one if there are none.
+    pub first: PathBuf,
+}
+
+impl Noted {
+    pub(super) fn add(&mut self, path: &Path) {
+        if self.count == 0 {
+            path.clone_into(&mut self.first);
+        }
+        self.count += 1;
+    }
 }
 
 impl Unpacked {
@@ -98,24 +119,13 @@ pub fn extract(
     }
 }
 
-enum Purpose {
-    Layer,
-    Archive { at: PathBuf, owner: Option<(u32, u32)> },
-}
-
 struct Unpacker<'r> {
     root: &'r Root,
     dirs: Dirs,
     state: State,
     buffer: Vec<u8>,
-}
-
-/// What is known of the tree so far.
-struct State {
-    purpose: Purpose,
-    done: Unpacked,
-    /// Mode and time of each directory, to be set when all is in it.
-    unfinished: BTreeMap<PathBuf, (u32, Time)>,
+    /// Whether the present entry lies outside, taken at its word.
+    strays: bool,
 }
 
 impl<'r> Unpacker<'r> {
@@ -126,13 +136,19 @@ impl<'r> Unpacker<'r> {
             state.done.records.root_implied = true;
             state.unfinished.insert(PathBuf::new(), (IMPLIED_MODE, NO_TIME));
         }
-        Ok(Self { root, dirs: root.dirs()?, state, buffer: vec![0; BUFFER] })
+        Ok(Self { root, dirs: root.dirs()?, state, buffer: vec![0; BUFFER], strays: false })
     }
 
     fn run(mut self, tar: impl Read) -> Result<Unpacked, Error> {
         let mut reader = Reader::new(tar);
         while let Some(entry) = reader.next_entry()? {
-            self.entry(entry, &mut reader)?;
+            let path = entry.path.clone();
+            let target = entry.link.as_deref().filter(|_| entry.kind == EntryKind::Hardlink);
+            self.strays = climbs(&path) || target.is_some_and(climbs);
+            self.entry(entry, &mut reader).map_err(|error| error.of_entry(&path))?;
+            if self.strays {
+                self.state.done.strays.add(&path);
+            }
         }
         reader.finish().map_err(Error::Read)?;
         self.link_forward()?;
@@ -201,6 +217,7 @@ impl<'r> Unpacker<'r> {
             Some(e) => Err(e),
             None => {
                 let place = place?;
+                self.strays |= path.parent().is_some_and(|above| self.dirs.strays(above));
                 self.state.keep_time(&place)?;
                 Ok(place)
             }
@@ -334,7 +351,9 @@ impl<'r> Unpacker<'r> {
 
     /// Links `place` to what the tree has at `target`; false when it has nothing there.
     fn link(&mut self, place: &Place, target: &Path) -> Result<bool, Error> {
-        let Some(target) = self.dirs.place(target)? else { return Ok(false) };
+        let found = self.dirs.place(target)?;
+        self.strays |= target.parent().is_some_and(|above| self.dirs.strays(above));
+        let Some(target) = found else { return Ok(false) };
         let Some(meta) = target.meta(&self.state.done.records)? else { return Ok(false) };
         if whiteout::is_whiteout(&target, &meta)? {
             return Ok(false);
@@ -369,8 +388,8 @@ impl<'r> Unpacker<'r> {
             let waiting = std::mem::take(&mut self.state.done.dangling);
             let before = waiting.len();
             for (path, target) in waiting {
-                let place = self.place(&path)?;
-                if !self.link(&place, &target)? {
+                let linked = self.place(&path).and_then(|place| self.link(&place, &target));
+                if !linked.map_err(|error| error.of_entry(&path))? {
                     self.state.done.dangling.insert(path, target);
                 }
             }
@@ -394,112 +413,21 @@ impl<'r> Unpacker<'r> {
     }
 }
 
-impl State {
-    /// An entry's path in the root.
-    fn path_of(&self, path: &Path) -> Result<PathBuf, Error> {
-        let inside = match &self.purpose {
-            Purpose::Layer => clean(path),
-            Purpose::Archive { at, .. } => at.join(clean(path)),
-        };
-        if inside.as_os_str().len() > LONGEST_PATH {
-            let problem = "it is longer than 4095 bytes";
-            return Err(Error::Name { path: path.to_owned(), problem });
-        }
-        Ok(inside)
-    }
-
-    /// Makes a directory that no entry describes so far.
-    fn imply(&mut self, place: &Place, kind: Option<FileType>) -> Result<(), Error> {
-        match (kind, &self.purpose) {
-            (None, _) => {}
-            (Some(_), Purpose::Layer) => _ = self.clear(place)?,
-            (Some(_), Purpose::Archive { .. }) => {
-                return Err(rootfs::Error::NotADirectory { path: place.shown() }.into());
-            }
-        }
-        self.keep_time(place)?;
-        place.make_dir()?;
-        if kind.is_some() {
-            self.hide(place)?;
-        }
-        let path = place.path();
-        match &self.purpose {
-            Purpose::Layer => {
-                self.done.dangling.remove(&path);
-                self.done.implied.insert(path.clone(), ());
-            }
-            Purpose::Archive { owner, .. } => {
-                let (uid, gid) = owner.unwrap_or_default();
-                place.add_record(FileType::Dir, Record::owner(uid, gid), &mut self.done.records)?;
-            }
-        }
-        self.unfinished.insert(path, (IMPLIED_MODE, NO_TIME));
-        Ok(())
-    }
-
-    /// Remembers mode and time of a directory that was there before and is about to change.
-    fn keep_time(&mut self, place: &Place) -> Result<(), Error> {
-        if matches!(self.purpose, Purpose::Layer)
-            || self.unfinished.contains_key(place.dir().path())
-        {
-            return Ok(());
-        }
-        let dir = Place::of(Rc::clone(place.dir()));
-        if let Some(meta) = dir.meta(&SideTable::default())? {
-            dir.unlock(meta.mode)?;
-            self.unfinished.insert(place.dir().path().to_owned(), (meta.mode, meta.mtime));
-        }
-        Ok(())
-    }
-
-    /// Removes what is at a place, and says what that was.
-    fn clear(&mut self, place: &Place) -> Result<Option<FileType>, Error> {
-        if place.is_root() {
-            return Err(Error::Root { path: place.path() });
-        }
-        let Some(meta) = place.meta(&SideTable::default())? else { return Ok(None) };
-        place.remove()?;
-        let path = place.path();
-        self.done.records.forget(&path);
-        if meta.real_kind == FileType::Dir {
-            forget_below(&mut self.unfinished, &path);
-            forget_below(&mut self.done.implied, &path);
-            forget_below(&mut self.done.dangling, &path);
-        }
-        Ok(Some(meta.real_kind))
-    }
-
-    /// A directory in place of something else of this layer, a whiteout included, does not show
-    /// what a lower directory of its name has: that was replaced before.
-    fn hide(&self, dir: &Place) -> Result<(), Error> {
-        match self.purpose {
-            Purpose::Layer => Ok(whiteout::set_opaque(dir)?),
-            Purpose::Archive { .. } => Ok(()),
+/// Whether a path begins at the host's root, or leads above where it begins.
+fn climbs(path: &Path) -> bool {
+    let mut depth = 0_usize;
+    for component in path.components() {
+        match component {
+            Component::Normal(_) => depth += 1,
+            Component::ParentDir => match depth.checked_sub(1) {
+                Some(less) => depth = less,
+                None => return true,
+            },
+            Component::RootDir | Component::Prefix(_) => return true,
+            Component::CurDir => {}
         }
     }
-
-    /// What is to be recorded of an entry, whose other attributes are set on the way.
-    fn record(&self, entry: Entry, place: &Place) -> Result<Record, Error> {
-        let (uid, gid) = match self.purpose {
-            Purpose::Archive { owner: Some(owner), .. } => owner,
-            _ => (entry.uid, entry.gid),
-        };
-        let kind = match entry.kind {
-            EntryKind::Char => Some(DeviceKind::Char),
-            EntryKind::Block => Some(DeviceKind::Block),
-            _ => None,
-        };
-        let real = match entry.kind {
-            EntryKind::Dir => FileType::Dir,
-            EntryKind::Symlink => FileType::Symlink,
-            EntryKind::Fifo => FileType::Fifo,
-            _ => FileType::File,
-        };
-        let (major, minor) = entry.device;
-        let device = kind.map(|kind| Device { kind, major, minor });
-        let xattrs = place.set_xattrs(real, entry.xattrs)?;
-        Ok(Record { uid, gid, device, xattrs })
-    }
+    false
 }
 
 /// Writes `bytes` at an offset, without the long runs of zeros in them. Returns where the last

@@ -4,7 +4,7 @@
 //! links are read and followed here. So no step can leave the root, no system call newer than
 //! Linux 2.6.39 is needed, and the path of every directory is known without links.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::ffi::{OsStr, OsString};
 use std::io;
 use std::os::fd::{AsFd as _, BorrowedFd, OwnedFd};
@@ -75,6 +75,8 @@ pub type Obstacle<'o> = dyn FnMut(&Place, Option<FileType>) -> Result<()> + 'o;
 pub struct Dirs {
     top: Rc<Dir>,
     known: HashMap<PathBuf, Rc<Dir>>,
+    /// Those of the known paths that lead to a place outside by their links.
+    straying: HashSet<PathBuf>,
 }
 
 impl Dirs {
@@ -82,7 +84,7 @@ impl Dirs {
         let base: Rc<Path> = root.path().into();
         let top = Dir::new(root.reopen()?, base, PathBuf::new(), root.is_plain());
         let top = Rc::new(top);
-        Ok(Self { top, known: HashMap::new() })
+        Ok(Self { top, known: HashMap::new(), straying: HashSet::new() })
     }
 
     /// The root directory itself.
@@ -117,9 +119,16 @@ impl Dirs {
         Ok(Place::new(dir, name))
     }
 
+    /// Whether a link on the way to the directory that was asked for by this path last would lead
+    /// out of the root, were it taken at its word: it is absolute, or climbs too high.
+    pub fn strays(&self, path: &Path) -> bool {
+        self.straying.contains(path)
+    }
+
     /// Closes all directories, because one of them, or a symbolic link to one, is no more.
     pub fn forget(&mut self) {
         self.known.clear();
+        self.straying.clear();
     }
 
     fn reach(
@@ -132,18 +141,22 @@ impl Dirs {
         }
         // Most of the time the directory above was used just now.
         let (parent, name) = split(path);
-        let (mut here, mut ahead) = match self.known.get(parent) {
-            Some(dir) if name != "." => (Rc::clone(dir), vec![name.to_owned()]),
-            _ => (self.top(), names_reversed(path)),
+        let (mut here, mut ahead, mut strays) = match self.known.get(parent) {
+            Some(dir) if name != "." => {
+                (Rc::clone(dir), vec![name.to_owned()], self.strays(parent))
+            }
+            _ => (self.top(), names_reversed(path), false),
         };
         let mut links = 0;
         while let Some(name) = ahead.pop() {
             if name == ".." {
+                strays |= here.path.as_os_str().is_empty();
                 here = self.above(&here)?;
                 continue;
             }
             let inside = here.path.join(&name);
             if let Some(dir) = self.known.get(&inside) {
+                strays |= self.strays(&inside);
                 here = Rc::clone(dir);
                 continue;
             }
@@ -161,6 +174,7 @@ impl Dirs {
                 }
                 let target = place.read_link()?;
                 if target.is_absolute() {
+                    strays = true;
                     here = self.top();
                 }
                 ahead.extend(names_reversed(&target));
@@ -178,6 +192,9 @@ impl Dirs {
         }
         if here.path != path {
             self.insert(path.to_owned(), Rc::clone(&here));
+            if strays {
+                self.straying.insert(path.to_owned());
+            }
         }
         Ok(Some(here))
     }
@@ -204,7 +221,7 @@ impl Dirs {
             return;
         }
         if self.known.len() >= CAPACITY {
-            self.known.clear();
+            self.forget();
         }
         self.known.insert(path, dir);
     }

@@ -344,6 +344,28 @@ impl Place {
 }
 
 impl Error {
+    /// What is wrong with a name, if it, and not the file system, is why something could not be
+    /// made.
+    pub fn misnamed(&self) -> Option<&'static str> {
+        const EINVAL: i32 = 22;
+        const EFBIG: i32 = 27;
+        const ENAMETOOLONG: i32 = 36;
+        const ELOOP: i32 = 40;
+        let errno = match self {
+            Self::Open { source, .. } | Self::Inspect { source, .. } => source.errno(),
+            Self::Make { source, .. } | Self::Link { source, .. } => source.errno(),
+            Self::Write { source, .. } => source.raw_os_error(),
+            _ => None,
+        };
+        match errno? {
+            ELOOP => Some("symbolic links lead round in a circle on its way"),
+            ENAMETOOLONG => Some("a name in it, or in its target, is too long"),
+            EINVAL => Some("it has a name that no file can have"),
+            EFBIG => Some("it is larger than a file can be here"),
+            _ => None,
+        }
+    }
+
     /// Whether a hard link could not be made because the file has as many as it can have, or lies
     /// where no link can reach: copying helps.
     pub fn no_more_links(&self) -> bool {

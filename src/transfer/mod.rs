@@ -293,7 +293,7 @@ pub fn unpack(
     }
     let source = source::Store::new(store, content.descriptor().clone());
     let options = Options { platform: None, names: Vec::new(), ..options.clone() };
-    transfer(&source, &sink::Store::nameless(store), &options, reporter).map(drop)
+    transfer(&source, &sink::Store::nameless(store).telling(reporter), &options, reporter).map(drop)
 }
 
 /// Picks one image out of an index where one is wanted.

@@ -34,8 +34,12 @@ impl Load {
             let platform = Some(Platform::host());
             let jobs = invocation.jobs().layers;
             let options = Options { platform, jobs, names: names.clone(), ..Options::default() };
-            let loaded =
-                transfer(&*image, &sink::Store::new(&store), &options, &*invocation.reporter)?;
+            let loaded = transfer(
+                &*image,
+                &sink::Store::new(&store).telling(&*invocation.reporter),
+                &options,
+                &*invocation.reporter,
+            )?;
             let lines: Vec<String> = match &names[..] {
                 [] => vec![format!("{}\n", loaded.digest)],
                 names => names.iter().map(Reference::familiar).map(|name| name + "\n").collect(),

@@ -109,7 +109,7 @@ impl Pull {
                 filter::apply(source, &filters, kitchen)?
             }
         };
-        let mut sink = sink::Store::new(store);
+        let mut sink = sink::Store::new(store).telling(&*invocation.reporter);
         if self.all_platforms {
             sink = sink.packed();
         }

@@ -4,6 +4,7 @@
 use std::fmt;
 use std::fs;
 use std::io::Read as _;
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 use std::sync::Mutex;
@@ -22,6 +23,9 @@ use crate::transfer::{Blob, Error, Root, Sink};
 const PROGRAM: &str = "mksquashfs";
 const PACKAGE: &str = "squashfs-tools";
 const MKSQUASHFS: Tool = Tool { program: PROGRAM, package: PACKAGE };
+
+/// The times that SquashFS can say: unsigned numbers of 32 bits.
+const TIMES: RangeInclusive<i64> = 0..=u32::MAX as i64;
 
 /// One image as a file. The image itself passes through the storage directory.
 pub struct Squashfs<'a> {
@@ -47,7 +51,8 @@ impl<'a> Squashfs<'a> {
         let program = MKSQUASHFS.find(search)?;
         // What cannot be written is told before anything is fetched.
         Packed::new(path)?;
-        let (inner, path, packed) = (Store::nameless(store), path.to_owned(), Mutex::default());
+        let (inner, path, packed) =
+            (Store::nameless(store).telling(reporter), path.to_owned(), Mutex::default());
         Ok(Self { store, inner, program, path, offset: 0, beside: None, reporter, packed })
     }
 
@@ -89,7 +94,7 @@ impl<'a> Squashfs<'a> {
             .map_err(failed())?;
         let input = packer.stdin.take().expect("it was asked for");
         let output = Output::Stream(PROGRAM, Box::new(input));
-        let tree = Tree::tar(self.store, output, self.reporter)?;
+        let tree = Tree::tar(self.store, output, self.reporter)?.within(TIMES);
         let tree = self.beside.into_iter().fold(tree, Tree::beside);
         let written = tree.write(config, image);
         drop(tree); // and its end of the pipe

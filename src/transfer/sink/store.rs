@@ -11,6 +11,7 @@
 //! below them are then finished one after the other, in their order.
 
 use std::collections::{BTreeMap, HashMap};
+use std::fmt;
 use std::io::{self, Read, Write as _};
 use std::sync::Mutex;
 use std::thread;
@@ -18,18 +19,17 @@ use std::thread;
 use crate::concurrency::Cancel;
 use crate::image::{Content, Descriptor, Digest, Manifest, Reference, Verified, edit};
 use crate::layer::compress::decompress;
-use crate::layer::{self, Below, Unpacked};
-use crate::report::Outcome;
+use crate::layer::{self, Below, Noted, Unpacked};
+use crate::report::{Outcome, Reporter, Silent};
 use crate::store::{self, Name, NewTree, RefEntry, Tree, TreeKey};
 use crate::transfer::chunks::{ChunkReader, ChunkSender, chunks};
 use crate::transfer::hashing::Hashing;
 use crate::transfer::sink::writer::Writer;
-use crate::transfer::{Blob, Error, Role, Root, Sink, about, source};
+use crate::transfer::{Blob, Error, Role, Root, Sink, about, short, source};
 
 /// What is being done when a blob cannot be written.
 const WRITING: &str = "a blob to the storage directory";
 
-#[derive(Debug)]
 pub struct Store<'a> {
     store: &'a store::Store,
     unpack: bool,
@@ -40,6 +40,13 @@ pub struct Store<'a> {
     waiting: Mutex<HashMap<Digest, Waiting<'a>>>,
     /// What is said about the image, by the tag that stands for it.
     said: Mutex<BTreeMap<String, Vec<Descriptor>>>,
+    reporter: &'a dyn Reporter,
+}
+
+impl fmt::Debug for Store<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_tuple("Store").field(&self.store).finish()
+    }
 }
 
 /// A layer that leans on those below.
@@ -52,7 +59,14 @@ struct Waiting<'a> {
 impl<'a> Store<'a> {
     pub fn new(store: &'a store::Store) -> Self {
         let (waiting, said) = (Mutex::default(), Mutex::default());
-        Self { store, unpack: true, name_it: true, anew: false, waiting, said }
+        let reporter = &Silent;
+        Self { store, unpack: true, name_it: true, anew: false, waiting, said, reporter }
+    }
+
+    /// Tells what is odd about the layers that are unpacked.
+    #[must_use]
+    pub fn telling(self, reporter: &'a dyn Reporter) -> Self {
+        Self { reporter, ..self }
     }
 
     /// Fetches what is here, too.
@@ -199,20 +213,45 @@ impl<'a> Store<'a> {
         input: ChunkReader,
     ) -> Result<Waiting<'a>, Error> {
         let layer = &blob.descriptor.digest;
-        let failed = |source| {
-            let (layer, from) = (layer.clone(), blob.origin());
-            Error::Unpack { layer, from, source: Box::new(source) }
-        };
+        let failed = unpacking(layer, blob.origin());
         let tree = self.store.new_tree()?;
         let input = decompress(input).map_err(|source| failed(layer::Error::Read(source)))?;
         let mut tar = Hashing::new(input, diff_id.algorithm());
-        let unpacked = layer::unpack(&mut tar, &tree.root()?).map_err(failed)?;
+        let unpacked = layer::unpack(&mut tar, &tree.root()?).map_err(&failed)?;
         let actual = tar.finish();
         if actual != *diff_id {
             let (layer, expected) = (layer.clone(), diff_id.clone());
             return Err(Error::DiffId { layer, expected, actual });
         }
+        self.tell(layer, &unpacked);
         Ok(Waiting { tree, unpacked })
+    }
+
+    /// Tells what is odd about a layer.
+    fn tell(&self, layer: &Digest, unpacked: &Unpacked) {
+        let say = |noted: &Noted, what: [&str; 2]| {
+            let (many, first) = match noted.count {
+                0 => return,
+                1 => (what[0].to_owned(), "namely"),
+                count => (format!("{count} {}", what[1]), "the first of them"),
+            };
+            let (layer, path) = (short(layer), &noted.first);
+            self.reporter.warn(format!("layer {layer}: {many}, {first} {path:?}"));
+        };
+        say(
+            &unpacked.strays,
+            [
+                "an entry that leads outside of the image by its name or by a link was kept inside",
+                "entries that lead outside of the image by their names or by links were kept inside",
+            ],
+        );
+        say(
+            &unpacked.replaced,
+            [
+                "a file of a lower layer gave way to a directory, because entries lie below it",
+                "files of lower layers gave way to directories, because entries lie below them",
+            ],
+        );
     }
 
     /// Finishes the layers of an image that lean on those below them, from the lowest up.
@@ -301,8 +340,22 @@ impl<'a> Store<'a> {
         for tree in below {
             lower.push((tree.files(), tree.records()?));
         }
-        unpacked.complete(&tree.root()?, &mut Below::new(lower))?;
+        let layer = &descriptor.digest;
+        unpacked.strays = Noted::default(); // which was told
+        unpacked
+            .complete(&tree.root()?, &mut Below::new(lower))
+            .map_err(unpacking(layer, self.name()))?;
+        self.tell(layer, &unpacked);
         Ok(tree.commit(&TreeKey::Chain(chain_id.clone()), &unpacked.records)?)
+    }
+}
+
+/// What it means that the layer from there could not be unpacked.
+fn unpacking(layer: &Digest, from: String) -> impl Fn(layer::Error) -> Error {
+    let layer = layer.clone();
+    move |source| {
+        let (layer, from) = (layer.clone(), from.clone());
+        Error::Unpack { layer, from, source: Box::new(source) }
     }
 }
 

@@ -3,6 +3,7 @@
 use std::cell::RefCell;
 use std::fs;
 use std::io::{self, Read as _};
+use std::ops::RangeInclusive;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 
@@ -25,6 +26,8 @@ pub struct Tree<'a> {
     split: bool,
     /// The time of all files instead of their own, in seconds since 1970.
     time: Option<i64>,
+    /// The times that whoever reads the tar knows.
+    times: Option<RangeInclusive<i64>>,
     beside: Option<&'a dyn Beside>,
     reporter: &'a dyn Reporter,
 }
@@ -67,8 +70,8 @@ impl<'a> Tree<'a> {
     /// devices, which only root may make, are left out with a warning.
     pub fn directory(store: &'a store::Store, dir: &Path, reporter: &'a dyn Reporter) -> Self {
         let form = Form::Directory(dir.to_owned());
-        let (inner, time, beside) = (Store::nameless(store), None, None);
-        Self { store, inner, form, split: false, time, beside, reporter }
+        let (inner, time, beside) = (Store::nameless(store).telling(reporter), None, None);
+        Self { store, inner, form, split: false, time, times: None, beside, reporter }
     }
 
     /// A tar, in which every file has its own owner and devices are devices.
@@ -80,8 +83,8 @@ impl<'a> Tree<'a> {
         let name = output.name();
         let output = Mutex::new(Some(output.open()?));
         let form = Form::Tar { name, output, waiting: Mutex::default() };
-        let (inner, time, beside) = (Store::nameless(store), None, None);
-        Ok(Self { store, inner, form, split: false, time, beside, reporter })
+        let (inner, time, beside) = (Store::nameless(store).telling(reporter), None, None);
+        Ok(Self { store, inner, form, split: false, time, times: None, beside, reporter })
     }
 
     /// The same; with `split` for several images, each in a directory that is called after its
@@ -96,6 +99,12 @@ impl<'a> Tree<'a> {
     #[must_use]
     pub fn at(self, time: Option<i64>) -> Self {
         Self { time, ..self }
+    }
+
+    /// The same for somebody who knows no other times than these, in seconds since 1970.
+    #[must_use]
+    pub(super) fn within(self, times: RangeInclusive<i64>) -> Self {
+        Self { times: Some(times), ..self }
     }
 
     /// The same with other files beside those of each image.
@@ -161,7 +170,11 @@ impl<'a> Tree<'a> {
             return Err(Error::Unsuitable { sink: name.clone(), what: "several" });
         };
         let (compression, time) = (Compression::None, self.time);
-        let options = PackOptions { compression, time, ..Default::default() };
+        let (earliest, latest) = match &self.times {
+            Some(times) => (Some(*times.start()), Some(*times.end())),
+            None => (None, None),
+        };
+        let options = PackOptions { compression, time, earliest, latest, ..Default::default() };
         pack(&options, &mut output).map_err(|error| match error {
             layer::Error::Write(source) => Error::writing(name)(source),
             other => other.into(),

@@ -43,7 +43,7 @@ impl<'a> Unpacked<'a> {
         };
         match is_free {
             true => {
-                let (inner, dir) = (Store::nameless(store), dir.to_owned());
+                let (inner, dir) = (Store::nameless(store).telling(reporter), dir.to_owned());
                 Ok(Self { store, inner, dir, reporter })
             }
             false => Err(Error::NotEmpty(dir.to_owned())),

@@ -452,7 +452,12 @@ impl Rewriter<'_, '_> {
             None => {
                 let content = Content::Image(manifest.clone());
                 let one = One { source: self.source, content };
-                transfer(&one, &sink::Store::nameless(store), &Options::default(), reporter)?;
+                transfer(
+                    &one,
+                    &sink::Store::nameless(store).telling(reporter),
+                    &Options::default(),
+                    reporter,
+                )?;
                 let running = start(reporter, format!("squash {}", self.name), None);
                 let missing =
                     || Error::Missing { path: self.name.clone(), what: "unpacked layer".into() };
