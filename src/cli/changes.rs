@@ -20,7 +20,8 @@ pub(crate) struct Changes {
     /// line of a .gitignore does. find=GLOB lists the files that match. record=FILE appends the
     /// history and the sizes of the layers, as a line of JSON. recompress=gzip, recompress=zstd:9 and
     /// recompress=none compress all layers so. squash makes one layer of all. platform=OS/ARCH takes one
-    /// platform's image out of an index. occystrap's names are understood too:
+    /// platform's image out of an index. format=oci and format=docker call manifests, configurations and
+    /// layers so, and change no layer. occystrap's names are understood too:
     /// normalize-timestamps:ts=N, exclude:pattern=GLOB,GLOB, search:pattern=GLOB, inspect:file=FILE.
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     filter: Vec<Filter>,

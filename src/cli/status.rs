@@ -133,7 +133,7 @@ impl Ends for transfer::Error {
             Self::NotTaken { .. } => Status::FAILED,
             Self::Mount(_) | Self::NoTool { .. } => Status::SYSTEM,
             Self::Daemon { .. } => Status::NETWORK,
-            Self::OnlyWritten { .. } => Status::USAGE,
+            Self::OnlyWritten { .. } | Self::ZstdInDocker(_) => Status::USAGE,
             Self::Open { .. }
             | Self::Missing { .. }
             | Self::NoProgram(_)

@@ -77,6 +77,8 @@ pub enum Error {
     Unsuitable { sink: String, what: &'static str },
     #[error("{sink} did not take the image: {problem}")]
     NotTaken { sink: String, problem: String },
+    #[error("{0} has layers in zstd, for which Docker's manifests have no name")]
+    ZstdInDocker(String),
     #[error("{what} cannot be read, only written")]
     OnlyWritten { what: String, instead: &'static str },
     #[error("a mount at {} would be seen in this process's namespace alone and end with it", .0.display())]
@@ -126,6 +128,9 @@ impl Error {
             Self::OneMachine(_) => Some("choose one of them with --platform".into()),
             Self::NoTool { package, .. } => Some(format!("install the package {package}")),
             Self::NotEmpty(_) => Some("remove it, or name another directory".into()),
+            Self::ZstdInDocker(_) => {
+                Some("compress them anew first: --filter recompress=gzip --filter format=docker".into())
+            }
             Self::OnlyWritten { instead, .. } => Some((*instead).into()),
             Self::Daemon { .. } => {
                 Some("start it, or name its socket: daemon:NAME?socket=PATH".into())

@@ -211,6 +211,23 @@ fn dockers_images_stay_dockers() {
     place.bryo("edit --annotation a=b docker said").succeeds();
     assert_eq!(kinds("said"), (false, false, false));
     assert_eq!(manifest(&place, "said")["annotations"], json!({"a": "b"}));
+    // Manifests in other words, over the same layers.
+    place.bryo("copy store:docker store:oci -f format=oci").succeeds();
+    assert_eq!(kinds("oci"), (false, false, false));
+    place.bryo("edit -f format=docker said again").succeeds();
+    assert_eq!(kinds("again"), (true, true, true));
+    assert_eq!(manifest(&place, "again")["annotations"], Value::Null);
+    let digests = |name: &str| {
+        let layers = manifest(&place, name)["layers"].clone();
+        layers.as_array().expect("layers").iter().map(|l| l["digest"].clone()).collect::<Vec<_>>()
+    };
+    assert_eq!((digests("oci"), digests("again")), (digests("docker"), digests("docker")));
+    // No registry knows zstd by a name of Docker's.
+    place.bryo("copy store:docker store:zstd --compress zstd").succeeds();
+    assert_eq!(kinds("zstd"), (false, false, false));
+    let refused = place.bryo("copy store:zstd oci:l -f format=docker").fails(2);
+    refused.mentions("recompress=gzip");
+    place.bryo("copy store:zstd oci:l -f recompress=gzip -f format=docker").succeeds();
     // A list of Docker's is Docker's.
     place.bryo("manifest create list docker edited").succeeds();
     let kind = |name: &str| manifest(&place, name)["mediaType"].as_str().expect("text").to_owned();

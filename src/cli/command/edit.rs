@@ -4,11 +4,12 @@ use std::path::PathBuf;
 
 use crate::cli::anywhere;
 use crate::cli::args::{self, Login, Network};
+use crate::cli::changes::Changes;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::network::Remote;
 use crate::dockerfile::{self, Command, Instruction, parse_trigger, value};
-use crate::image::edit::Changes;
+use crate::image::edit;
 use crate::image::media_type::Family;
 use crate::image::{Annotations, Content, Platform, Timestamp};
 use crate::report::Reporter;
@@ -22,7 +23,7 @@ use crate::transfer::{Endpoint, Options, Source, Wishes, sink, transfer};
 /// IMAGE and DESTINATION are names here, or places as `bryo copy` has them (registry:NAME,
 /// oci:DIR:TAG, …). Of an index all images change. Layers that need no change are sent on as they
 /// are; an image of Docker's stays one. The history tells of the changes. The same change of the same
-/// image makes the same bytes. Prints the digest.
+/// image makes the same bytes. Filters come last. Prints the digest.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo edit --env LANG=C.UTF-8 --cmd '[\"bash\"]' app app:2
@@ -93,6 +94,8 @@ pub(crate) struct Edit {
     /// Make one layer of all
     #[arg(long)]
     flatten: bool,
+    #[command(flatten)]
+    filters: Changes,
     /// Choose this platform from an index [default: all]
     #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
     platform: Option<Platform>,
@@ -152,6 +155,7 @@ impl Edit {
         let squash = Rewrite { squash: self.flatten, ..Rewrite::default() };
         let squashed = rewritten(Box::new(&edited), &squash, &store, reporter)?;
         let changed = rewritten(squashed, &rewrite, &store, reporter)?;
+        let changed = self.filters.apply(changed, invocation, &store)?;
         let sent = self.send(&*changed, &store, &remote, invocation)?;
         invocation.print(&format!("{sent}\n"))
     }
@@ -192,7 +196,7 @@ impl Edit {
         Ok(sent.digest)
     }
 
-    fn changes(&self) -> Result<Changes, Error> {
+    fn changes(&self) -> Result<edit::Changes, Error> {
         let usage = |error: dockerfile::Error| Error::Usage { text: error.to_string(), hint: None };
         if let Some(signal) = self.stop_signal.as_ref().filter(|signal| !signal.is_empty()) {
             value::stop_signal(signal).map_err(usage)?;
@@ -202,7 +206,7 @@ impl Edit {
             return Err(Error::Usage { text: format!("--workdir {dir} is not absolute"), hint });
         }
         let platform = self.platform_set.clone();
-        Ok(Changes {
+        Ok(edit::Changes {
             unset_env: self.unset_env.clone(),
             env: self.env.clone(),
             unset_labels: self.unset_label.clone(),

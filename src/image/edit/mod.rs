@@ -70,8 +70,8 @@ pub struct Edits<'e> {
 
 /// The same manifest or index over other content: where it has one of the digests that
 /// [`Edits::content`] has, the new one, its size and its media type stand instead, with its
-/// annotations and its platform too, if it has any; in annotations the digest. Docker's manifests do not know annotations of what
-/// they point to. All else stays.
+/// annotations and its platform too, if it has any; in annotations the digest. Docker's manifests do not know annotations. All
+/// else stays.
 ///
 /// # Errors
 ///
@@ -90,6 +90,9 @@ pub fn edit(content: &Content, edits: &Edits<'_>) -> Result<Content, Error> {
                 Some(item) => call(item, family),
                 None => {}
             }
+        }
+        if family == Family::Docker {
+            fields.remove("annotations");
         }
     }
     if let (Some(added), Value::Object(fields)) = (edits.annotations, &mut value) {

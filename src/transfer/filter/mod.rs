@@ -16,6 +16,7 @@ pub use pattern::{Rules, Wildcard};
 
 use super::source::{Rewrite, Rewritten};
 use super::{Error, Options, Source, choose};
+use crate::image::media_type::Family;
 use crate::image::{Content, Descriptor, Digest, Platform, Reference};
 use crate::layer::archive::Entry;
 use crate::layer::compress::Compression;
@@ -35,6 +36,8 @@ pub enum Filter {
     Lowest(usize),
     /// One platform's image is taken out of an index.
     Platform(Platform),
+    /// Manifests use Docker's names, or those of OCI.
+    Format(Family),
     /// The layers' sizes and the history are appended to a file.
     Record(PathBuf),
 }
@@ -71,7 +74,7 @@ impl Times {
 }
 
 /// What filters look like, for manuals.
-pub const FORMS: [&str; 8] = [
+pub const FORMS: [&str; 9] = [
     "timestamps[=SECONDS]",
     "timestamps=max=SECONDS",
     "exclude=GLOB",
@@ -80,6 +83,7 @@ pub const FORMS: [&str; 8] = [
     "recompress=gzip|zstd|none[:LEVEL]",
     "squash",
     "platform=OS/ARCH",
+    "format=oci|docker",
 ];
 
 impl FromStr for Filter {
@@ -120,6 +124,11 @@ impl FromStr for Filter {
             ("platform", _) => Self::Platform(
                 needed()?.parse().map_err(|error: crate::image::Error| error.to_string())?,
             ),
+            ("format", _) => Self::Format(match needed()? {
+                "oci" => Family::Oci,
+                "docker" | "v2s2" => Family::Docker,
+                other => return Err(format!("{other:?} is neither oci nor docker")),
+            }),
             ("search" | "inspect", _) => {
                 return Err(format!("the form is {name}:KEY=VALUE; or use find= and record="));
             }
@@ -252,9 +261,21 @@ pub fn apply<'a>(
             Filter::Layer(change) => rewrite.add(change.clone()),
             Filter::Compress(compression) => {
                 (rewrite.compression, rewrite.forced) = (Some(*compression), true);
+                let media_type = source.root()?.descriptor().media_type.clone();
+                if matches!(compression, Compression::Zstd { .. })
+                    && Family::of(&media_type) == Family::Docker
+                {
+                    rewrite.family = Some(Family::Oci);
+                }
             }
             Filter::Squash => rewrite.squash = true,
             Filter::Lowest(count) => rewrite.lowest = Some(*count),
+            Filter::Format(family) => {
+                if *family == Family::Docker {
+                    refuse_zstd(&*source, source.root()?)?;
+                }
+                rewrite.family = Some(*family);
+            }
             Filter::Platform(platform) => source = Box::new(Narrowed::new(source, platform)?),
             Filter::Record(file) => record::record(&*source, file, kitchen.reporter)?,
         }
@@ -270,6 +291,22 @@ pub fn apply<'a>(
         }
     }
     Ok(source)
+}
+
+/// Docker's manifests have no name for layers in zstd, or one that few know.
+fn refuse_zstd(source: &dyn Source, content: Content) -> Result<(), Error> {
+    match content {
+        Content::Index(index) => index
+            .manifests
+            .iter()
+            .try_for_each(|child| refuse_zstd(source, source.manifest(child)?)),
+        Content::Image(manifest)
+            if manifest.layers.iter().any(|layer| layer.media_type.ends_with("zstd")) =>
+        {
+            Err(Error::ZstdInDocker(source.name()))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One of what an index names.
@@ -349,6 +386,7 @@ mod tests {
             ("inspect:file=f", Ok(Filter::Record("f".into()))),
             ("recompress=zstd:9", Ok(Filter::Compress(Compression::Zstd { level: 9 }))),
             ("squash", Ok(Filter::Squash)),
+            ("format=docker", Ok(Filter::Format(Family::Docker))),
             ("platform=linux/arm64", Ok(Filter::Platform("linux/arm64".parse().expect("one")))),
         ] {
             assert_eq!(text.parse(), expected, "{text}");
@@ -362,6 +400,7 @@ mod tests {
             ("search:pattern=a,depth=2", "no option \"depth\""),
             ("search:pattern=a,regex=true", "bryo find --regex"),
             ("recompress=lz4", "gzip, zstd and none"),
+            ("format=v2s1", "neither oci nor docker"),
         ] {
             let error = text.parse::<Filter>().expect_err(text);
             assert!(error.contains(said), "{error}");
