@@ -102,6 +102,9 @@ pub(crate) struct Network {
     /// Set by the commands that have such an option.
     #[arg(skip)]
     pub(crate) allow_foreign: bool,
+    /// Folders with certificates for a host, from a list of images.
+    #[arg(skip)]
+    pub(crate) own_certificates: Vec<(String, PathBuf)>,
 }
 
 /// Credentials on the command line: for commands that speak with one registry alone, since any that

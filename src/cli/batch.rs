@@ -1,6 +1,8 @@
-//! [`each`]: the same with several things, of which some may fail.
+//! The same with several things, of which some may fail.
 
 use std::fmt::Display;
+use std::sync::Mutex;
+use std::thread;
 
 use super::error::Error;
 use super::status::Status;
@@ -22,10 +24,42 @@ pub(crate) fn each<T: Display>(
     outcomes.end()
 }
 
+/// The same with up to `jobs` of them at a time. Unless `keep_going`, the first failure is the last:
+/// what is under way then comes to its end, and nothing else is begun.
+pub(crate) fn side_by_side<T: Display + Sync>(
+    things: &[T],
+    jobs: usize,
+    keep_going: bool,
+    act: impl Fn(usize, &T) -> Result<(), Error> + Sync,
+) -> Outcomes {
+    let queue = Mutex::new(things.iter().enumerate());
+    let outcomes = Mutex::new(Outcomes::default());
+    let next = || {
+        let has_failed = outcomes.lock().expect("keeping an outcome cannot panic").has_failed();
+        let mut queue = queue.lock().expect("taking a thing cannot panic");
+        if has_failed && !keep_going { None } else { queue.next() }
+    };
+    thread::scope(|scope| {
+        for _ in 0..jobs.clamp(1, things.len().max(1)) {
+            scope.spawn(|| {
+                while let Some((at, thing)) = next() {
+                    let outcome = act(at, thing);
+                    let mut outcomes = outcomes.lock().expect("keeping an outcome cannot panic");
+                    outcomes.note(thing, outcome);
+                }
+            });
+        }
+    });
+    let mut outcomes = outcomes.into_inner().expect("keeping an outcome cannot panic");
+    outcomes.all = things.len();
+    outcomes
+}
+
 /// What became of the things so far.
 #[derive(Debug, Default)]
 pub(crate) struct Outcomes {
     all: usize,
+    done: usize,
     failed: Vec<(String, Error)>,
 }
 
@@ -33,9 +67,33 @@ impl Outcomes {
     /// Keeps how one of them ended.
     pub(crate) fn note(&mut self, thing: impl Display, outcome: Result<(), Error>) {
         self.all += 1;
-        if let Err(error) = outcome {
-            self.failed.push((thing.to_string(), error));
+        match outcome {
+            Ok(()) => self.done += 1,
+            Err(error) => self.failed.push((thing.to_string(), error)),
         }
+    }
+
+    pub(crate) fn has_failed(&self) -> bool {
+        !self.failed.is_empty()
+    }
+
+    pub(crate) fn done(&self) -> usize {
+        self.done
+    }
+
+    /// Without what went well: it was only asked for, and is done later.
+    #[must_use]
+    pub(crate) fn failures_alone(self) -> Self {
+        Self { all: self.failed.len(), done: 0, ..self }
+    }
+
+    /// Those of two batches.
+    #[must_use]
+    pub(crate) fn and(mut self, other: Self) -> Self {
+        self.all += other.all;
+        self.done += other.done;
+        self.failed.extend(other.failed);
+        self
     }
 
     /// How all of it ended.
@@ -43,42 +101,46 @@ impl Outcomes {
         match (self.all, self.failed.len()) {
             (_, 0) => Ok(()),
             (1, _) => Err(self.failed.remove(0).1),
-            (all, _) => Err(Error::Partly { all, failed: self.failed }),
+            (all, _) => Err(Error::Partly { all, done: self.done, failed: self.failed }),
         }
     }
 }
 
 /// How many of how many failed, and a line for each.
-pub(super) fn text(all: usize, failed: &[(String, Error)]) -> String {
-    let mut text = format!("{} of {all} failed:", failed.len());
+pub(super) fn text(all: usize, done: usize, failed: &[(String, Error)]) -> String {
+    let left = all - done - failed.len();
+    let left = if left > 0 { format!(" ({left} not begun)") } else { String::new() };
+    let mut text = format!("{} of {all} failed{left}:", failed.len());
     for (thing, error) in failed {
-        let message = error.message().replace('\n', "\n  ");
-        text += "\n  ";
-        if !message.contains(thing) {
-            text += &format!("{thing}: ");
-        }
-        text += &message;
+        text += &format!("\n  {}", line(thing, error).replace('\n', "\n  "));
     }
     text
 }
 
+/// What went wrong, and with what.
+pub(super) fn line(thing: &str, error: &Error) -> String {
+    let message = error.message();
+    if message.contains(thing) { message } else { format!("{thing}: {message}") }
+}
+
 /// What can be done about them, each advice once.
-pub(super) fn hints(failed: &[(String, Error)]) -> Vec<String> {
-    let mut hints: Vec<String> = failed.iter().flat_map(|(_, error)| error.hints()).collect();
-    let all = hints.clone();
-    let mut at = 0;
-    hints.retain(|hint| {
-        at += 1;
-        !all[..at - 1].contains(hint)
-    });
+pub(super) fn hints(all: usize, done: usize, failed: &[(String, Error)]) -> Vec<String> {
+    let mut hints: Vec<String> = Vec::new();
+    let left = all > done + failed.len();
+    let left = left.then(|| "--keep-going does the others all the same".to_owned());
+    for hint in failed.iter().flat_map(|(_, error)| error.hints()).chain(left) {
+        if !hints.contains(&hint) {
+            hints.push(hint);
+        }
+    }
     hints
 }
 
-/// What all of them ended with, if there is such a thing; part of them may not have failed at all.
-pub(super) fn status(all: usize, failed: &[(String, Error)]) -> Status {
+/// What all of them ended with, if there is such a thing, unless some were done.
+pub(super) fn status(done: usize, failed: &[(String, Error)]) -> Status {
     let Some((_, first)) = failed.first() else { return Status::FAILED };
     match failed.iter().all(|(_, error)| error.status() == first.status()) {
-        _ if failed.len() < all => Status::PARTLY,
+        _ if done > 0 => Status::PARTLY,
         true => first.status(),
         false => Status::FAILED,
     }
@@ -86,6 +148,8 @@ pub(super) fn status(all: usize, failed: &[(String, Error)]) -> Status {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
     use super::*;
     use crate::store;
 
@@ -97,20 +161,28 @@ mod tests {
         Error::Refused { text: "no".to_owned(), hint: Some("yes".to_owned()) }
     }
 
+    fn act(text: &str) -> Result<(), Error> {
+        match text {
+            "lost" => Err(not_found("lost")),
+            "held" => Err(refused()),
+            _ => Ok(()),
+        }
+    }
+
+    fn told(error: &Error) -> (u8, String, usize) {
+        (error.status().0, error.message(), error.hints().len())
+    }
+
     #[test]
     fn how_many_failed_and_of_what_decides_how_we_end() {
         let run = |texts: &[&str]| {
             let mut done = 0;
             let outcome = each(texts, |text| {
                 done += 1;
-                match **text {
-                    "lost" => Err(not_found("lost")),
-                    "held" => Err(refused()),
-                    _ => Ok(()),
-                }
+                act(text)
             });
             assert_eq!(done, texts.len());
-            outcome.map_err(|error| (error.status().0, error.message(), error.hints().len()))
+            outcome.map_err(|error| told(&error))
         };
         assert_eq!(run(&[]), Ok(()));
         assert_eq!(run(&["a", "b"]), Ok(()));
@@ -125,6 +197,30 @@ mod tests {
             (["held", "held"], 1, "2 of 2 failed:\n  held: no\n  held: no".to_owned(), 1),
         ] {
             assert_eq!(run(&texts), Err((status, text, count)), "{texts:?}");
+        }
+    }
+
+    #[test]
+    fn the_first_failure_is_the_last_unless_somebody_keeps_going() {
+        for (things, jobs, keep_going, expected) in [
+            (["a", "held", "b", "c"], 1, false, Some((7, "1 of 4 failed (2 not begun):"))),
+            (["held", "a", "b", "c"], 1, false, Some((1, "1 of 4 failed (3 not begun):"))),
+            (["held", "a", "b", "c"], 2, true, Some((7, "1 of 4 failed:"))),
+            (["a", "b", "c", "d"], 9, false, None),
+        ] {
+            let begun = AtomicUsize::new(0);
+            let outcome = side_by_side(&things, jobs, keep_going, |_, text| {
+                begun.fetch_add(1, Ordering::Relaxed);
+                act(text)
+            });
+            let error = outcome.end().err().map(|error| told(&error));
+            let (status, text) = error.map_or((0, String::new()), |told| (told.0, told.1));
+            let (wanted, beginning) = expected.unwrap_or((0, ""));
+            assert_eq!(status, wanted, "{things:?}: {text}");
+            assert!(text.starts_with(beginning), "{things:?}: {text}");
+            if keep_going {
+                assert_eq!(begun.into_inner(), 4);
+            }
         }
     }
 }

@@ -43,6 +43,11 @@ impl Changes {
         self.filter.iter().any(Filter::unpacks)
     }
 
+    /// Whether an image stays as it is.
+    pub(crate) fn are_none(&self) -> bool {
+        self.filter.is_empty() && self.compress.is_none()
+    }
+
     /// Whether something is written to stdout.
     pub(crate) fn speaks(&self) -> bool {
         self.filter.iter().any(Filter::speaks)

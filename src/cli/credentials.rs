@@ -8,6 +8,44 @@ use super::prompt;
 use crate::image::Reference;
 use crate::registry::{Credential, canonical};
 
+/// Credentials for both ends of a way.
+#[derive(Debug, Clone, Default, clap::Args)]
+#[command(next_help_heading = "Registry options")]
+pub(crate) struct Logins {
+    /// Log in with these credentials where images come from
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    src_creds: Option<String>,
+    /// Log in with these credentials where they go
+    #[arg(long, value_name = "USER[:PASSWORD]")]
+    dest_creds: Option<String>,
+    /// Read the password for --src-creds or --dest-creds from stdin: for the one that has none
+    #[arg(long)]
+    password_stdin: bool,
+}
+
+impl Logins {
+    /// Who we are where the image comes from, and where it goes.
+    pub(crate) fn given(
+        &self,
+        invocation: &Invocation,
+    ) -> Result<(Option<Credential>, Option<Credential>), Error> {
+        let bare = |text: &&String| !text.contains(':');
+        let both = [self.src_creds.as_ref(), self.dest_creds.as_ref()];
+        let waiting = both.iter().flatten().filter(|text| bare(text)).count();
+        if self.password_stdin && waiting != 1 {
+            let text = format!("stdin has one password, and {waiting} are left out");
+            let hint = "--password-stdin goes with one of --src-creds USER and --dest-creds USER";
+            return Err(Error::Usage { text, hint: Some(hint.to_owned()) });
+        }
+        let given = |text: &Option<String>, option| {
+            let Some(text) = text else { return Ok(None) };
+            let stdin = self.password_stdin && bare(&text);
+            credential(text, Some(option), stdin, invocation).map(Some)
+        };
+        Ok((given(&self.src_creds, "--src-creds")?, given(&self.dest_creds, "--dest-creds")?))
+    }
+}
+
 /// Reads `USER[:PASSWORD]`. A password that is left out is read from stdin if `stdin` says so, or
 /// else asked for. `option` is what it stood behind on the command line, where everybody on the
 /// machine can read it; a person is told.

@@ -70,8 +70,10 @@ pub(crate) enum Error {
     #[error("{image} is not in {list}")]
     NotListed { image: String, list: String },
     /// Of several things, some could not be done, or all.
-    #[error("{}", batch::text(*all, failed))]
-    Partly { all: usize, failed: Vec<(String, Self)> },
+    #[error("{}", batch::text(*all, *done, failed))]
+    Partly { all: usize, done: usize, failed: Vec<(String, Self)> },
+    #[error("no {what} of {place} matches {pattern}")]
+    NoneMatches { what: &'static str, place: String, pattern: String },
     /// The words were understood, but make no sense together.
     #[error("{text}")]
     Usage { text: String, hint: Option<String> },
@@ -192,7 +194,7 @@ impl Error {
     /// What can be done about it.
     pub(crate) fn hints(&self) -> Vec<String> {
         match self {
-            Self::Partly { failed, .. } => batch::hints(failed),
+            Self::Partly { all, done, failed } => batch::hints(*all, *done, failed),
             error => {
                 error.hint().map(|hint| http::without_credentials(&hint)).into_iter().collect()
             }
@@ -251,7 +253,7 @@ impl Error {
     fn own_status(&self) -> Status {
         match self {
             Self::NotRun(_) => Status::NOT_RUN,
-            Self::Partly { all, failed } => batch::status(*all, failed),
+            Self::Partly { done, failed, .. } => batch::status(*done, failed),
             Self::Image(error) => error.status(),
             Self::Registry(error) => error.status(),
             Self::Sandbox(error) => error.status(),
@@ -277,6 +279,7 @@ impl Error {
             | Self::Setting(_) => Status::USAGE,
             Self::NoContext { .. }
             | Self::NothingMatches(_)
+            | Self::NoneMatches { .. }
             | Self::NotListed { .. }
             | Self::Read { .. } => Status::NOT_FOUND,
             Self::Write { .. } | Self::Stdin(_) | Self::Stdout(_) | Self::NotOurs(_) => {

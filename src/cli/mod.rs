@@ -38,6 +38,7 @@ mod settings;
 mod status;
 mod steps;
 mod surroundings;
+mod sync;
 mod table;
 mod template;
 mod ui;

@@ -67,6 +67,7 @@ impl Network {
             proxies: proxies.clone(),
             certificates: certificates.clone(),
             host_certificates: config.certificate_folders.clone(),
+            own_certificates: self.own_certificates.clone(),
             rate: self.rate_limit.or_else(|| config.settings.text("rate-limit")?.parse().ok()),
             offline: self.offline || config.settings.text("offline").is_some_and(|text| yes(&text)),
             trail,

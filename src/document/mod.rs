@@ -10,5 +10,15 @@ use serde_json::Value;
 ///
 /// What is wrong with it, in a line.
 pub fn from_yaml(text: &str) -> Result<Value, String> {
-    yaml::parse(text)
+    yaml::parse(text, yaml::Scalars::Typed)
+}
+
+/// The same where every scalar is meant as a text, however it looks: `1.10` and `010` stay what they
+/// are.
+///
+/// # Errors
+///
+/// What is wrong with it, in a line.
+pub fn texts_from_yaml(text: &str) -> Result<Value, String> {
+    yaml::parse(text, yaml::Scalars::Texts)
 }

@@ -6,8 +6,17 @@ use serde_json::{Map, Number, Value};
 /// How deep values may lie in each other.
 const DEPTH: usize = 32;
 
+/// What words without quotes are.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Scalars {
+    /// What they look like.
+    Typed,
+    /// Texts; nothing at all is null.
+    Texts,
+}
+
 /// The first document; there are no anchors in it.
-pub(super) fn parse(text: &str) -> Result<Value, String> {
+pub(super) fn parse(text: &str, scalars: Scalars) -> Result<Value, String> {
     let mut events = Parser::new_from_str(text).map(|event| match event {
         Ok((event, _)) => Ok(event),
         Err(error) => Err(error.to_string()),
@@ -16,25 +25,34 @@ pub(super) fn parse(text: &str) -> Result<Value, String> {
         match events.next().transpose()? {
             Some(Event::StreamStart | Event::DocumentStart(_) | Event::Nothing) => {}
             Some(Event::StreamEnd) | None => return Ok(Value::Null),
-            Some(first) => return value(first, &mut events, DEPTH),
+            Some(first) => return value(first, &mut events, DEPTH, scalars),
         }
     }
 }
 
-fn value<'t, E>(first: Event<'t>, events: &mut E, depth: usize) -> Result<Value, String>
+fn value<'t, E>(
+    first: Event<'t>,
+    events: &mut E,
+    depth: usize,
+    scalars: Scalars,
+) -> Result<Value, String>
 where
     E: Iterator<Item = Result<Event<'t>, String>>,
 {
     let depth = depth.checked_sub(1).ok_or("it is nested too deeply")?;
     match first {
-        Event::Scalar(text, ScalarStyle::Plain, ..) => Ok(plain(&text)),
+        Event::Scalar(text, ScalarStyle::Plain, ..) => Ok(match scalars {
+            Scalars::Typed => plain(&text),
+            Scalars::Texts if text.is_empty() || text == "~" => Value::Null,
+            Scalars::Texts => Value::String(text.into_owned()),
+        }),
         Event::Scalar(text, ..) => Ok(Value::String(text.into_owned())),
         Event::SequenceStart(..) => {
             let mut items = Vec::new();
             loop {
                 match next(events)? {
                     Event::SequenceEnd => return Ok(Value::Array(items)),
-                    first => items.push(value(first, events, depth)?),
+                    first => items.push(value(first, events, depth, scalars)?),
                 }
             }
         }
@@ -47,7 +65,7 @@ where
                     _ => return Err("a key is no text".to_owned()),
                 };
                 let first = next(events)?;
-                map.insert(key, value(first, events, depth)?);
+                map.insert(key, value(first, events, depth, scalars)?);
             }
         }
         Event::Alias(_) => Err("aliases are not supported".to_owned()),
@@ -98,12 +116,15 @@ mod tests {
             ("", Value::Null),
             ("[]", json!([])),
         ] {
-            assert_eq!(parse(text), Ok(expected), "{text}");
+            assert_eq!(parse(text, Scalars::Typed), Ok(expected), "{text}");
         }
         for text in ["a: [", "a: *b", "? [a]\n: b\n", "a: b: c"] {
-            assert!(parse(text).is_err(), "{text}");
+            assert!(parse(text, Scalars::Typed).is_err(), "{text}");
         }
         let deep = "[".repeat(100) + &"]".repeat(100);
-        assert!(parse(&deep).is_err());
+        assert!(parse(&deep, Scalars::Typed).is_err());
+        let text = "a: [1.10, 010, true, \"~\"]\nb:\nc: ~\n";
+        let texts = json!({"a": ["1.10", "010", "true", "~"], "b": null, "c": null});
+        assert_eq!(parse(text, Scalars::Texts), Ok(texts));
     }
 }

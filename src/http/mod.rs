@@ -53,6 +53,8 @@ pub struct Settings {
     /// Folders that may have one for a host (`host` or `host:port`), with its authorities and what
     /// proves who we are (containers-certs.d(5)). The first that has it counts.
     pub host_certificates: Vec<PathBuf>,
+    /// Such folders of single hosts, which count before those.
+    pub own_certificates: Vec<(String, PathBuf)>,
     /// So many requests per second at most, to all hosts together.
     pub rate: Option<f64>,
     /// Nothing is sent to anybody.
@@ -199,7 +201,8 @@ impl Client {
     }
 
     fn client(&self, trust: Trust, url: &Url) -> Result<reqwest::Client, Error> {
-        let own = tls::folder_of(&self.settings.host_certificates, url);
+        let given = tls::given_for(&self.settings.own_certificates, url);
+        let own = given.or_else(|| tls::folder_of(&self.settings.host_certificates, url));
         let certificates = &self.settings.certificates;
         let mut clients = self.clients.lock().expect("no thread panics while it makes a client");
         if let Some(client) = clients.get(&(trust, own.clone())) {

@@ -95,8 +95,22 @@ impl HostFolder {
 /// The folder among `folders` with what concerns the host of a URL: the first that has one, named as
 /// references name the host.
 pub(super) fn folder_of(folders: &[PathBuf], url: &Url) -> Option<PathBuf> {
-    let host = url.host_str().filter(|_| url.scheme() == "https")?;
-    let port = url.port_or_known_default()?;
+    let names = names_of(url);
+    let paths = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
+    paths.into_iter().find(|path| path.is_dir())
+}
+
+/// The folder that somebody gave for the host of a URL.
+pub(super) fn given_for(folders: &[(String, PathBuf)], url: &Url) -> Option<PathBuf> {
+    let names = names_of(url);
+    let found = folders.iter().find(|(host, _)| names.contains(host));
+    found.map(|(_, folder)| folder.clone())
+}
+
+/// What references call the host of a URL; nothing where TLS is not spoken.
+fn names_of(url: &Url) -> Vec<String> {
+    let host = url.host_str().filter(|_| url.scheme() == "https");
+    let (Some(host), Some(port)) = (host, url.port_or_known_default()) else { return Vec::new() };
     let mut names = vec![format!("{host}:{port}")];
     if url.port().is_none() {
         names.insert(0, host.to_owned());
@@ -104,8 +118,7 @@ pub(super) fn folder_of(folders: &[PathBuf], url: &Url) -> Option<PathBuf> {
     if host == "registry-1.docker.io" {
         names.insert(0, "docker.io".to_owned());
     }
-    let paths = folders.iter().flat_map(|folder| names.iter().map(move |name| folder.join(name)));
-    paths.into_iter().find(|path| path.is_dir())
+    names
 }
 
 fn roots(extra: &[PathBuf]) -> Result<RootCertStore, Error> {
@@ -207,8 +220,12 @@ mod tests {
             ("https://h:5001/v2/", None),
             ("http://h:5000/v2/", None),
         ] {
-            let found = folder_of(&folders, &url.parse().expect(url));
+            let url: Url = url.parse().expect(url);
+            let found = folder_of(&folders, &url);
             assert_eq!(found, expected.map(|name| base.path().join(name)), "{url}");
+            let given = [("h:5000".to_owned(), PathBuf::from("/given"))];
+            let is_given = url.as_str().starts_with("https://h:5000/");
+            assert_eq!(given_for(&given, &url).is_some(), is_given, "{url}");
         }
     }
 

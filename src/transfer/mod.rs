@@ -27,6 +27,7 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 pub use about::About;
+pub(crate) use about::is_tag_of_any;
 pub use blob::{Blob, Role};
 pub use endpoint::{Endpoint, Surroundings, Wishes};
 pub use error::Error;
@@ -134,6 +135,26 @@ impl<S: Source + ?Sized> Source for &S {
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
         (**self).open(descriptor)
+    }
+
+    fn can_resume(&self) -> bool {
+        (**self).can_resume()
+    }
+
+    fn open_at(
+        &self,
+        descriptor: &Descriptor,
+        offset: u64,
+    ) -> Result<Box<dyn Read + Send + '_>, Error> {
+        (**self).open_at(descriptor, offset)
+    }
+
+    fn size(&self, descriptor: &Descriptor) -> Result<Option<u64>, Error> {
+        (**self).size(descriptor)
+    }
+
+    fn announced(&self) -> Result<Option<Descriptor>, Error> {
+        (**self).announced()
     }
 
     fn names(&self) -> Vec<Reference> {
@@ -277,6 +298,16 @@ pub fn transfer(
         names: &options.names,
     })?;
     Ok(content.descriptor().clone())
+}
+
+/// Moves what is said about an image that is there already, and nothing else.
+pub fn follow(
+    source: &dyn Source,
+    sink: &dyn Sink,
+    options: &Options,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    Way { source, sink, options, reporter }.copy_about(&source.root()?)
 }
 
 /// Unpacks what is in the storage directory, as far as it is not yet.

@@ -46,6 +46,7 @@ mod sources;
 mod space;
 mod stages;
 mod surroundings;
+mod sync;
 #[cfg(target_arch = "x86_64")] // Its programs are.
 mod system_calls;
 mod transfers;

@@ -5,16 +5,16 @@ use std::process::ExitCode;
 
 use crate::cli::args::{self, Network};
 use crate::cli::changes::Changes;
-use crate::cli::credentials::credential;
+use crate::cli::credentials::Logins;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::mounting::mount;
 use crate::cli::network::{Remote, near};
 use crate::image::{Descriptor, Platform, Reference};
-use crate::registry::Credential;
+use crate::report::Reporter;
 use crate::store::Store;
 use crate::transfer::sink::replace;
-use crate::transfer::{About, Endpoint, Options, Source, Wishes, transfer, verify};
+use crate::transfer::{About, Endpoint, Options, Sink, Source, Wishes, transfer, verify};
 
 /// Copy an image from anywhere to anywhere
 ///
@@ -85,15 +85,8 @@ pub(crate) struct Copy {
     changes: Changes,
     #[command(flatten)]
     network: Network,
-    /// Log in with these credentials where the image comes from
-    #[arg(long, value_name = "USER[:PASSWORD]", help_heading = "Registry options")]
-    src_creds: Option<String>,
-    /// Log in with these credentials where it goes
-    #[arg(long, value_name = "USER[:PASSWORD]", help_heading = "Registry options")]
-    dest_creds: Option<String>,
-    /// Read the password for --src-creds or --dest-creds from stdin: for the one that has none
-    #[arg(long, help_heading = "Registry options")]
-    password_stdin: bool,
+    #[command(flatten)]
+    logins: Logins,
 }
 
 impl Copy {
@@ -107,12 +100,13 @@ impl Copy {
         }
         self.check()?;
         let store = invocation.store()?;
-        let (source, destination) = self.credentials(invocation)?;
+        let (source, destination) = self.logins.given(invocation)?;
         let network = Network { allow_foreign: self.allow_foreign, ..self.network.clone() };
         let from = network.remote_as(invocation, source)?;
         let to = self.network.remote_as(invocation, destination)?;
         let errand = Errand {
             invocation,
+            reporter: &*invocation.reporter,
             store: &store,
             from: &from,
             to: &to,
@@ -141,27 +135,6 @@ impl Copy {
             invocation.print(&format!("{}\n", arrived.digest))?;
         }
         Ok(ExitCode::SUCCESS)
-    }
-
-    /// Who we are where the image comes from, and where it goes.
-    fn credentials(
-        &self,
-        invocation: &Invocation,
-    ) -> Result<(Option<Credential>, Option<Credential>), Error> {
-        let bare = |text: &&String| !text.contains(':');
-        let both = [self.src_creds.as_ref(), self.dest_creds.as_ref()];
-        let waiting = both.iter().flatten().filter(|text| bare(text)).count();
-        if self.password_stdin && waiting != 1 {
-            let text = format!("stdin has one password, and {waiting} are left out");
-            let hint = "--password-stdin goes with one of --src-creds USER and --dest-creds USER";
-            return Err(Error::Usage { text, hint: Some(hint.to_owned()) });
-        }
-        let given = |text: &Option<String>, option| {
-            let Some(text) = text else { return Ok(None) };
-            let stdin = self.password_stdin && bare(&text);
-            credential(text, Some(option), stdin, invocation).map(Some)
-        };
-        Ok((given(&self.src_creds, "--src-creds")?, given(&self.dest_creds, "--dest-creds")?))
     }
 
     /// What can be known before anything is asked for.
@@ -198,6 +171,7 @@ impl Copy {
 /// How images are carried.
 pub(crate) struct Errand<'a> {
     pub(crate) invocation: &'a Invocation,
+    pub(crate) reporter: &'a dyn Reporter,
     pub(crate) store: &'a Store,
     pub(crate) from: &'a Remote,
     pub(crate) to: &'a Remote,
@@ -221,9 +195,20 @@ impl<'a> Errand<'a> {
         source: &Endpoint,
         destination: &Endpoint,
     ) -> Result<Descriptor, Error> {
-        let Self { invocation, store, .. } = *self;
-        let image = source.source(self.from.surroundings(store))?;
+        let image = source.source(self.from.surroundings(self.store))?;
         let near = self.near(source, destination, &*image)?;
+        self.carry_image(image, near, destination)
+    }
+
+    /// The same with an image that is at hand; the destination may have layers of it in the
+    /// repository `near`.
+    pub(crate) fn carry_image(
+        &self,
+        image: Box<dyn Source + 'a>,
+        near: Option<String>,
+        destination: &Endpoint,
+    ) -> Result<Descriptor, Error> {
+        let Self { invocation, store, .. } = *self;
         let wishes = Wishes { tags: self.tags.to_vec(), near };
         let names = image.names();
         let image = self.changes.apply(image, invocation, store)?;
@@ -233,17 +218,32 @@ impl<'a> Errand<'a> {
             let hint = Some("name one with --platform".to_owned());
             return Err(Error::Usage { text, hint });
         }
-        let options = Options {
+        let options = self.options(self.names(destination, own, names)?);
+        let arrived = transfer(&*image, &*sink, &options, self.reporter)?;
+        sink.finish()?;
+        Ok(arrived)
+    }
+
+    /// Copies one image into a place of several.
+    pub(crate) fn carry_into(
+        &self,
+        image: Box<dyn Source + 'a>,
+        sink: &dyn Sink,
+        names: Vec<Reference>,
+    ) -> Result<Descriptor, Error> {
+        let image = self.changes.apply(image, self.invocation, self.store)?;
+        Ok(transfer(&*image, sink, &self.options(names), self.reporter)?)
+    }
+
+    pub(crate) fn options(&self, names: Vec<Reference>) -> Options {
+        Options {
             platform: self.platform.cloned(),
             jobs: self.jobs,
-            names: self.names(destination, own, names)?,
+            names,
             about: self.about,
             foreign: self.foreign,
             ..Options::default()
-        };
-        let arrived = transfer(&*image, &*sink, &options, &*invocation.reporter)?;
-        sink.finish()?;
-        Ok(arrived)
+        }
     }
 
     /// A repository that the registry can take layers over from.

@@ -40,6 +40,7 @@ mod rm;
 mod run;
 mod save;
 mod serve;
+mod sync;
 mod tag;
 mod tags;
 mod undelete;
@@ -62,6 +63,7 @@ pub(crate) enum Command {
     Pull(pull::Pull),
     Push(push::Push),
     Copy(Box<copy::Copy>),
+    Sync(Box<sync::Sync>),
     Login(login::Login),
     Logout(logout::Logout),
     Tags(tags::Tags),
@@ -124,6 +126,7 @@ impl Command {
             Self::Pull(pull) => pull.needs_namespace(),
             Self::Doctor(doctor) => doctor.is_inside(),
             Self::Copy(copy) => copy.needs_namespace(),
+            Self::Sync(sync) => sync.needs_namespace(),
             Self::Save(save) => save.needs_namespace(),
             Self::Push(push) => push.needs_namespace(),
             Self::Serve(serve) => serve.needs_namespace(),
@@ -188,6 +191,7 @@ impl Command {
             Self::Blob(blob) => blob.run(invocation)?,
             Self::Pull(pull) => pull.run(invocation)?,
             Self::Push(push) => push.run(invocation)?,
+            Self::Sync(sync) => sync.run(invocation)?,
             Self::Login(login) => login.run(invocation)?,
             Self::Logout(logout) => logout.run(invocation)?,
             Self::Tags(tags) => tags.run(invocation)?,

@@ -30,6 +30,8 @@ pub struct Oci {
     tag: Option<String>,
     /// More tags that they get.
     more: Vec<String>,
+    /// Whole names are their tags.
+    whole: bool,
     place: Place,
     /// What `index.json` shall name.
     entries: Mutex<Vec<Descriptor>>,
@@ -80,13 +82,19 @@ impl Oci {
 
     fn at(place: Place, name: String, tag: Option<String>) -> Self {
         let (more, entries, said) = (Vec::new(), Mutex::default(), Mutex::default());
-        Self { name, tag, more, place, entries, said, listed: None }
+        Self { name, tag, more, whole: false, place, entries, said, listed: None }
     }
 
     /// Gives images these tags too.
     #[must_use]
     pub fn tagged(self, more: Vec<String>) -> Self {
         Self { more, ..self }
+    }
+
+    /// Tells images of several repositories apart: by their whole names, which are their tags.
+    #[must_use]
+    pub fn with_whole_names(self) -> Self {
+        Self { whole: true, ..self }
     }
 
     /// A tar. Its bytes depend on the images and their names alone.
@@ -165,6 +173,9 @@ impl Oci {
             (Some(tag), names) => vec![named(Some(tag), names.first())],
             (None, []) if !self.more.is_empty() => Vec::new(),
             (None, []) => vec![named(None, None)],
+            (None, names) if self.whole => {
+                names.iter().map(|name| named(Some(&name.familiar()), Some(name))).collect()
+            }
             (None, names) => names.iter().map(|name| named(name.tag(), Some(name))).collect(),
         };
         for tag in &self.more {

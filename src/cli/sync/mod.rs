@@ -1,0 +1,6 @@
+//! `bryo sync`: which images are meant, and where each of them goes.
+
+pub(crate) mod find;
+pub(crate) mod list;
+pub(crate) mod place;
+mod semver;
