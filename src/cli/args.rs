@@ -22,6 +22,7 @@ use crate::{dockerfile, sandbox};
     infer_subcommands = false,
     max_term_width = 100,
     propagate_version = false,
+    args_override_self = true,
     after_help = "Data goes to stdout, all else to stderr. `bryo COMMAND --help` says more."
 )]
 pub(crate) struct Args {

@@ -28,6 +28,7 @@ mod mounting;
 mod named_context;
 mod naming;
 mod network;
+mod order;
 mod output;
 mod parsed;
 mod prompt;
@@ -47,7 +48,7 @@ use std::ffi::OsString;
 use std::panic;
 use std::process::ExitCode;
 
-use clap::{Parser as _, ValueEnum as _};
+use clap::{CommandFactory as _, Parser as _, ValueEnum as _};
 
 use args::{Args, Global};
 use command::Command;
@@ -65,7 +66,11 @@ pub fn main() -> ExitCode {
     if let Some(status) = sandbox::second_stage(&words) {
         return status;
     }
-    let Args { global, command } = match Args::try_parse_from(&words) {
+    let parsed = match words.get(1).is_some_and(|word| word.as_encoded_bytes().starts_with(b"-")) {
+        true => Args::try_parse_from(order::ordered(&words, &Args::command())),
+        false => Args::try_parse_from(&words),
+    };
+    let Args { global, command } = match parsed {
         Ok(args) => args,
         Err(error) => {
             if let Some(error) = refused::explained(&error, &words) {
@@ -77,8 +82,7 @@ pub fn main() -> ExitCode {
                 ));
             }
             let status = if error.use_stderr() { Status::USAGE.into() } else { ExitCode::SUCCESS };
-            // Nobody is left to be told that stderr is closed.
-            drop(error.print());
+            refused::print(&error);
             return status;
         }
     };

@@ -276,10 +276,15 @@ impl Store {
     /// What a person means: a name, a name with a digest, or the beginning (at least four digits)
     /// of a manifest's or a configuration's digest.
     pub fn find(&self, text: &str) -> Result<RefEntry> {
-        if let Ok(reference) = text.parse::<Reference>()
-            && let Some(entry) = self.find_reference(&reference)?
-        {
-            return Ok(entry);
+        match text.parse::<Reference>() {
+            Ok(reference) => {
+                if let Some(entry) = self.find_reference(&reference)? {
+                    return Ok(entry);
+                }
+            }
+            // No message repeats what may be a password.
+            Err(error) if text.contains('@') => return Err(error.into()),
+            Err(_) => {}
         }
         let hex = text.strip_prefix("sha256:").unwrap_or(text);
         if hex.len() < 4 || !hex.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f')) {

@@ -9,7 +9,7 @@ use super::daemon::Daemon;
 use super::sink::{self, Output};
 use super::source::{self, Files};
 use super::{Error, Sink, Source};
-use crate::image::Reference;
+use crate::image::{self, Reference};
 use crate::registry::Registries;
 use crate::report::Reporter;
 use crate::store::Store;
@@ -361,6 +361,11 @@ fn output(path: &Path) -> Output {
 /// What to write instead of a URL. `docker://` is a registry for some tools and the local daemon for
 /// others, so that neither is guessed.
 fn url(word: &str, rest: &str) -> String {
+    if let (true, Err(image::Error::Reference(_, why))) =
+        (rest.contains('@'), rest.parse::<Reference>())
+    {
+        return why.to_owned(); // it may have a password in it
+    }
     match word {
         "docker" => format!(
             "docker:// is a daemon to some tools and a registry to others; write registry:{rest} for the latter"
@@ -449,6 +454,8 @@ mod tests {
     fn what_could_mean_two_things_is_refused() {
         for (text, part) in [
             ("docker://debian", "write registry:debian"),
+            ("registry://ann:secret@h:5/n", "bryo login"),
+            ("docker://ann:secret@h/n:1", "bryo login"),
             ("https://h/n", "write registry:h/n"),
             ("oci://d", "write oci:d"),
             ("oci:", "the form is oci:DIR[:TAG]"),

@@ -89,3 +89,35 @@ fn a_reader_may_go_away() {
     let line = format!("set -o pipefail; {bryo} completion bash | true");
     place.run("bash").args(["-c", &line]).succeeds();
 }
+
+#[test]
+fn options_may_stand_before_the_command() {
+    let place = Place::new();
+    // It is understood: what is missing is the network.
+    let said = place.bryo("--offline --retry 2 tags 127.0.0.1:1/a").exits(6);
+    said.mentions("offline");
+    place.bryo("--offline manifest inspect 127.0.0.1:1/a --retry 2 --retry 3").exits(6);
+    place.bryo("--moss tags a").exits(2).mentions("--moss");
+}
+
+#[test]
+fn no_message_repeats_a_password() {
+    let place = Place::new();
+    for line in [
+        "pull ann:s3cret@h.example/a",
+        "pull http://ann:s3cret@h.example/a",
+        "inspect ann:s3cret@h.example/a",
+        "inspect registry://ann:s3cret@h.example/a",
+        "copy docker://ann:s3cret@h.example/a oci:b",
+        "copy ann:s3cret@h.example/a oci:b",
+        "copy oci:b registry:ann:s3cret@h.example/a",
+        "tags ann:s3cret@h.example/a",
+        "run ann:s3cret@h.example/a true",
+        "rm ann:s3cret@h.example/a",
+        "digest ann:s3cret@localhost:5000/a",
+    ] {
+        let said = place.bryo(line).exits_with_any(&[1, 2, 3, 125]);
+        let all = said.text() + &said.errors();
+        assert!(!all.contains("s3cret") && all.contains("error"), "{line}: {all}");
+    }
+}
