@@ -86,7 +86,7 @@ pub(crate) struct Network {
     #[arg(long, value_name = "URL")]
     pub(crate) proxy: Option<String>,
     /// Try what fails up to N times [default: 5] ($BRYO_RETRY)
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, alias = "retries", value_name = "N", value_parser = clap::value_parser!(u32).range(1..))]
     pub(crate) retry: Option<u32>,
     /// Send at most N requests per second, such as 0.5 ($BRYO_RATE_LIMIT)
     #[arg(long, value_name = "N", value_parser = rate)]

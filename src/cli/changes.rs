@@ -26,7 +26,7 @@ pub(crate) struct Changes {
     #[arg(short, long, value_name = "NAME[=VALUE]")]
     filter: Vec<Filter>,
     /// Compress all layers so
-    #[arg(long, value_name = "gzip|zstd|none[:LEVEL]")]
+    #[arg(long, alias = "compression", value_name = "gzip|zstd|none[:LEVEL]")]
     compress: Option<Compression>,
 }
 
@@ -36,6 +36,12 @@ impl Changes {
     pub(crate) fn after(&self, first: impl IntoIterator<Item = Filter>) -> Self {
         let filter = first.into_iter().chain(self.filter.iter().cloned()).collect();
         Self { filter, compress: self.compress }
+    }
+
+    /// The same with layers that are compressed so, unless something was said about that.
+    #[must_use]
+    pub(crate) fn compressed(self, compress: Option<Compression>) -> Self {
+        Self { compress: self.compress.or(compress), ..self }
     }
 
     /// Whether files must be unpacked for it.

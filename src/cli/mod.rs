@@ -43,6 +43,7 @@ mod sync;
 mod table;
 mod template;
 mod ui;
+mod uri;
 
 use std::ffi::OsString;
 use std::panic;

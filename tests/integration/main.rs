@@ -34,6 +34,7 @@ mod outputs;
 mod owners;
 mod platforms;
 mod ports;
+mod process;
 mod readme;
 mod registries;
 mod registry_verbs;

@@ -30,6 +30,7 @@ mod login;
 mod logout;
 mod manifest;
 mod modify;
+mod process;
 mod prune;
 mod pull;
 mod push;
@@ -64,6 +65,7 @@ pub(crate) enum Command {
     Push(push::Push),
     Copy(Box<copy::Copy>),
     Sync(Box<sync::Sync>),
+    Process(Box<process::Process>),
     Login(login::Login),
     Logout(logout::Logout),
     Tags(tags::Tags),
@@ -127,6 +129,7 @@ impl Command {
             Self::Doctor(doctor) => doctor.is_inside(),
             Self::Copy(copy) => copy.needs_namespace(),
             Self::Sync(sync) => sync.needs_namespace(),
+            Self::Process(process) => process.needs_namespace(),
             Self::Save(save) => save.needs_namespace(),
             Self::Push(push) => push.needs_namespace(),
             Self::Serve(serve) => serve.needs_namespace(),
@@ -184,6 +187,7 @@ impl Command {
             Self::Edit(edit) => edit.run(invocation)?,
             Self::Manifest(manifest) => manifest.run(invocation)?,
             Self::Check(check) => return check.run(invocation),
+            Self::Process(process) => return process.run(invocation),
             Self::Find(find) => return find.run(invocation),
             Self::Diff(diff) => return diff.run(invocation),
             Self::Analyze(analyze) => return analyze.run(invocation),

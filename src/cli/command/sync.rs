@@ -20,12 +20,12 @@ use crate::cli::network::Remote;
 use crate::cli::sync::find::{self, Found, From};
 use crate::cli::sync::list::{self, Form, List, RegistryAccess};
 use crate::cli::sync::place::{Place, To};
-use crate::image::{Digest, Platform, Timestamp};
+use crate::image::{Digest, Platform};
 use crate::registry::Credential;
 use crate::report::{Event, Reporter};
 use crate::store::Store;
 use crate::transfer::sink::{self, replace};
-use crate::transfer::{About, Endpoint, Options, Resolved, Sink, follow};
+use crate::transfer::{About, Endpoint, Sink, follow};
 
 /// Copy many images: those that a pattern or a list names
 ///
@@ -315,7 +315,8 @@ impl Sync {
         let old = Mutex::new(Vec::new());
         let all = usize::from(self.images_jobs);
         let asked = batch::side_by_side(&jobs, all, self.keep_going, |at, job| {
-            let is_recent = self.is_recent(invocation, store, &job.found, since);
+            let platform = self.platform.as_ref();
+            let is_recent = job.found.is_recent(store, platform, since, &*invocation.reporter);
             if !matches!(is_recent, Ok(true)) {
                 old.lock().expect("keeping a number cannot panic").push(at);
             }
@@ -324,22 +325,6 @@ impl Sync {
         let old = old.into_inner().expect("keeping a number cannot panic");
         let left = jobs.into_iter().enumerate().filter(|(at, _)| !old.contains(at));
         (left.map(|(_, job)| job).collect(), lost.and(asked.failures_alone()))
-    }
-
-    fn is_recent(
-        &self,
-        invocation: &Invocation,
-        store: &Store,
-        found: &Found<'_>,
-        since: SystemTime,
-    ) -> Result<bool, Error> {
-        let source = found.source(store)?;
-        let platform = found.platform.clone().or_else(|| self.platform.clone());
-        let platform = Some(platform.unwrap_or_else(Platform::host));
-        let options = Options { platform, ..Options::default() };
-        let resolved = Resolved::of(&*source, &options, &*invocation.reporter)?;
-        let created = resolved.config.created.as_deref().map(str::parse::<Timestamp>);
-        Ok(matches!(created, Some(Ok(created)) if SystemTime::from(created) >= since))
     }
 
     fn tell_plan(&self, invocation: &Invocation, jobs: &[Job<'_>]) -> Result<(), Error> {

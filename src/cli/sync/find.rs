@@ -2,14 +2,16 @@
 
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::time::SystemTime;
 
 use super::list::{Selection, Tags};
 use crate::cli::error::Error;
 use crate::cli::network::Remote;
 use crate::dockerfile::Glob;
-use crate::image::{Digest, Platform, Reference};
+use crate::image::{Digest, Platform, Reference, Timestamp};
+use crate::report::Reporter;
 use crate::store::{Name, Store};
-use crate::transfer::{Endpoint, Source, is_tag_of_any, source};
+use crate::transfer::{Endpoint, Options, Resolved, Source, is_tag_of_any, source};
 
 /// An image that is to be copied.
 pub(crate) struct Found<'a> {
@@ -46,6 +48,23 @@ impl Found<'_> {
             }
             From::Held(image) => Box::new(*image),
         })
+    }
+
+    /// Whether it says that it was made since then: the image of its own platform, or of that one, or
+    /// of this machine's.
+    pub(crate) fn is_recent(
+        &self,
+        store: &Store,
+        platform: Option<&Platform>,
+        since: SystemTime,
+        reporter: &dyn Reporter,
+    ) -> Result<bool, Error> {
+        let platform = self.platform.as_ref().or(platform).cloned();
+        let platform = Some(platform.unwrap_or_else(Platform::host));
+        let options = Options { platform, ..Options::default() };
+        let resolved = Resolved::of(&*self.source(store)?, &options, reporter)?;
+        let created = resolved.config.created.as_deref().map(str::parse::<Timestamp>);
+        Ok(matches!(created, Some(Ok(created)) if SystemTime::from(created) >= since))
     }
 
     /// What it is just now, without reading all of it.

@@ -4,7 +4,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _};
 use std::sync::{Mutex, MutexGuard};
 
 use serde::Serialize;
@@ -56,27 +56,10 @@ impl Docker {
         if lock(&self.layers).contains_key(diff_id) {
             return Ok(Outcome::Cached);
         }
-        let failed = || Error::writing("a temporary file in the storage directory");
+        let place = "a temporary file in the storage directory";
+        let failed = || Error::writing(place);
         let mut file = tempfile::tempfile_in(self.workspace.path()).map_err(failed())?;
-        let unreadable = |source| blob.unreadable(source);
-        let mut input = decompress(blob.open()?).map_err(unreadable)?;
-        let mut hasher = Hasher::new(diff_id.algorithm());
-        let mut buffer = vec![0; 128 << 10];
-        loop {
-            let count = match input.read(&mut buffer) {
-                Ok(0) => break,
-                Ok(count) => count,
-                Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
-                Err(error) => return Err(unreadable(error)),
-            };
-            hasher.update(&buffer[..count]);
-            file.write_all(&buffer[..count]).map_err(failed())?;
-        }
-        let actual = hasher.finish();
-        if actual != *diff_id {
-            let (layer, expected) = (blob.descriptor.digest.clone(), diff_id.clone());
-            return Err(Error::DiffId { layer, expected, actual });
-        }
+        decompress_to(blob, diff_id, &mut file, place)?;
         file.rewind().map_err(failed())?;
         lock(&self.layers).insert(diff_id.clone(), file);
         Ok(Outcome::Done)
@@ -174,6 +157,35 @@ impl Sink for Docker {
     }
 }
 
+/// Writes a layer's tar, which must be the one of `diff_id`, to `file`, which is called `to`.
+pub(super) fn decompress_to(
+    blob: &Blob<'_>,
+    diff_id: &Digest,
+    file: &mut dyn io::Write,
+    to: &str,
+) -> Result<(), Error> {
+    let unreadable = |source| blob.unreadable(source);
+    let mut input = decompress(blob.open()?).map_err(unreadable)?;
+    let mut hasher = Hasher::new(diff_id.algorithm());
+    let mut buffer = vec![0; 128 << 10];
+    loop {
+        let count = match input.read(&mut buffer) {
+            Ok(0) => break,
+            Ok(count) => count,
+            Err(error) if error.kind() == io::ErrorKind::Interrupted => continue,
+            Err(error) => return Err(unreadable(error)),
+        };
+        hasher.update(&buffer[..count]);
+        file.write_all(&buffer[..count]).map_err(Error::writing(to))?;
+    }
+    let actual = hasher.finish();
+    if actual != *diff_id {
+        let (layer, expected) = (blob.descriptor.digest.clone(), diff_id.clone());
+        return Err(Error::DiffId { layer, expected, actual });
+    }
+    Ok(())
+}
+
 /// What a member of the archive holds.
 enum Part {
     Directory,
@@ -181,11 +193,11 @@ enum Part {
     File(File),
 }
 
-fn config_file(digest: &Digest) -> String {
+pub(super) fn config_file(digest: &Digest) -> String {
     format!("{}.json", digest.hex())
 }
 
-fn layer_file(diff_id: &Digest) -> String {
+pub(super) fn layer_file(diff_id: &Digest) -> String {
     format!("{}/layer.tar", diff_id.hex())
 }
 

@@ -3,6 +3,7 @@
 mod bundle;
 mod daemon;
 mod docker;
+mod docker_dir;
 mod oci;
 mod output;
 mod registry;
@@ -16,6 +17,7 @@ mod writer;
 pub use bundle::Bundle;
 pub use daemon::Daemon;
 pub use docker::Docker;
+pub use docker_dir::{DockerDir, manifest_of};
 pub use oci::Oci;
 pub use output::{Output, replace};
 pub use registry::Registry;

@@ -17,7 +17,10 @@ use crate::image::{
 use crate::layer::compress::Compression;
 use crate::transfer::{Error, Source};
 
-/// An entry of `manifest.json`.
+/// What lists the images.
+const MANIFEST: &str = "manifest.json";
+
+/// An entry of it.
 #[derive(Debug, Deserialize)]
 #[serde(rename_all = "PascalCase")]
 struct Listed {
@@ -41,14 +44,14 @@ pub struct Docker {
 impl Docker {
     /// All images of the archive.
     pub fn all(files: &Arc<Files>) -> Result<Vec<Self>, Error> {
-        list(files)?.iter().map(|listed| Self::new(files, listed)).collect()
+        list(files, MANIFEST)?.iter().map(|listed| Self::new(files, listed)).collect()
     }
 
     /// The one that `name` names. Without a name, the only one.
     pub fn find(files: Files, name: Option<&str>) -> Result<Self, Error> {
         let files = Arc::new(files);
         let path = files.label().to_owned();
-        let listed = list(&files)?;
+        let listed = list(&files, MANIFEST)?;
         let tags = |listed: &Listed| listed.repo_tags.clone().unwrap_or_default();
         if let Some(name) = name {
             let reference = name.parse::<Reference>().ok();
@@ -64,6 +67,15 @@ impl Docker {
                 let names: Vec<_> = several.iter().flat_map(tags).collect();
                 Err(Error::Several { path, names: names.join(", ") })
             }
+        }
+    }
+
+    /// The only one that another file than `manifest.json` lists, which is of the same form.
+    pub fn listed_in(files: Files, manifest: &str) -> Result<Self, Error> {
+        let files = Arc::new(files);
+        match &list(&files, manifest)?[..] {
+            [only] => Self::new(&files, only),
+            _ => Err(files.no_image(format!("its {manifest} does not list one image"))),
         }
     }
 
@@ -99,12 +111,12 @@ impl Docker {
     }
 }
 
-fn list(files: &Files) -> Result<Vec<Listed>, Error> {
-    let Some(bytes) = files.read("manifest.json")? else {
-        return Err(files.no_image("it has neither an oci-layout nor a manifest.json"));
+fn list(files: &Files, manifest: &str) -> Result<Vec<Listed>, Error> {
+    let Some(bytes) = files.read(manifest)? else {
+        return Err(files.no_image(format!("it has neither an oci-layout nor a {manifest}")));
     };
     serde_json::from_slice(&bytes)
-        .map_err(|error| files.no_image(format!("its manifest.json is malformed: {error}")))
+        .map_err(|error| files.no_image(format!("its {manifest} is malformed: {error}")))
 }
 
 /// What a layer of the archive is; None when it is not there.
