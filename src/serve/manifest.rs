@@ -241,10 +241,12 @@ impl Registry {
             let descriptor = descriptor.clone();
             self.store.replace_ref(&RefEntry { name, descriptor, index: None })?;
         }
-        if tags.is_empty()
-            && here.is_none_or(|here| !here.manifests.contains_key(&descriptor.digest))
-        {
-            self.pin(repository, descriptor)?;
+        let has = |digest| here.is_some_and(|here| here.manifests.contains_key(digest));
+        if tags.is_empty() && !has(&descriptor.digest) {
+            match here.is_some_and(|here| here.listed.contains(&descriptor.digest)) {
+                true => self.shelf.came(&self.store, &repository.key(), descriptor)?,
+                false => self.pin(repository, descriptor)?,
+            }
         }
         // An index holds what it lists: that needs no names of its own any more.
         if let Content::Index(index) = &arrived.content {

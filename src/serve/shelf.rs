@@ -1,10 +1,11 @@
 //! [`Shelf`]: what each repository has, found out from the names in the store.
 //!
 //! Names are the truth, whoever gave them: a push to this server, a build or a pull beside it. A
-//! repository has what its names stand for and all that this needs. That is found out once and
-//! again when a name changed; manifests never change, so what they say is remembered.
+//! repository has what its names stand for and all that this needs. That is found out once, and
+//! again of the repositories whose names changed; manifests never change, so what they say is
+//! remembered.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, SystemTime};
 
@@ -12,7 +13,7 @@ use serde::Deserialize;
 
 use super::names::key;
 use crate::image::{Content, Descriptor, Digest, Reference, media_type};
-use crate::store::{Error, Name, Result, Store};
+use crate::store::{Error, Name, RefEntry, Result, SeenRefs, Store};
 
 /// Two changes so close to each other may have the same time.
 const TICK: Duration = Duration::from_millis(50);
@@ -29,15 +30,30 @@ pub(super) struct Shelf {
 struct State {
     /// When names had changed last, and when that was looked at.
     seen: Option<(SystemTime, SystemTime)>,
+    refs: SeenRefs,
+    /// The names of each repository.
+    entries: HashMap<String, BTreeMap<Name, RefEntry>>,
     contents: Arc<Contents>,
-    known: HashMap<Digest, Arc<Known>>,
+    known: Memory,
 }
 
+/// What changed in a repository.
+#[derive(Debug, Default)]
+struct Touched {
+    added: Vec<RefEntry>,
+    /// Something went, and with it what nothing else needs.
+    lost: bool,
+}
+
+/// What manifests say.
+#[derive(Debug, Default)]
+struct Memory(HashMap<Digest, Arc<Known>>);
+
 /// Repositories by their names here.
-pub(super) type Contents = BTreeMap<String, Repository>;
+pub(super) type Contents = BTreeMap<String, Arc<Repository>>;
 
 /// What a repository has.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub(super) struct Repository {
     /// Any of its names.
     pub(super) name: Option<Reference>,
@@ -46,6 +62,8 @@ pub(super) struct Repository {
     pub(super) manifests: HashMap<Digest, Descriptor>,
     /// Those that have names, and what the names are.
     pub(super) named: HashMap<Digest, Vec<Name>>,
+    /// What indexes list, here or not.
+    pub(super) listed: HashSet<Digest>,
     /// Configurations and layers, with their sizes.
     pub(super) blobs: HashMap<Digest, u64>,
     /// By what they refer to; in the form that clients get.
@@ -82,34 +100,88 @@ impl Shelf {
             seen == changed && looked.duration_since(seen).is_ok_and(|age| age > TICK)
         });
         if !is_fresh {
-            state.contents = Arc::new(state.read(store)?);
+            if let Err(error) = state.refresh(store) {
+                *state = State::default();
+                return Err(error);
+            }
             state.seen = Some((changed, now));
         }
         Ok(Arc::clone(&state.contents))
     }
+
+    /// What an index of a repository lists is here now; no name tells of that.
+    pub(super) fn came(&self, store: &Store, key: &str, descriptor: &Descriptor) -> Result<()> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let State { contents, known, .. } = &mut *state;
+        match Arc::make_mut(contents).get_mut(key) {
+            Some(repository) => known.add(store, descriptor, Arc::make_mut(repository)),
+            None => Ok(()),
+        }
+    }
 }
 
 impl State {
-    fn read(&mut self, store: &Store) -> Result<Contents> {
-        if self.known.len() > REMEMBERED {
-            self.known.clear();
-        }
-        let mut contents = Contents::new();
-        for entry in store.list_refs()? {
-            let Name::Tagged(name) = &entry.name else { continue };
-            let repository = contents.entry(key(name.registry(), name.repository())).or_default();
-            if let (Some(tag), None) = (name.tag(), name.digest()) {
-                repository.tags.insert(tag.to_owned(), entry.descriptor.digest.clone());
+    /// Looks at what changed.
+    fn refresh(&mut self, store: &Store) -> Result<()> {
+        let mut touched = HashMap::<String, Touched>::new();
+        for change in store.look_again(&mut self.refs)? {
+            for (entry, is_there) in [(change.before, false), (change.now, true)] {
+                let Some(entry) = entry else { continue };
+                let Name::Tagged(name) = &entry.name else { continue };
+                let key = key(name.registry(), name.repository());
+                let entries = self.entries.entry(key.clone()).or_default();
+                let touched = touched.entry(key).or_default();
+                if is_there {
+                    entries.insert(entry.name.clone(), entry.clone());
+                    touched.added.push(entry);
+                } else {
+                    entries.remove(&entry.name);
+                    touched.lost = true;
+                }
             }
-            repository.name.get_or_insert_with(|| name.clone());
-            for descriptor in [Some(&entry.descriptor), entry.index.as_ref()].into_iter().flatten()
-            {
-                let names = repository.named.entry(descriptor.digest.clone()).or_default();
-                names.push(entry.name.clone());
-                self.add(store, descriptor, repository)?;
-            }
         }
-        Ok(contents)
+        if touched.is_empty() {
+            return Ok(());
+        }
+        if self.known.0.len() > REMEMBERED {
+            self.known.0.clear();
+        }
+        let contents = Arc::make_mut(&mut self.contents);
+        for (key, Touched { added, lost }) in touched {
+            if !lost {
+                let repository = Arc::make_mut(contents.entry(key).or_default());
+                added.iter().try_for_each(|entry| self.known.name(store, entry, repository))?;
+                continue;
+            }
+            let entries = self.entries.get(&key).filter(|entries| !entries.is_empty());
+            let Some(entries) = entries else {
+                contents.remove(&key);
+                self.entries.remove(&key);
+                continue;
+            };
+            let mut repository = Repository::default();
+            let mut all = entries.values();
+            all.try_for_each(|entry| self.known.name(store, entry, &mut repository))?;
+            contents.insert(key, Arc::new(repository));
+        }
+        Ok(())
+    }
+}
+
+impl Memory {
+    /// Adds a name, and what it stands for.
+    fn name(&mut self, store: &Store, entry: &RefEntry, repository: &mut Repository) -> Result<()> {
+        let Name::Tagged(name) = &entry.name else { return Ok(()) };
+        if let (Some(tag), None) = (name.tag(), name.digest()) {
+            repository.tags.insert(tag.to_owned(), entry.descriptor.digest.clone());
+        }
+        repository.name.get_or_insert_with(|| name.clone());
+        for descriptor in [Some(&entry.descriptor), entry.index.as_ref()].into_iter().flatten() {
+            let names = repository.named.entry(descriptor.digest.clone()).or_default();
+            names.push(entry.name.clone());
+            self.add(store, descriptor, repository)?;
+        }
+        Ok(())
     }
 
     /// Adds a manifest, and all that it needs, as far as it is here.
@@ -134,6 +206,7 @@ impl State {
             let all = repository.referrers.entry(subject.clone()).or_default();
             all.insert(digest.clone(), referrer);
         }
+        repository.listed.extend(known.manifests.iter().map(|child| child.digest.clone()));
         known.manifests.iter().try_for_each(|child| self.add(store, child, repository))
     }
 
@@ -141,7 +214,7 @@ impl State {
     fn know(&mut self, store: &Store, descriptor: &Descriptor) -> Result<Option<Arc<Known>>> {
         let digest = &descriptor.digest;
         let size = store.blob_size(digest);
-        if let Some(known) = self.known.get(digest) {
+        if let Some(known) = self.0.get(digest) {
             return Ok(size.is_some().then(|| Arc::clone(known)));
         }
         // An index may list things that are no manifests, and large.
@@ -154,7 +227,7 @@ impl State {
             Err(error) => return Err(error),
         };
         let known = Arc::new(Known::of(&content, &descriptor.media_type));
-        self.known.insert(digest.clone(), Arc::clone(&known));
+        self.0.insert(digest.clone(), Arc::clone(&known));
         Ok(Some(known))
     }
 }

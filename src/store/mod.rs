@@ -67,7 +67,7 @@ pub use hashes::Hashes;
 pub use lease::Lease;
 pub use log::Logs;
 pub use partial::PartialBlob;
-pub use refs::{Forgotten, Name, RefEntry};
+pub use refs::{Forgotten, Name, RefChange, RefEntry, SeenRefs};
 pub use snapshot::{BACKENDS, Backend, Layers, Shown, Snapshot};
 pub use tree::{NewTree, Tree, TreeKey};
 pub use usage::{Kind, Piece, Usage};

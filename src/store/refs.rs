@@ -1,6 +1,7 @@
 //! Names to manifests, changed atomically.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsString;
 use std::fmt;
 use std::fs;
 use std::io;
@@ -53,6 +54,31 @@ pub struct Forgotten {
     pub(super) path: PathBuf,
     pub entry: RefEntry,
     pub since: SystemTime,
+}
+
+/// The names that somebody has seen, so that the next look reads only what changed.
+#[derive(Debug, Default)]
+pub struct SeenRefs {
+    files: HashMap<OsString, Seen>,
+    looks: u64,
+}
+
+#[derive(Debug)]
+struct Seen {
+    stamp: Stamp,
+    /// None: it cannot be read.
+    entry: Option<RefEntry>,
+    look: u64,
+}
+
+/// Of a file that is replaced and never changed: inode, size and the time of its last rename.
+type Stamp = (u64, u64, i64, i64);
+
+/// A name that came, changed or went.
+#[derive(Debug, Clone, PartialEq)]
+pub struct RefChange {
+    pub before: Option<RefEntry>,
+    pub now: Option<RefEntry>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -232,6 +258,46 @@ impl Store {
         });
         found.sort_by(|a, b| a.name.cmp(&b.name));
         Ok(found)
+    }
+
+    /// What changed since somebody looked last. After an error the look must be begun anew, with
+    /// nothing seen.
+    pub fn look_again(&self, seen: &mut SeenRefs) -> Result<Vec<RefChange>> {
+        let folder = self.root.join("refs");
+        let failed = |error| Error::io("reading", &folder)(error);
+        seen.looks += 1;
+        let look = seen.looks;
+        let mut changes = Vec::new();
+        for file in fs::read_dir(&folder).map_err(failed)? {
+            let file = file.map_err(failed)?;
+            let metadata = match file.metadata() {
+                // Another process removed it meanwhile.
+                Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+                metadata => metadata.map_err(failed)?,
+            };
+            let stamp = (metadata.ino(), metadata.len(), metadata.ctime(), metadata.ctime_nsec());
+            let known = seen.files.get_mut(&file.file_name());
+            if let Some(known) = known.filter(|known| known.stamp == stamp) {
+                known.look = look;
+                continue;
+            }
+            let now = match read(&file.path()) {
+                Ok(entry) => entry,
+                Err(Error::Damaged { .. }) => None,
+                Err(error) => return Err(error),
+            };
+            let new = Seen { stamp, entry: now.clone(), look };
+            let before = seen.files.insert(file.file_name(), new).and_then(|old| old.entry);
+            changes.push(RefChange { before, now });
+        }
+        seen.files.retain(|_, known| {
+            let is_there = known.look == look;
+            if !is_there {
+                changes.push(RefChange { before: known.entry.take(), now: None });
+            }
+            is_there
+        });
+        Ok(changes)
     }
 
     /// Whether all names can be read. What a damaged one held, nobody knows, and so nothing may be

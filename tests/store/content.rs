@@ -7,7 +7,9 @@ use std::path::Path;
 
 use bryo::image::{Config, Descriptor, Digest, Platform, Reference, media_type};
 use bryo::rootfs::SideTable;
-use bryo::store::{CacheEntry, CachedLayer, Error, Kind, Name, RefEntry, Store, TreeKey};
+use bryo::store::{
+    CacheEntry, CachedLayer, Error, Kind, Name, RefChange, RefEntry, SeenRefs, Store, TreeKey,
+};
 
 use crate::run;
 
@@ -343,6 +345,44 @@ pub(crate) fn a_full_disk_is_named() {
     drop(store);
     assert_eq!(fs::read_dir(dir.path().join("tmp")).expect("there").count(), 0);
     run("umount", &[&dir.path().to_string_lossy()]);
+}
+
+pub(crate) fn changes_of_names_are_seen_once() {
+    let dir = tempfile::tempdir().expect("a directory");
+    let store = Store::open(dir.path()).expect("made");
+    let mut seen = SeenRefs::default();
+    let mut look = || store.look_again(&mut seen).expect("readable");
+    let change = |before: Option<&RefEntry>, now: Option<&RefEntry>| RefChange {
+        before: before.cloned(),
+        now: now.cloned(),
+    };
+    assert_eq!(look(), []);
+    let [one, two] = ["one", "two"].map(|text| image(&store, &[text]));
+    let (first, second) = (entry("a", &one), entry("b", &one));
+    store.set_ref(&first).expect("named");
+    assert_eq!(look(), [change(None, Some(&first))]);
+    assert_eq!(look(), []);
+    // To another image of the same size, and to the same one again.
+    let moved = entry("a", &two);
+    store.replace_ref(&moved).expect("named");
+    store.replace_ref(&second).expect("named");
+    let mut all = look();
+    all.sort_by_key(|change| change.now.as_ref().map(|entry| entry.name.clone()));
+    assert_eq!(all, [change(Some(&first), Some(&moved)), change(None, Some(&second))]);
+    store.replace_ref(&second).expect("named");
+    assert_eq!(look(), [change(Some(&second), Some(&second))]);
+    store.forget(&[moved.name.clone()]).expect("forgotten");
+    assert_eq!(look(), [change(Some(&moved), None)]);
+    store.restore(&moved.name).expect("there");
+    store.forget_held(&second.name).expect("forgotten");
+    let mut all = look();
+    all.sort_by_key(|change| change.before.is_some());
+    assert_eq!(all, [change(None, Some(&moved)), change(Some(&second), None)]);
+    // One that is damaged is none.
+    let file = fs::read_dir(dir.path().join("refs")).expect("there").next().expect("one");
+    fs::write(file.expect("readable").path(), "moss").expect("writable");
+    assert_eq!(look(), [change(Some(&moved), None)]);
+    assert_eq!(look(), []);
 }
 
 pub(crate) fn a_store_can_be_read_only() {

@@ -22,6 +22,7 @@ const TESTS: &[(&str, fn())] = &[
     ("a_store_is_made_once", content::a_store_is_made_once),
     ("blobs_are_what_their_names_say", content::blobs_are_what_their_names_say),
     ("names_move_and_nothing_is_lost", content::names_move_and_nothing_is_lost),
+    ("changes_of_names_are_seen_once", content::changes_of_names_are_seen_once),
     ("images_are_found_by_what_people_type", content::images_are_found_by_what_people_type),
     ("steps_are_remembered", content::steps_are_remembered),
     ("removing_spares_what_others_hold", content::removing_spares_what_others_hold),
