@@ -371,7 +371,7 @@ pub(crate) fn changes_of_names_are_seen_once() {
     assert_eq!(all, [change(Some(&first), Some(&moved)), change(None, Some(&second))]);
     store.replace_ref(&second).expect("named");
     assert_eq!(look(), [change(Some(&second), Some(&second))]);
-    store.forget(&[moved.name.clone()]).expect("forgotten");
+    store.forget(std::slice::from_ref(&moved.name)).expect("forgotten");
     assert_eq!(look(), [change(Some(&moved), None)]);
     store.restore(&moved.name).expect("there");
     store.forget_held(&second.name).expect("forgotten");
