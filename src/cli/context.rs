@@ -34,6 +34,19 @@ impl Dockerfile {
         Error::Build { error: Box::new(error), name: self.name, text: self.text }
     }
 
+    /// That of a file, or of stdin for `-`.
+    pub(crate) fn of_file(path: &Path) -> Result<Self, Error> {
+        let bytes = match path == Path::new("-") {
+            true => {
+                let mut bytes = Vec::new();
+                io::stdin().read_to_end(&mut bytes).map_err(Error::Stdin)?;
+                bytes
+            }
+            false => fs::read(path).map_err(Error::reading(path))?,
+        };
+        Self::new(path.display().to_string(), bytes)
+    }
+
     /// Of what is not UTF-8, comments may be: they mean nothing to anybody but people.
     fn new(name: String, bytes: Vec<u8>) -> Result<Self, Error> {
         let text = match String::from_utf8(bytes) {

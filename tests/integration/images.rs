@@ -94,6 +94,18 @@ fn history_tells_each_step() {
     assert_eq!(steps[1]["size"], 0);
     assert!(steps[0]["size"].as_u64().expect("a number") > 0);
     place.bryo("history child").succeeds();
+    let id = place.bryo("images -q child").succeeds().text();
+    let ids = place.bryo("history -q child").succeeds().text();
+    let lines: Vec<&str> = ids.lines().collect();
+    assert_eq!(lines[0], &id["sha256:".len()..][..12]);
+    assert!(lines.len() > 1 && lines[1..].iter().all(|line| *line == "<missing>"), "{ids}");
+    let said = place.bryo("history --no-trunc --format").arg("{{.ID}} {{.Size}} {{.CreatedBy}}");
+    let text = said.arg("child").succeeds().text();
+    assert!(
+        text.starts_with(&format!("{id} ")) && text.contains("<missing> 0 B ENV A=1"),
+        "{text}"
+    );
+    place.bryo("history --format {{.Nothing}} child").fails(2).mentions("CreatedBy");
 }
 
 #[test]

@@ -84,6 +84,37 @@ fn a_tag_is_deleted_alone_and_an_image_with_care() {
 }
 
 #[test]
+fn all_images_of_a_dockerfile_are_fetched() {
+    let place = Place::new();
+    let Some(registry) = scene(&place, &["app:1", "app:2", "data:1", "tool:1"]) else { return };
+    place.bryo("rm --purge base").succeeds();
+    let host = registry.host();
+    let text = format!(
+        "ARG V=1\nARG HOST\nFROM {host}/app:$V AS a\nCOPY --from={host}/data:1 /x /x\nFROM scratch\n\
+         COPY --from=a / /\nFROM a\nRUN --mount=from={host}/tool:1,target=/t true\n"
+    );
+    place.file("work/Dockerfile", &text);
+    let names = |line: &str| {
+        let said = place.bryo(&format!("pull --parse-only {line}")).succeeds().text();
+        let lines = said.lines().filter_map(|line| line.strip_prefix("as string:"));
+        lines.map(|line| line.trim().replace(&format!("{host}/"), "")).collect::<Vec<_>>().join(" ")
+    };
+    assert_eq!(names("--all-from Dockerfile"), "app:1 data:1 tool:1");
+    assert_eq!(names("--all-from Dockerfile --build-arg V=2"), "app:2 data:1 tool:1");
+    let said = place.bryo("pull --all-from Dockerfile").succeeds();
+    assert_eq!(said.text().lines().count(), 3);
+    let listed = place.bryo("images --format {{.Repository}}:{{.Tag}}").succeeds().text();
+    for name in ["app:1", "data:1", "tool:1"] {
+        assert!(listed.contains(&format!("{host}/{name}")), "{listed}");
+    }
+    let some = text.replace("tool:1", "none:1");
+    place.bryo("pull -q --all-from -").input(some).fails(7).mentions("1 of 3 failed");
+    place.bryo("pull --all-from -").input("FORM x\n").fails(2).mentions("FROM");
+    place.bryo("pull --all-from Dockerfile --tag x").fails(2);
+    place.bryo("pull --build-arg V=1 x").fails(2);
+}
+
+#[test]
 fn files_are_attached_and_found_again() {
     let place = Place::new();
     let Some(registry) = scene(&place, &["app:1"]) else { return };

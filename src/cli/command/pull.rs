@@ -1,9 +1,12 @@
 //! `bryo pull`.
 
 use std::fmt::Write as _;
+use std::path::PathBuf;
 
+use crate::build;
 use crate::cli::args::{self, Login, Network};
-use crate::cli::batch;
+use crate::cli::batch::Outcomes;
+use crate::cli::context::Dockerfile;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::network::Remote;
@@ -19,11 +22,19 @@ use crate::transfer::{Options, Source, sink, source, transfer};
 #[command(after_long_help = "Examples:
   bryo pull debian:12
   bryo pull --platform linux/arm64 registry.example/team/app:1
-  bryo pull --tag base debian:12")]
+  bryo pull --tag base debian:12
+  bryo pull --all-from Dockerfile")]
 pub(crate) struct Pull {
     /// Images to fetch, such as debian:12 or registry.example/team/app@sha256:…
-    #[arg(required = true, value_name = "IMAGE")]
+    #[arg(required_unless_present = "all_from", value_name = "IMAGE")]
     images: Vec<Reference>,
+    /// Fetch all images that a Dockerfile names, in FROM, COPY --from and RUN --mount=from=…, each for
+    /// the platform that it is needed for; - is stdin
+    #[arg(long, value_name = "DOCKERFILE", conflicts_with = "tag")]
+    all_from: Option<PathBuf>,
+    /// With --all-from: what an ARG of the Dockerfile is; may be repeated
+    #[arg(long, value_name = "NAME[=VALUE]", value_parser = args::pair, requires = "all_from")]
+    build_arg: Vec<(String, Option<String>)>,
     /// Call the image so here; may be repeated [default: what it is called there]
     #[arg(short, long, value_name = "NAME")]
     tag: Vec<Reference>,
@@ -62,9 +73,9 @@ impl Pull {
     }
 
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
-        let images = &self.images;
+        let images = self.wanted(invocation)?;
         if self.parse_only {
-            return images.iter().try_for_each(|name| invocation.print(&parts(name)));
+            return images.iter().try_for_each(|(name, _)| invocation.print(&parts(name)));
         }
         if images.len() > 1 && !self.tag.is_empty() {
             let text = "several images cannot have one name".to_owned();
@@ -74,10 +85,32 @@ impl Pull {
         let store = invocation.store()?;
         let network = Network { allow_foreign: self.allow_foreign, ..self.network.clone() };
         let remote = network.remote_as(invocation, self.login.given(invocation)?)?;
-        batch::each(images, |name| {
-            let descriptor = self.fetch(invocation, &store, &remote, name)?;
-            invocation.print(&format!("{}\n", descriptor.digest))
-        })
+        let mut outcomes = Outcomes::default();
+        for (name, platform) in &images {
+            let descriptor = self.fetch(invocation, &store, &remote, name, platform.as_ref());
+            let print =
+                |descriptor: Descriptor| invocation.print(&format!("{}\n", descriptor.digest));
+            outcomes.note(name.familiar(), descriptor.and_then(print));
+        }
+        outcomes.end()
+    }
+
+    /// What was named, and what the Dockerfile names, which needs it for some platform.
+    fn wanted(&self, invocation: &Invocation) -> Result<Vec<(Reference, Option<Platform>)>, Error> {
+        let mut wanted: Vec<_> = self.images.iter().cloned().map(|name| (name, None)).collect();
+        let Some(file) = &self.all_from else { return Ok(wanted) };
+        let dockerfile = Dockerfile::of_file(file)?;
+        let value = |(name, value): &(String, Option<String>)| {
+            let value = value.clone().or_else(|| invocation.config.variable(name))?;
+            Some((name.clone(), value))
+        };
+        let arguments: Vec<_> = self.build_arg.iter().filter_map(value).collect();
+        let arch = self.arch.as_deref().filter(|arch| *arch != "yolo");
+        let platform = self.chosen(arch)?.unwrap_or_else(Platform::host);
+        let named = build::named_images(&dockerfile.text, &arguments, &platform);
+        let named = named.map_err(|error| dockerfile.failed(error))?;
+        wanted.extend(named.into_iter().map(|(name, platform)| (name, Some(platform))));
+        Ok(wanted)
     }
 
     fn fetch(
@@ -86,6 +119,7 @@ impl Pull {
         store: &Store,
         remote: &Remote,
         name: &Reference,
+        needed_for: Option<&Platform>,
     ) -> Result<Descriptor, Error> {
         let reporter = &*invocation.reporter;
         let source: Box<dyn Source> =
@@ -96,7 +130,10 @@ impl Pull {
             (_, Some("yolo")) => {
                 Options { platform: any(&*source)?, ..remote.options(None, names) }
             }
-            (_, arch) => remote.options(self.chosen(arch)?.as_ref(), names),
+            (_, arch) => {
+                let chosen = self.chosen(arch)?;
+                remote.options(needed_for.or(chosen.as_ref()), names)
+            }
         };
         let source = match self.last_layer {
             None => source,
