@@ -7,7 +7,7 @@ use super::state::SHELL;
 use crate::fakeroot::{Command, Help};
 use crate::image::{Config, Descriptor, Digest, Manifest, Reference, edit};
 use crate::layer::compress::Compression;
-use crate::report::Reporter;
+use crate::report::{Outcome, Reporter, start};
 use crate::run::{self, Options};
 use crate::sandbox::{Mount, Output};
 use crate::store::{Name, RefEntry, Store};
@@ -84,11 +84,18 @@ fn perform(
     let (root, upper) = (snapshot.root(), snapshot.upper());
     let (runtime, architecture, unwritten) = (&config.runtime, &*config.architecture, &unwritten);
     let image = run::Image { root, upper, config: runtime, architecture, unwritten };
-    let ended = run::run(image, &options, &prepared, help, Output::Inherit, reporter)?;
+    // stdout is for the digest.
+    let running = start(reporter, &title, None);
+    let output = match deed {
+        Deed::Shell => Output::Inherit,
+        _ => Output::Report(running.activity()),
+    };
+    let ended = run::run(image, &options, &prepared, help, output, reporter)?;
     if !ended.exit.success() && *deed != Deed::Shell {
         let (code, advice) = (ended.exit.code(), help.advice(prepared.mode));
         return Err(Fault::Command { command: title, code, written: None, advice });
     }
+    running.finish(Outcome::Done);
     if let Some(unwritten) = &ended.unwritten {
         snapshot.note(unwritten)?;
     }

@@ -13,6 +13,7 @@ use super::status::{Ends as _, Status, causes};
 use super::ui::{Lines, Progress, Ui, say};
 use crate::http::server;
 use crate::image::Reference;
+use crate::sys::storage::without_path;
 use crate::{build, fakeroot, http, image, inspect, registry, run, sandbox, store, transfer};
 
 /// What went wrong in a command.
@@ -125,7 +126,7 @@ impl Error {
 
     pub(crate) fn writing(path: &Path) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
-        move |source| Self::Write { path, source }
+        move |source| Self::Write { path, source: without_path(source) }
     }
 
     /// Names the archive that something was read from, unless the error does.

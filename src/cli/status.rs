@@ -129,7 +129,7 @@ impl Ends for transfer::Error {
             }
             Self::Write { .. } => Status::STORAGE,
             Self::NotEmpty(_) | Self::OtherBase(_) => Status::FAILED,
-            Self::OneMachine(_) => Status::USAGE,
+            Self::OneMachine(_) | Self::HoldsStorage { .. } => Status::USAGE,
             Self::NotTaken { .. } => Status::FAILED,
             Self::Mount(_) | Self::NoTool { .. } => Status::SYSTEM,
             Self::Daemon { .. } => Status::NETWORK,

@@ -11,7 +11,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use super::merged::{Deed, Item, Listing, Merged, Record};
+use super::listing::{Item, Listing, Record};
+use super::merged::{Deed, Merged};
 use super::steps;
 use crate::image::{Config, Descriptor};
 use crate::layer::archive::EntryKind;
@@ -201,14 +202,14 @@ fn file(path: &Path, item: &Item) -> Value {
         "fileMode": mode,
         "uid": item.uid,
         "gid": item.gid,
-        "isDir": item.is_dir(),
+        "isDir": item.kind == EntryKind::Dir,
     })
 }
 
 /// What a layer puts, sorted; the last of several of one name.
 fn files(listing: &Listing) -> Vec<(PathBuf, Item)> {
     let puts = listing.iter().filter_map(|record| match record {
-        Record::Put(path, item) => Some((path.clone(), item.clone())),
+        Record::Put(path, item) => Some((path.to_path_buf(), item.clone())),
         Record::Delete(_) | Record::Hide(_) => None,
     });
     let mut files: Vec<(PathBuf, Item)> = puts.collect();
@@ -235,7 +236,7 @@ mod tests {
     fn file(path: &str, size: u64) -> Record {
         let kind = if path.ends_with('/') { EntryKind::Dir } else { EntryKind::File };
         let entry = Entry { size, ..Entry::new("", kind) };
-        Record::Put(PathBuf::from(path.trim_end_matches('/')), Item::of(entry))
+        Record::put(path.trim_end_matches('/'), Item::of(entry))
     }
 
     fn analyze(listings: Vec<Listing>) -> Analysis {
@@ -250,7 +251,7 @@ mod tests {
         let same = analyze(vec![base()]);
         assert_eq!((same.efficiency, same.wasted, same.hidden), (1.0, 0, 0));
         // A file that was written again, and one that was deleted.
-        let found = analyze(vec![base(), vec![file("a/x", 50), Record::Delete("a/y".into())]]);
+        let found = analyze(vec![base(), vec![file("a/x", 50), Record::delete("a/y")]]);
         assert_eq!((found.size, found.wasted, found.hidden), (250, 250, 200));
         assert!((found.efficiency - 50.0 / 250.0).abs() < 1e-9, "{}", found.efficiency);
         assert!((found.user_wasted - 5.0).abs() < 1e-9, "{}", found.user_wasted);
@@ -262,7 +263,7 @@ mod tests {
         assert_eq!(names, [("a/x", 2, 150), ("a/y", 2, 100)]);
         assert_eq!(found.layers[0].hidden, 200);
         // A directory that was deleted: once, with all that was in it.
-        let found = analyze(vec![base(), vec![Record::Delete("a".into())]]);
+        let found = analyze(vec![base(), vec![Record::delete("a")]]);
         assert_eq!((found.efficiency, found.wasted, found.hidden), (1.0, 0, 200));
         assert_eq!(analyze(Vec::new()).efficiency, 1.0);
     }

@@ -1,13 +1,17 @@
 //! [`cat`]: one file out of an image.
 
+use std::collections::HashMap;
 use std::fs::File;
-use std::io::{self, Read as _, Seek as _, Write as _};
+use std::io::{self, Read, Seek as _, Write as _};
 use std::path::Path;
+use std::sync::Mutex;
 
-use super::scan::{Limits, scan};
-use super::{Error, Merged, Placed, find, list_all};
+use super::listing::{broken, list_showing};
+use super::scan::{Budget, Limits, scan, side_by_side};
+use super::{Error, Merged, Placed, find};
 use crate::image::Descriptor;
-use crate::layer::archive::EntryKind;
+use crate::layer;
+use crate::layer::archive::{Entry, EntryKind};
 use crate::rootfs::clean;
 use crate::store::Store;
 use crate::transfer::Source;
@@ -27,7 +31,23 @@ pub fn cat(
     output: &mut dyn FnMut(&[u8]) -> io::Result<()>,
 ) -> Result<(), Error> {
     let (image, path) = (source.name(), Path::new("/").join(clean(path)));
-    let merged = Merged::of(list_all(source, layers, jobs)?);
+    let workspace = store.workspace()?;
+    let folder = workspace.path();
+    // Most of the time no link is on the way, and layers need to be read only once.
+    let direct = clean(&path);
+    let seen = Mutex::new(HashMap::new());
+    let (limits, budget) = (Limits::default(), Budget::default());
+    let listings = side_by_side(layers, jobs, |number, layer| {
+        list_showing(source, layer, &limits, &budget, &mut |entry, path, data| {
+            if path == direct {
+                let file = spool(source, layer, entry, data, folder)?;
+                seen.lock().expect("keeping a file cannot panic").insert(number, file);
+            }
+            Ok(None)
+        })
+    })?;
+    let mut seen = seen.into_inner().expect("keeping a file cannot panic");
+    let merged = Merged::of(listings);
     let links = || Error::Links { image: image.clone(), path: path.clone() };
     let place = merged.follow(&path).ok_or_else(links)?;
     let Some(Placed { layer, at, item, shared: _ }) = merged.get(&place) else {
@@ -39,15 +59,16 @@ pub fn cat(
     if item.kind != EntryKind::File {
         return Err(Error::NotAFile { image, path, what: find::kind_name(item.kind) });
     }
-    let at = at.as_deref().unwrap_or(&place);
+    let at = at.as_ref().map_or(place.as_path(), |at| at.as_path());
+    let mut kept = None;
     // A hard link's file may be that of a lower layer.
-    let mut kept = content(source, &layers[*layer], at, store)?;
-    if kept.is_none() {
-        for layer in layers[..*layer].iter().rev() {
-            kept = content(source, layer, at, store)?;
-            if kept.is_some() {
-                break;
-            }
+    for number in (0..=*layer).rev() {
+        kept = match at == direct {
+            true => seen.remove(&number),
+            false => content(source, &layers[number], at, folder)?,
+        };
+        if kept.is_some() {
+            break;
         }
     }
     let mut kept = kept.ok_or(Error::NoFile { image, path })?;
@@ -66,38 +87,42 @@ fn content(
     source: &dyn Source,
     layer: &Descriptor,
     at: &Path,
-    store: &Store,
+    folder: &Path,
 ) -> Result<Option<File>, Error> {
-    let workspace = store.workspace()?;
     let mut kept = None;
-    let mut buffer = vec![0; 128 << 10];
     scan(source, layer, &Limits::default(), &mut |entry, data| {
-        if entry.kind != EntryKind::File || clean(&entry.path) != at {
-            return Ok(());
+        if entry.kind == EntryKind::File && clean(&entry.path) == at {
+            kept = Some(spool(source, layer, &entry, data, folder)?);
         }
-        let mut file = tempfile::tempfile_in(workspace.path()).map_err(Error::Write)?;
-        let whole = [(0, entry.size)];
-        for (offset, length) in entry.sparse.as_deref().unwrap_or(&whole) {
-            file.seek(io::SeekFrom::Start(*offset)).map_err(Error::Write)?;
-            let mut part = data.take(*length);
-            loop {
-                let unreadable = |error| Error::Layer {
-                    image: source.name(),
-                    layer: layer.digest.clone(),
-                    source: Box::new(crate::layer::Error::Read(error)),
-                };
-                match part.read(&mut buffer) {
-                    Ok(0) => break,
-                    Ok(count) => file.write_all(&buffer[..count]).map_err(Error::Write)?,
-                    Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-                    Err(error) => return Err(unreadable(error)),
-                }
-            }
-        }
-        file.set_len(entry.size).map_err(Error::Write)?;
-        file.flush().map_err(Error::Write)?;
-        kept = Some(file);
         Ok(())
     })?;
     Ok(kept)
+}
+
+/// The content of an entry, in a file that nobody else sees.
+fn spool(
+    source: &dyn Source,
+    layer: &Descriptor,
+    entry: &Entry,
+    data: &mut dyn Read,
+    folder: &Path,
+) -> Result<File, Error> {
+    let mut file = tempfile::tempfile_in(folder).map_err(Error::Write)?;
+    let mut buffer = vec![0; 128 << 10];
+    let whole = [(0, entry.size)];
+    for (offset, length) in entry.sparse.as_deref().unwrap_or(&whole) {
+        file.seek(io::SeekFrom::Start(*offset)).map_err(Error::Write)?;
+        let mut part = data.take(*length);
+        loop {
+            match part.read(&mut buffer) {
+                Ok(0) => break,
+                Ok(count) => file.write_all(&buffer[..count]).map_err(Error::Write)?,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => return Err(broken(source, layer, layer::Error::Read(error))),
+            }
+        }
+    }
+    file.set_len(entry.size).map_err(Error::Write)?;
+    file.flush().map_err(Error::Write)?;
+    Ok(file)
 }

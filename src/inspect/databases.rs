@@ -88,7 +88,7 @@ impl Databases {
         (place, placed): (&Path, &Placed),
         layers: &[&Digest],
     ) -> Result<(), Error> {
-        let at = placed.at.as_deref().unwrap_or(place);
+        let at = placed.at.as_ref().map_or(place, |at| at.as_path());
         // A hard link's content may be in a lower layer than the link.
         let found = layers[..=placed.layer]
             .iter()

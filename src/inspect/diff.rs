@@ -7,7 +7,8 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::databases::Databases;
-use super::merged::{Item, Listing, Merged, list_keeping};
+use super::listing::{Item, Listing, list_keeping};
+use super::merged::Merged;
 use super::scan::{Budget, Limits, side_by_side};
 use super::{Error, kind_name};
 use crate::image::{Config, Digest, Manifest};
@@ -293,7 +294,6 @@ fn differences(a: &Item, b: &Item, timeless: bool) -> Vec<&'static str> {
 
 #[cfg(test)]
 mod tests {
-    use std::path::PathBuf;
 
     use super::*;
     use crate::inspect::Record;
@@ -329,7 +329,7 @@ mod tests {
                 ..Entry::new("", EntryKind::File)
             };
             let digest = Some(Box::new(Digest::of(content.as_bytes())));
-            Record::Put(PathBuf::from(path), Item { content: digest, ..Item::of(entry) })
+            Record::put(path, Item { content: digest, ..Item::of(entry) })
         };
         let a = Merged::of(vec![vec![
             file("same", 1, 1, "x"),

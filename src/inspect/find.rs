@@ -90,7 +90,7 @@ pub fn find_in_layers(listings: &[Listing], wanted: &Wanted) -> Vec<Hit> {
                 Record::Put(path, item) => hit(index, path, item),
                 _ => Hit {
                     index,
-                    path: path.clone(),
+                    path: named(path),
                     kind,
                     size: 0,
                     mode: 0,
@@ -114,7 +114,7 @@ pub fn find_merged(merged: &Merged, wanted: &Wanted) -> Vec<Hit> {
 fn hit(index: usize, path: &Path, item: &super::Item) -> Hit {
     Hit {
         index,
-        path: path.to_owned(),
+        path: named(path),
         kind: kind_name(item.kind),
         size: item.size,
         mode: item.mode,
@@ -124,7 +124,12 @@ fn hit(index: usize, path: &Path, item: &super::Item) -> Hit {
     }
 }
 
-/// A layer or the configuration, by its number (0 is the lowest layer), the word `config`, or the
+/// A path as people write it: the root is a dot.
+fn named(path: &Path) -> PathBuf {
+    if path.as_os_str().is_empty() { ".".into() } else { path.to_owned() }
+}
+
+/// A layer or the configuration, by its number (1 is the lowest layer), the word `config`, or the
 /// beginning of its digest.
 ///
 /// # Errors
@@ -142,8 +147,8 @@ pub fn pick<'a>(
     let missing = || {
         let there = match layers.len() {
             0 => "it has none".to_owned(),
-            1 => "it has layer 0 alone".to_owned(),
-            count => format!("it has layers 0 to {}", count - 1),
+            1 => "it has layer 1 alone".to_owned(),
+            count => format!("it has layers 1 to {count}"),
         };
         Error::NoBlob { image: image.to_owned(), text: text.to_owned(), there }
     };
@@ -151,7 +156,7 @@ pub fn pick<'a>(
     if text.len() < 4
         && let Ok(number) = text.parse::<usize>()
     {
-        return layers.get(number).ok_or_else(missing);
+        return number.checked_sub(1).and_then(|at| layers.get(at)).ok_or_else(missing);
     }
     let begins = |descriptor: &&Descriptor| {
         let digest = &descriptor.digest;
@@ -195,13 +200,13 @@ mod tests {
         let layers = [layer("abcd1"), layer("abcd2")];
         let config = layer("ffff");
         let pick = |text: &str| pick("app", &config, &layers, text);
-        assert_eq!(pick("1").expect("a layer"), &layers[1]);
+        assert_eq!(pick("2").expect("a layer"), &layers[1]);
         assert_eq!(pick("abcd2").expect("a layer"), &layers[1]);
         assert_eq!(pick("sha256:abcd1").expect("a layer"), &layers[0]);
         assert_eq!(pick("config").expect("the configuration"), &config);
         assert_eq!(pick("ffff0").expect("the configuration"), &config);
         assert!(matches!(pick("abcd"), Err(Error::Ambiguous { .. })));
-        for text in ["2", "abc", "9999", ""] {
+        for text in ["0", "3", "abc", "9999", ""] {
             assert!(matches!(pick(text), Err(Error::NoBlob { .. })), "{text}");
         }
     }

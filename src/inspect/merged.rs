@@ -2,195 +2,27 @@
 
 use std::collections::BTreeMap;
 use std::ffi::{OsStr, OsString};
-use std::fs::File;
-use std::io::{self, Read};
 use std::ops::Bound;
 use std::path::{Component, Path, PathBuf};
 
-use super::Error;
-use super::databases::{self, Databases};
-use super::scan::{Budget, Limits, scan, side_by_side};
-use crate::image::{Descriptor, Digest, Hasher};
-use crate::layer::archive::{Entry, EntryKind};
-use crate::layer::{self, Change, change};
+use super::listing::{Item, Listing, Node, Record};
+use crate::layer::archive::EntryKind;
 use crate::rootfs::clean;
-use crate::transfer::Source;
 
 /// So many symbolic links may lead on from one path: the kernel's number.
 const LINKS: usize = 40;
 
-/// A file without its content.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Item {
-    pub kind: EntryKind,
-    pub mode: u32,
-    pub uid: u32,
-    pub gid: u32,
-    pub mtime: (i64, u32),
-    /// In bytes; of a hard link its file's.
-    pub size: u64,
-    /// Where a link points to.
-    pub link: Option<Box<Path>>,
-    pub device: (u32, u32),
-    pub xattrs: Option<Box<BTreeMap<OsString, Vec<u8>>>>,
-    /// Of the content of a file, where somebody asked for it.
-    pub content: Option<Box<Digest>>,
-}
-
-impl Item {
-    pub(super) fn of(entry: Entry) -> Self {
-        let Entry { path: _, kind, mode, uid, gid, mtime, size, link, device, xattrs, sparse: _ } =
-            entry;
-        Self {
-            kind,
-            mode,
-            uid,
-            gid,
-            mtime,
-            size,
-            link: link.map(PathBuf::into_boxed_path),
-            device,
-            xattrs: (!xattrs.is_empty()).then(|| Box::new(xattrs)),
-            content: None,
-        }
-    }
-
-    pub fn is_dir(&self) -> bool {
-        self.kind == EntryKind::Dir
-    }
-}
-
-/// What a layer says of one path, in the order of its archive.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub enum Record {
-    Put(PathBuf, Item),
-    /// The path below is gone.
-    Delete(PathBuf),
-    /// All below in this directory is gone.
-    Hide(PathBuf),
-}
-
-/// A layer's entries, without their content.
-pub type Listing = Vec<Record>;
-
-/// Lists a layer.
-///
-/// # Errors
-///
-/// What [`scan`] says, and [`Error::TooMuch`] when `budget` is used up.
-pub fn list(
-    source: &dyn Source,
-    descriptor: &Descriptor,
-    limits: &Limits,
-    budget: &Budget,
-) -> Result<Listing, Error> {
-    list_with(source, descriptor, limits, budget, None)
-}
-
-/// The same with the digest of every file's content; the databases of package managers are kept.
-pub(super) fn list_keeping(
-    source: &dyn Source,
-    descriptor: &Descriptor,
-    limits: &Limits,
-    budget: &Budget,
-    databases: &Databases,
-) -> Result<Listing, Error> {
-    list_with(source, descriptor, limits, budget, Some(databases))
-}
-
-fn list_with(
-    source: &dyn Source,
-    descriptor: &Descriptor,
-    limits: &Limits,
-    budget: &Budget,
-    databases: Option<&Databases>,
-) -> Result<Listing, Error> {
-    let mut listing = Vec::new();
-    let mut buffer = vec![0; if databases.is_some() { 64 << 10 } else { 0 }];
-    let unreadable = |problem: layer::Error| Error::Layer {
-        image: source.name(),
-        layer: descriptor.digest.clone(),
-        source: Box::new(problem),
-    };
-    scan(source, descriptor, limits, &mut |entry, data| {
-        if !budget.takes(&entry, limits) {
-            let Limits { entries, names, .. } = limits;
-            let what = format!("it has more than {entries} entries, or names of {names} bytes");
-            return Err(Error::TooMuch { image: source.name(), what });
-        }
-        match change(&clean(&entry.path)).map_err(unreadable)? {
-            None => {}
-            Some(Change::Delete(path)) => listing.push(Record::Delete(path)),
-            Some(Change::Hide(path)) => listing.push(Record::Hide(path)),
-            Some(Change::Put(path)) => {
-                let content = match databases {
-                    Some(databases) if entry.kind == EntryKind::File => {
-                        let mut file = databases.keep(&descriptor.digest, &path, entry.size)?;
-                        Some(hash(&entry, data, &mut buffer, &mut file, &unreadable)?)
-                    }
-                    _ => None,
-                };
-                let item = Item { content: content.map(Box::new), ..Item::of(entry) };
-                listing.push(Record::Put(path, item));
-            }
-        }
-        Ok(())
-    })?;
-    Ok(listing)
-}
-
-/// The digest of a file's stored bytes, which are written to `copy` too; where its holes are is part
-/// of it.
-fn hash(
-    entry: &Entry,
-    data: &mut dyn Read,
-    buffer: &mut [u8],
-    copy: &mut Option<File>,
-    unreadable: &dyn Fn(layer::Error) -> Error,
-) -> Result<Digest, Error> {
-    let mut hasher = Hasher::sha256();
-    for (offset, length) in entry.sparse.iter().flatten() {
-        hasher.update(&offset.to_le_bytes());
-        hasher.update(&length.to_le_bytes());
-    }
-    loop {
-        match data.read(buffer) {
-            Ok(0) => return Ok(hasher.finish()),
-            Ok(count) => {
-                hasher.update(&buffer[..count]);
-                databases::write(copy, &buffer[..count])?;
-            }
-            Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
-            Err(error) => return Err(unreadable(layer::Error::Read(error))),
-        }
-    }
-}
-
-/// Lists all layers, several at once.
-///
-/// # Errors
-///
-/// As [`list`].
-pub fn list_all(
-    source: &dyn Source,
-    layers: &[Descriptor],
-    jobs: usize,
-) -> Result<Vec<Listing>, Error> {
-    let (limits, budget) = (Limits::default(), Budget::default());
-    side_by_side(layers, jobs, |_, layer| list(source, layer, &limits, &budget))
-}
-
 /// A file, and the layer that it is from.
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Placed {
+pub struct Placed<T = Item> {
     /// 0 is the lowest.
     pub layer: usize,
     /// Where it stands in its layer, if that is another path than the one that leads to it: links on
     /// the way and hard links are followed.
-    pub at: Option<Box<Path>>,
+    pub at: Option<Box<PathBuf>>,
     /// Another name of a file that was there before: a hard link.
     pub shared: bool,
-    pub item: Item,
+    pub item: T,
 }
 
 /// What a layer did that somebody may want to know of.
@@ -219,9 +51,9 @@ pub enum Deed<'a> {
 }
 
 /// The files of an image. Paths have no slash at either end; the root is the empty one.
-#[derive(Debug, Default)]
-pub struct Merged {
-    files: BTreeMap<PathBuf, Placed>,
+#[derive(Debug)]
+pub struct Merged<T = Item> {
+    files: BTreeMap<Box<Path>, Placed<T>>,
     /// The last directory that was asked for, and where it leads: archives go through directories
     /// one by one.
     last: Option<(PathBuf, Option<PathBuf>)>,
@@ -229,9 +61,15 @@ pub struct Merged {
     clear: Option<PathBuf>,
 }
 
-impl Merged {
+impl<T> Default for Merged<T> {
+    fn default() -> Self {
+        Self { files: BTreeMap::new(), last: None, clear: None }
+    }
+}
+
+impl<T: Node> Merged<T> {
     /// What layers make of each other, the lowest first.
-    pub fn of(listings: Vec<Listing>) -> Self {
+    pub fn of(listings: Vec<Listing<T>>) -> Self {
         let mut merged = Self::default();
         for (layer, listing) in listings.into_iter().enumerate() {
             merged.apply(layer, listing, &mut |_| {});
@@ -239,11 +77,11 @@ impl Merged {
         merged
     }
 
-    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Placed)> {
-        self.files.iter().map(|(path, placed)| (path.as_path(), placed))
+    pub fn iter(&self) -> impl Iterator<Item = (&Path, &Placed<T>)> {
+        self.files.iter().map(|(path, placed)| (&**path, placed))
     }
 
-    pub fn get(&self, path: &Path) -> Option<&Placed> {
+    pub fn get(&self, path: &Path) -> Option<&Placed<T>> {
         self.files.get(path)
     }
 
@@ -255,25 +93,31 @@ impl Merged {
     }
 
     /// What lies in a directory, at any depth.
-    pub fn below<'s>(&'s self, dir: &'s Path) -> impl Iterator<Item = (&'s Path, &'s Placed)> {
+    pub fn below<'s>(&'s self, dir: &'s Path) -> impl Iterator<Item = (&'s Path, &'s Placed<T>)> {
         self.files
             .range::<Path, _>((Bound::Excluded(dir), Bound::Unbounded))
             .take_while(move |(path, _)| path.starts_with(dir))
-            .map(|(path, placed)| (path.as_path(), placed))
+            .map(|(path, placed)| (&**path, placed))
     }
 
     /// Puts a layer on top. A layer's deletions do not touch what it brings itself, wherever they
     /// stand in it.
-    pub fn apply(&mut self, layer: usize, listing: Listing, seen: &mut dyn FnMut(Deed<'_>)) {
+    pub fn apply(&mut self, layer: usize, listing: Listing<T>, seen: &mut dyn FnMut(Deed<'_>)) {
         let mut waiting = Vec::new();
-        for record in listing {
+        // What was read goes while it becomes what is made of it: there may be millions.
+        let mut listing = listing;
+        listing.reverse();
+        while let Some(record) = listing.pop() {
+            if listing.len() < listing.capacity() / 2 {
+                listing.shrink_to_fit();
+            }
             match record {
                 Record::Delete(path) => {
                     let path = self.in_reach(&path);
                     self.last = None;
                     match self.exists(&path) {
                         true => {
-                            let dir = self.files.get(&path).is_none_or(|gone| gone.item.is_dir());
+                            let dir = self.files.get(&*path).is_none_or(|gone| gone.item.is_dir());
                             let bytes = self.remove(&path, layer);
                             seen(Deed::Deleted { path: &path, bytes, dir });
                         }
@@ -288,12 +132,12 @@ impl Merged {
                         .filter(|(_, placed)| placed.layer < layer)
                         .map(|(path, _)| path.to_owned())
                         .collect();
-                    doomed.iter().for_each(|path| drop(self.files.remove(path)));
+                    doomed.iter().for_each(|path| drop(self.files.remove(&**path)));
                 }
                 Record::Put(path, item) => {
                     let place = self.make_way(&path, seen);
-                    if item.kind == EntryKind::Hardlink {
-                        let target = item.link.as_deref().map(clean).unwrap_or_default();
+                    if item.kind() == EntryKind::Hardlink {
+                        let target = item.link().map(clean).unwrap_or_default();
                         let target = self.in_reach(&target);
                         match self.linked(&target, layer) {
                             Some(there) => {
@@ -306,7 +150,7 @@ impl Merged {
                         }
                         continue;
                     }
-                    let at = (place != path).then(|| path.into_boxed_path());
+                    let at = (*place != *path).then(|| Box::new(path.into_path_buf()));
                     self.put(place, Placed { layer, at, shared: false, item }, seen);
                 }
             }
@@ -341,14 +185,14 @@ impl Merged {
         }
         let above: Vec<PathBuf> = path.ancestors().skip(1).map(Path::to_owned).collect();
         for dir in above.into_iter().rev() {
-            let Some(there) = self.files.get(&dir).filter(|there| !there.item.is_dir()) else {
+            let Some(there) = self.files.get(&*dir).filter(|there| !there.item.is_dir()) else {
                 continue;
             };
-            match there.item.kind {
+            match there.item.kind() {
                 EntryKind::Symlink => seen(Deed::Instead(path, &dir)),
                 _ => seen(Deed::Inside(path, &dir)),
             }
-            self.files.remove(&dir);
+            self.files.remove(&*dir);
             self.last = None;
         }
         self.clear = path.parent().map(Path::to_owned);
@@ -364,15 +208,15 @@ impl Merged {
     }
 
     /// Another name of what is at `target`, given by `layer`.
-    fn linked(&self, target: &Path, layer: usize) -> Option<Placed> {
+    fn linked(&self, target: &Path, layer: usize) -> Option<Placed<T>> {
         let there = self.files.get(target)?.clone();
-        let at = there.at.unwrap_or_else(|| target.into());
+        let at = there.at.unwrap_or_else(|| Box::new(target.to_owned()));
         Some(Placed { layer, at: Some(at), shared: true, item: there.item })
     }
 
-    fn put(&mut self, path: PathBuf, placed: Placed, seen: &mut dyn FnMut(Deed<'_>)) {
+    fn put(&mut self, path: PathBuf, placed: Placed<T>, seen: &mut dyn FnMut(Deed<'_>)) {
         let is_dir = placed.item.is_dir();
-        let there = self.files.get(&path).map(|there| (there.layer, there.item.is_dir()));
+        let there = self.files.get(&*path).map(|there| (there.layer, there.item.is_dir()));
         if let Some((layer, was_dir)) = there {
             match layer == placed.layer {
                 true => seen(Deed::Twice(&path)),
@@ -383,21 +227,21 @@ impl Merged {
         // What was no directory has nothing in it.
         if !is_dir && there.is_none_or(|(_, was_dir)| was_dir) && !path.as_os_str().is_empty() {
             let below: Vec<PathBuf> = self.below(&path).map(|(path, _)| path.to_owned()).collect();
-            below.iter().for_each(|path| drop(self.files.remove(path)));
+            below.iter().for_each(|path| drop(self.files.remove(&**path)));
         }
-        if placed.item.kind == EntryKind::Symlink || there.is_some_and(|(_, was_dir)| !was_dir) {
+        if placed.item.kind() == EntryKind::Symlink || there.is_some_and(|(_, was_dir)| !was_dir) {
             self.last = None;
         }
         if !is_dir {
             // It may stand in the way of what comes.
             self.clear = self.clear.take().filter(|dir| !dir.starts_with(&path));
         }
-        self.files.insert(path, placed);
+        self.files.insert(path.into_boxed_path(), placed);
     }
 
     /// Removes what lower layers have at a path and below it; says how many bytes that were.
     fn remove(&mut self, path: &Path, layer: usize) -> u64 {
-        let lower = |placed: &Placed| placed.layer < layer;
+        let lower = |placed: &Placed<T>| placed.layer < layer;
         let mut doomed: Vec<PathBuf> = self
             .below(path)
             .filter(|(_, placed)| lower(placed))
@@ -406,8 +250,8 @@ impl Merged {
         if self.files.get(path).is_some_and(lower) {
             doomed.push(path.to_owned());
         }
-        let gone = doomed.iter().filter_map(|path| self.files.remove(path));
-        gone.filter(|gone| !gone.shared).map(|gone| gone.item.size).sum()
+        let gone = doomed.iter().filter_map(|path| self.files.remove(&**path));
+        gone.filter(|gone| !gone.shared).map(|gone| gone.item.size()).sum()
     }
 
     /// Where a path leads when the symbolic links on the way, not at its end, are followed inside
@@ -438,8 +282,9 @@ impl Merged {
                 continue;
             }
             done.push(&name);
-            let Some(placed) = self.files.get(&done) else { continue };
-            let (EntryKind::Symlink, Some(target)) = (placed.item.kind, &placed.item.link) else {
+            let Some(placed) = self.files.get(&*done) else { continue };
+            let (EntryKind::Symlink, Some(target)) = (placed.item.kind(), placed.item.link())
+            else {
                 continue;
             };
             links += 1;
@@ -470,21 +315,22 @@ fn names(path: &Path) -> Vec<OsString> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::layer::archive::Entry;
 
     fn put(path: &str) -> Record {
         let kind = if path.ends_with('/') { EntryKind::Dir } else { EntryKind::File };
         let mut entry = Entry::new("", kind);
         entry.size = if kind == EntryKind::File { 10 } else { 0 };
-        Record::Put(clean(Path::new(path)), Item::of(entry))
+        Record::put(clean(Path::new(path)), Item::of(entry))
     }
 
     fn link(path: &str, target: &str, kind: EntryKind) -> Record {
         let entry = Entry { link: Some(target.into()), ..Entry::new("", kind) };
-        Record::Put(path.into(), Item::of(entry))
+        Record::put(path, Item::of(entry))
     }
 
     fn delete(path: &str) -> Record {
-        Record::Delete(path.into())
+        Record::delete(path)
     }
 
     fn shown(layers: Vec<Listing>) -> (Vec<String>, Vec<String>) {
@@ -505,7 +351,7 @@ mod tests {
         assert_eq!(files, ["a/z 1", "a.b 0", "f 1"]);
         assert_eq!(deeds, [r#"Deleted { path: "a", bytes: 20, dir: true }"#, r#"Replaced("f")"#]);
         // Where a deletion stands does not matter.
-        let (files, _) = shown(vec![base(), vec![put("a/z"), Record::Hide("a".into())]]);
+        let (files, _) = shown(vec![base(), vec![put("a/z"), Record::hide("a")]]);
         assert_eq!(files, ["a 0", "a/z 1", "a.b 0", "f 0"]);
         // A directory keeps what is in it, anything else replaces it.
         let (files, _) = shown(vec![base(), vec![put("a/")]]);

@@ -172,7 +172,7 @@ fn harmless(json: &str) -> String {
 mod tests {
     use super::*;
     use crate::image::{Config, Descriptor};
-    use crate::inspect::merged::{Item, Record};
+    use crate::inspect::listing::{Item, Record};
     use crate::layer::archive::{Entry, EntryKind};
 
     #[test]
@@ -180,7 +180,7 @@ mod tests {
         let evil = "</script><script>alert(1)</script>&\u{2028}@DATA@";
         let file = |path: &str, size| {
             let entry = Entry { size, ..Entry::new("", EntryKind::File) };
-            Record::Put(path.into(), Item::of(entry))
+            Record::put(path, Item::of(entry))
         };
         let listing = vec![file(&format!("a/{evil}").replace("</", "< "), 10), file("b", 5)];
         let layers = [Descriptor::of("x", b"")];
@@ -205,7 +205,7 @@ mod tests {
             .map(|n| {
                 let size = if n < MOST { 100 } else { 1 };
                 let entry = Entry { size, ..Entry::new("", EntryKind::File) };
-                Record::Put(format!("d/{n}").into(), Item::of(entry))
+                Record::put(format!("d/{n}"), Item::of(entry))
             })
             .collect();
         let layers = [Descriptor::of("x", b"")];

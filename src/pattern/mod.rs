@@ -9,6 +9,14 @@ const LARGEST: usize = 10 << 20;
 #[derive(Debug, Clone)]
 pub struct Pattern(Regex);
 
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+impl Eq for Pattern {}
+
 impl Pattern {
     /// A regular expression, which matches where it likes.
     ///
@@ -30,17 +38,40 @@ impl Pattern {
     ///
     /// As [`Self::regex`]: a class that makes no sense.
     pub fn shell(text: &str) -> Result<Self, String> {
+        Self::wildcards(text, true)
+    }
+
+    /// The same as fnmatch of Python has it: nothing takes a character's meaning away, only `!` means
+    /// others, and a `[` that is never closed is one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::shell`].
+    pub fn fnmatch(text: &str) -> Result<Self, String> {
+        Self::wildcards(text, false)
+    }
+
+    fn wildcards(text: &str, is_shell: bool) -> Result<Self, String> {
         let mut regex = String::from(r"(?s)\A(?:");
         let mut chars = text.chars().peekable();
         while let Some(char) = chars.next() {
             match char {
                 '*' => regex.push_str(".*"),
                 '?' => regex.push('.'),
-                '\\' => regex.push_str(&regex::escape(&chars.next().unwrap_or('\\').to_string())),
-                '[' => match class(&mut chars) {
-                    Some(class) => regex.push_str(&class),
-                    None => return Err("a [ is never closed".to_owned()),
-                },
+                '\\' if is_shell => {
+                    regex.push_str(&regex::escape(&chars.next().unwrap_or('\\').to_string()));
+                }
+                '[' => {
+                    let mut ahead = chars.clone();
+                    match class(&mut ahead, is_shell) {
+                        Some(class) => {
+                            chars = ahead;
+                            regex.push_str(&class);
+                        }
+                        None if is_shell => return Err("a [ is never closed".to_owned()),
+                        None => regex.push_str(r"\["),
+                    }
+                }
                 other => regex.push_str(&regex::escape(&other.to_string())),
             }
         }
@@ -54,9 +85,9 @@ impl Pattern {
 }
 
 /// What stands in brackets; the first is taken already.
-fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String> {
+fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>, is_shell: bool) -> Option<String> {
     let mut class = String::from("[");
-    if chars.next_if(|c| matches!(c, '!' | '^')).is_some() {
+    if chars.next_if(|c| *c == '!' || (is_shell && *c == '^')).is_some() {
         class.push('^');
     }
     let mut first = true;
@@ -64,9 +95,9 @@ fn class(chars: &mut std::iter::Peekable<std::str::Chars<'_>>) -> Option<String>
         match chars.next()? {
             ']' if !first => return Some(class + "]"),
             '-' => class.push('-'),
-            '\\' => class.push_str(&regex::escape(&chars.next()?.to_string())),
+            '\\' if is_shell => class.push_str(&regex::escape(&chars.next()?.to_string())),
             // These mean more to a regular expression than to a shell.
-            c @ ('[' | ']' | '&' | '~' | '^') => class.extend(['\\', c]),
+            c @ ('[' | ']' | '&' | '~' | '^' | '\\') => class.extend(['\\', c]),
             c => class.push(c),
         }
         first = false;

@@ -66,9 +66,14 @@ impl Piece {
         }
     }
 
-    /// Whether it is an image that nobody gave a name.
+    /// Whether it is an image that nobody gave a name, or that has lost its tag: docker prunes what
+    /// only a digest names, too.
     pub fn is_dangling(&self) -> bool {
-        self.kind == Kind::Image && self.names.iter().all(|name| matches!(name, Name::Anonymous(_)))
+        let is_tagged = |name: &Name| match name {
+            Name::Tagged(name) => name.tag().is_some(),
+            Name::Anonymous(_) => false,
+        };
+        self.kind == Kind::Image && !self.names.iter().any(is_tagged)
     }
 }
 

@@ -50,6 +50,25 @@ pub fn is_full(error: &io::Error) -> bool {
     is_one_of(error, &[Errno::NOSPC, Errno::DQUOT])
 }
 
+/// An error without the name of a temporary file that nobody has asked for: `tempfile` puts it there,
+/// and takes the error's number away.
+pub fn without_path(error: io::Error) -> io::Error {
+    if error.raw_os_error().is_some() {
+        return error;
+    }
+    let number = match error.kind() {
+        io::ErrorKind::StorageFull => Some(Errno::NOSPC),
+        io::ErrorKind::QuotaExceeded => Some(Errno::DQUOT),
+        _ => None,
+    };
+    let text = error.to_string();
+    match (number, text.rfind(" at path \"")) {
+        (Some(number), Some(_)) => number.into(),
+        (None, Some(end)) => io::Error::new(error.kind(), &text[..end]),
+        (_, None) => error,
+    }
+}
+
 /// Whether a lock failed because the file system has none: Lustre without `-o flock` says `ENOSYS`,
 /// others `EOPNOTSUPP`, NFS without its lock daemon `ENOLCK`.
 pub fn cannot_lock(error: &io::Error) -> bool {
@@ -58,4 +77,24 @@ pub fn cannot_lock(error: &io::Error) -> bool {
 
 fn is_one_of(error: &io::Error, numbers: &[Errno]) -> bool {
     error.raw_os_error().is_some_and(|number| numbers.iter().any(|e| e.raw_os_error() == number))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn temporary_files_have_no_name() {
+        let folder = tempfile::tempdir().expect("a directory");
+        let error = tempfile::tempdir_in(folder.path().join("none")).expect_err("it is not there");
+        assert!(error.to_string().contains("none"), "{error}");
+        let bare = without_path(error);
+        let said = (bare.kind(), bare.to_string());
+        let expected = "No such file or directory (os error 2)";
+        assert_eq!(said, (io::ErrorKind::NotFound, expected.to_owned()));
+        let other = without_path(io::Error::other("as it was"));
+        assert_eq!(other.to_string(), "as it was");
+        let full = io::Error::new(io::ErrorKind::StorageFull, "full at path \"/x\"");
+        assert!(is_full(&without_path(full)));
+    }
 }

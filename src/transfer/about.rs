@@ -37,7 +37,7 @@ pub(crate) fn tag_of(subject: &Digest) -> String {
 }
 
 /// Whether it is a tag of what is said about a manifest, and none of an image.
-pub(crate) fn is_tag_of_any(tag: &str) -> bool {
+pub fn is_tag_of_any(tag: &str) -> bool {
     let Some((name, rest)) = tag.split_once('-') else { return false };
     let hex = rest.split('.').next().unwrap_or_default();
     matches!(name, "sha256" | "sha512")

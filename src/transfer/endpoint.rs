@@ -316,7 +316,9 @@ impl Endpoint {
                 (Box::new(sink::Docker::archive(output(file), store)?), names)
             }
             Self::Dir(dir) => (Box::new(sink::Tree::directory(store, dir, reporter)), Vec::new()),
-            Self::Bundle(dir) => (Box::new(sink::Bundle::new(store, dir, reporter)?), Vec::new()),
+            Self::Bundle(dir) => {
+                (Box::new(sink::Unpacked::bundle(store, dir, reporter)?), Vec::new())
+            }
             Self::Daemon { name, socket } => {
                 let daemon = Daemon::find(socket.as_deref(), sockets)?;
                 (Box::new(sink::Daemon::new(daemon, name.parse()?, store)?), Vec::new())

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::image::{self, Digest};
+use crate::sys::storage::without_path;
 use crate::{layer, registry, rootfs, store};
 
 /// What can go wrong on the way of an image.
@@ -73,6 +74,8 @@ pub enum Error {
     Endpoint(String, String),
     #[error("{} is there already, and is no empty directory", .0.display())]
     NotEmpty(PathBuf),
+    #[error("{} has the storage directory in it, {}", path.display(), storage.display())]
+    HoldsStorage { path: PathBuf, storage: PathBuf },
     #[error("{sink} takes one image, not {what}")]
     Unsuitable { sink: String, what: &'static str },
     #[error("{sink} did not take the image: {problem}")]
@@ -101,7 +104,7 @@ pub enum Error {
 impl Error {
     pub(super) fn writing(to: impl Into<String>) -> impl FnOnce(io::Error) -> Self {
         let to = to.into();
-        move |source| Self::Write { to, source }
+        move |source| Self::Write { to, source: without_path(source) }
     }
 
     pub(super) fn opening(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
@@ -127,6 +130,9 @@ impl Error {
             Self::Several { .. } => Some("add the name of one, after a colon".into()),
             Self::OneMachine(_) => Some("choose one of them with --platform".into()),
             Self::NoTool { package, .. } => Some(format!("install the package {package}")),
+            Self::HoldsStorage { .. } => {
+                Some("name a directory without it, or another one with --storage".into())
+            }
             Self::NotEmpty(_) => Some("remove it, or name another directory".into()),
             Self::ZstdInDocker(_) => {
                 Some("compress them anew first: --filter recompress=gzip --filter format=docker".into())

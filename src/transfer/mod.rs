@@ -26,8 +26,7 @@ mod way;
 use std::io::{self, Read};
 use std::sync::Arc;
 
-pub use about::About;
-pub(crate) use about::is_tag_of_any;
+pub use about::{About, is_tag_of_any};
 pub use blob::{Blob, Role};
 pub use endpoint::{Endpoint, Surroundings, Wishes};
 pub use error::Error;

@@ -89,6 +89,16 @@ fn trees_of_any_kind_are_imported() {
             "root:x:0:\nwww:x:33:"
         );
     }
+    // A root directory that is described is one, even if it has one directory only.
+    place.run("tar").args(["-cf", "dot.tar", "--no-recursion", ".", "./root"]).succeeds();
+    place.run("tar").args(["-rf", "dot.tar", "root/bin"]).succeeds();
+    place.bryo("import -q dot.tar dot").succeeds();
+    assert!(place.bryo("find --merged dot busybox").succeeds().text().starts_with("root/bin/"));
+    let said = place.bryo("import one-top.tgz told").succeeds();
+    assert!(said.errors().contains("its one directory system is the root directory"), "{said}");
+    // Nobody means bryo's own files.
+    let above = place.storage().parent().expect("a directory").to_owned();
+    place.bryo("import").arg(above).arg("all").fails(2).mentions("has the storage directory in it");
     let bomb = fs::read(place.path("work/bomb.tar")).expect("a file");
     place.bryo("import -q - piped").input(bomb).succeeds();
     assert_eq!(place.bryo("run piped echo x").succeeds().text(), "x");

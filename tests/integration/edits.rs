@@ -362,6 +362,11 @@ fn commands_modify_an_image() {
     place.bryo("modify -i new new").input("echo typed > /made\nfalse\n").succeeds();
     assert_eq!(place.bryo("run new").succeeds().text(), "typed");
     place.bryo("modify new x").exits(2).mentions("nothing to do");
+    // stdout is for the digest.
+    let said = place.bryo("modify new said -c").arg("echo loud; echo louder >&2").succeeds();
+    assert!(said.text().starts_with("sha256:") && said.text().lines().count() == 1, "{said}");
+    assert!(said.errors().contains("loud\n") && said.errors().contains("louder"), "{said}");
+    place.bryo("modify oci:dir x -c true").fails(2).mentions("bryo copy oci:dir store:NAME");
 }
 
 #[test]

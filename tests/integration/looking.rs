@@ -108,25 +108,28 @@ fn blobs_are_the_bytes_that_their_digests_are_of() {
     let blob = |line: &str| {
         place.bryo("blob --platform linux/amd64").arg(&name).args(line.split_whitespace())
     };
-    assert_eq!(sum(blob("1").succeeds().bytes()), digest(1));
+    assert_eq!(sum(blob("2").succeeds().bytes()), digest(1));
     assert_eq!(sum(blob(&digest(0)[7..15]).succeeds().bytes()), digest(0));
     let config = blob("config").succeeds();
     let diff_id = config.json()["rootfs"]["diff_ids"][1].clone();
-    assert_eq!(sum(blob("1 --decompress").succeeds().bytes()), diff_id);
+    assert_eq!(sum(blob("2 --decompress").succeeds().bytes()), diff_id);
     let listed =
-        place.run("tar").arg("-t").input(blob("1 --decompress").succeeds().bytes()).succeeds();
+        place.run("tar").arg("-t").input(blob("2 --decompress").succeeds().bytes()).succeeds();
     assert!(listed.text().lines().any(|line| line == "tool2"), "{listed}");
-    blob("0 -o layer.tar.gz").succeeds();
+    blob("1 -o layer.tar.gz").succeeds();
     assert_eq!(sum(&fs::read(place.path("work/layer.tar.gz")).expect("a file")), digest(0));
-    blob("2").fails(3).mentions("layers 0 to 1");
+    blob("3").fails(3).mentions("layers 1 to 2");
+    blob("0").fails(3).mentions("layers 1 to 2");
+    let said = blob("1 -o none/x").fails(9).mentions("none/x");
+    assert!(!said.errors().contains(".tmp"), "{said}");
     // What is not right is no file.
     let path = place.path("image/blobs/sha256").join(&digest(0)[7..]);
     let mut bytes = fs::read(&path).expect("a blob");
     bytes[5] ^= 1;
     fs::write(&path, bytes).expect("a blob");
-    blob("0 -o wrong").fails(5);
+    blob("1 -o wrong").fails(5);
     assert!(!place.path("work/wrong").exists());
-    blob("0").fails(5);
+    blob("1").fails(5);
     place.bryo("cat").arg(&name).arg("/etc/passwd").fails(5);
     place.bryo("find").arg(&name).arg("passwd").fails(5);
 }
@@ -322,6 +325,19 @@ fn waste_is_measured_and_drawn() {
     place.file("work/.dive-ci", "rules:\n  lowestEfficiency: 0.99\n");
     place.bryo("analyze --ci-config .dive-ci").arg(&name).exits(1).mentions("below 0.99");
     place.bryo("analyze --ci-config .dive-ci --fail-below 0.1").arg(&name).exits(0);
+    let said = place.bryo("analyze --html none/map.html").arg(&name).fails(9);
+    assert!(said.errors().contains("none/map.html") && !said.errors().contains(".bryo-"), "{said}");
+    let listed = place.bryo("analyze").arg(&name).succeeds().text();
+    let numbers: Vec<&str> = listed
+        .lines()
+        .skip_while(|line| !line.starts_with("LAYER"))
+        .skip(1)
+        .take(2)
+        .filter_map(|line| line.split_whitespace().next())
+        .collect();
+    assert_eq!(numbers, ["1", "2"], "{listed}");
+    let page = place.bryo("analyze --html -").arg(&name).succeeds().text();
+    assert!(page.starts_with("<!") && page.ends_with("</html>"), "{page}");
     // One page, whose names are names.
     place.bryo("analyze -q --html map.html").arg(&name).succeeds();
     let page = fs::read_to_string(place.path("work/map.html")).expect("a page");

@@ -156,6 +156,33 @@ fn files_are_attached_and_found_again() {
 }
 
 #[test]
+fn what_has_no_tag_is_pruned_and_what_is_said_is_no_image() {
+    let place = Place::new();
+    let Some(registry) = scene(&place, &["app:1"]) else { return };
+    let name = registry.name("app:1");
+    let digest = place.bryo(&format!("digest {name}")).succeeds().text();
+    let pinned = format!("{}@{digest}", registry.name("app"));
+    place.bryo(&format!("pull -q {pinned}")).succeeds();
+    let said = format!("{}:{}", registry.name("app"), digest.replace(':', "-"));
+    place.bryo(&format!("tag {pinned} {said}")).succeeds();
+    place.bryo("rm --purge base").succeeds();
+    let listed = |line: &str| {
+        let form = "{{.Repository}}:{{.Tag}}";
+        place.bryo(&format!("images {line} --format {form}")).succeeds().text()
+    };
+    let untagged = format!("{}:<none>", registry.name("app"));
+    assert_eq!(listed(""), untagged);
+    let all = listed("-a");
+    assert!(all.contains(&untagged) && all.contains(&said), "{all}");
+    // As long as a tag names it, too, it stays.
+    place.bryo("prune -f").succeeds();
+    assert_eq!(listed(""), untagged);
+    place.bryo(&format!("rm {said}")).succeeds();
+    place.bryo("prune -f").succeeds();
+    assert_eq!(listed("-a"), "");
+}
+
+#[test]
 fn whom_a_pull_speaks_to_is_told() {
     let place = Place::new();
     let Some(registry) = scene(&place, &["app:1"]) else { return };
@@ -163,7 +190,7 @@ fn whom_a_pull_speaks_to_is_told() {
     let told = place.bryo(&format!("endpoints --json -4 {name}")).succeeds().json();
     let rows = told.as_array().expect("rows");
     let roles: Vec<_> = rows.iter().map(|row| row["role"].as_str().expect("a role")).collect();
-    assert_eq!(roles, ["registry", "manifest", "config", "layer-0"]);
+    assert_eq!(roles, ["registry", "manifest", "config", "layer-1"]);
     for row in rows {
         assert_eq!(row["addresses"], json!(["127.0.0.1"]), "{row}");
         assert_eq!(json!(registry.host()), json!(format!("127.0.0.1:{}", row["port"])));

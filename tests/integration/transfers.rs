@@ -114,6 +114,26 @@ fn a_bundle_is_what_the_image_says() {
     let context = place.context("user", "FROM base\nUSER nobody-known\n", &[]);
     place.bryo("build -t user").arg(context).succeeds();
     place.bryo("copy store:user bundle:c").fails(3).mentions("no user \"nobody-known\"");
+    // It is there whole, or not at all.
+    let left = fs::read_dir(place.path("work")).expect("listed").flatten();
+    let names: Vec<_> = left.map(|entry| entry.file_name()).collect();
+    assert!(!names.iter().any(|name| name == "c" || name.to_string_lossy().starts_with(".bryo")));
+}
+
+#[test]
+fn a_runtime_starts_a_bundle() {
+    let place = Place::new();
+    if !busybox(&place) || !has("runc", "runc") {
+        return;
+    }
+    let context =
+        place.context("c", "FROM base\nWORKDIR /srv\nCMD [\"sh\", \"-c\", \"pwd; id -u\"]\n", &[]);
+    place.bryo("build -q -t app").arg(context).succeeds();
+    place.bryo("unpack --bundle app b").succeeds();
+    // The caller, who has no range of subordinate ids, is its root.
+    let run = place.run("runc").args(["--root", "run", "run", "-b", "b"]);
+    let name = format!("bryo-test-{}", std::process::id());
+    assert_eq!(run.arg(name).succeeds().text(), "/srv\n0");
 }
 
 #[test]

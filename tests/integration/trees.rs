@@ -78,7 +78,14 @@ fn an_image_is_unpacked_as_its_caller_can_have_it() {
         place.bryo(line).succeeds();
     }
     assert!(place.path("work/rootfs/two").exists() && place.path("work/third/two").exists());
+    // What a killed run for the same place left goes, another's stays.
+    for folder in ["", "/made", "/made/rootfs"] {
+        place.folder(format!("work/.bryo-bundle.left{folder}"));
+    }
+    place.folder("work/.bryo-other.left");
     place.bryo("unpack --bundle app bundle").succeeds();
+    assert!(!place.path("work/.bryo-bundle.left").exists());
+    fs::remove_dir(place.path("work/.bryo-other.left")).expect("it stayed");
     let config = fs::read_to_string(place.path("work/bundle/config.json")).expect("a file");
     assert!(config.contains("\"/one\""), "{config}");
     assert!(place.path("work/bundle/rootfs/two").exists());

@@ -10,12 +10,15 @@ use crate::cli::invocation::Invocation;
 use crate::cli::status::Status;
 use crate::cli::table::{Table, bytes, plain};
 use crate::inspect::{Analysis, list_all, page};
+use crate::transfer::sink::replace;
 
 /// Show how much of what an image's layers carry is of use
 ///
 /// The score is that of dive: the smallest size that each path ever had against all sizes that it had.
 /// What upper layers hide or delete is told beside it. The image may be anywhere, as for `bryo inspect`;
 /// its layers are read as they come, and are not kept. Exits with 1 when a limit is not kept.
+///
+/// Layers count from 1, the lowest, here as everywhere; `index` in JSON, which is dive's, from 0.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo analyze app
@@ -73,7 +76,7 @@ impl Analyze {
             let page = page(&title, &analysis);
             match path.as_os_str() == "-" {
                 true => invocation.print(&page)?,
-                false => fs::write(path, page).map_err(Error::writing(path))?,
+                false => replace(path, page.as_bytes())?,
             }
         }
         match self.json {
@@ -196,7 +199,7 @@ fn text(analysis: &Analysis) -> String {
     let mut table = Table::new(&["LAYER", "SIZE", "HIDDEN", "MADE BY"]);
     for (at, share) in analysis.layers.iter().enumerate() {
         table.row(vec![
-            format!("{at} {}", share.descriptor.digest.short()),
+            format!("{} {}", at + 1, share.descriptor.digest.short()),
             bytes(share.size),
             bytes(share.hidden),
             cut(&share.command.split_whitespace().collect::<Vec<_>>().join(" "), 60),

@@ -20,13 +20,13 @@ use crate::transfer::Source;
 /// turns out to be wrong, bryo exits with 5. A file is there only when it is right.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
-  bryo blob app 0 --decompress | tar -t
+  bryo blob app 1 --decompress | tar -t
   bryo blob registry.example/team/app:1 sha256:0a1b -o layer.tar.gz
   bryo blob app config")]
 pub(crate) struct Blob {
     /// A name, the beginning of an ID, or a place
     image: String,
-    /// The layer's number (0 is the lowest), the beginning of its digest, or `config`
+    /// The layer's number (1 is the lowest), the beginning of its digest, or `config`
     #[arg(value_name = "N|DIGEST")]
     blob: String,
     /// What it was before it was compressed

@@ -93,7 +93,7 @@ impl Endpoints {
         let Manifest { config, layers, .. } = manifest;
         drop(registry.blob(repository, &config)?);
         done("config");
-        for (number, layer) in layers.iter().enumerate() {
+        for (number, layer) in (1..).zip(&layers) {
             drop(registry.blob(repository, layer)?);
             done(&format!("layer-{number}"));
         }
@@ -194,7 +194,7 @@ mod tests {
         );
         let blobs =
             vec![visit("http://h:1/v2/a/blobs/y", false), visit("http://cdn/y?sig=1", true)];
-        note(&mut found, "layer-0", blobs);
+        note(&mut found, "layer-1", blobs);
         let shown: Vec<_> = found
             .iter()
             .map(|e| format!("{} {} {}", e.role, e.redirected, http::shown(&e.url)))
@@ -203,8 +203,8 @@ mod tests {
             "registry false http://h:1/v2/",
             "manifest false http://h:1/v2/a/manifests/x",
             "auth false http://t/token",
-            "layer-0 false http://h:1/v2/a/blobs/y",
-            "layer-0 true http://cdn/y",
+            "layer-1 false http://h:1/v2/a/blobs/y",
+            "layer-1 true http://cdn/y",
         ];
         assert_eq!(shown, expected);
     }

@@ -14,6 +14,7 @@ use crate::dockerfile::Glob;
 use crate::image::{Reference, Timestamp};
 use crate::inspect::{Info, info};
 use crate::store::{Name, RefEntry, Store};
+use crate::transfer::is_tag_of_any;
 
 /// List the images here
 ///
@@ -31,7 +32,7 @@ pub(crate) struct Images {
     /// Only the images of this repository, or whose names match a pattern
     #[arg(value_name = "NAME|PATTERN")]
     name: Option<String>,
-    /// Those without a name too
+    /// Those without a name too, and what is said about images (signatures, SBOMs: `sha256-…`)
     #[arg(short, long)]
     all: bool,
     /// Only some: dangling=true, label=NAME[=VALUE], before=IMAGE, since=IMAGE, until=TIME,
@@ -162,6 +163,10 @@ impl Images {
     fn shows(&self, name: Option<&Reference>) -> bool {
         let nameless =
             self.all || self.undeletable || self.filter.contains(&Filter::Dangling(true));
+        // What is said about an image is kept beside it, and is none.
+        if !self.all && name.and_then(Reference::tag).is_some_and(is_tag_of_any) {
+            return false;
+        }
         let Some(pattern) = &self.name else { return name.is_some() || nameless };
         name.is_some_and(|name| matches(name, pattern))
     }

@@ -15,7 +15,8 @@ use crate::transfer::source::{host, reconfigured};
 /// Make an image of plain files
 ///
 /// SOURCE is a directory, a tar (compressed or not; the files of a root directory, or one directory
-/// that has them), `-` for a tar on stdin, or host:PROGRAM,… for programs of this machine with the
+/// that has them, whose name is then left out, unless it is one of a root directory, such as usr, or
+/// the tar has an entry for `.`), `-` for a tar on stdin, or host:PROGRAM,… for programs of this machine with the
 /// shared libraries that they need. What ch-image has noted in the directory `/ch` (variables,
 /// working directory, labels, machine) is kept. Prints the digest of the image.
 ///

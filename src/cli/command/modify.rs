@@ -15,13 +15,14 @@ use crate::fakeroot::Help;
 use crate::image::{Content, Platform, Reference, Timestamp};
 use crate::run::{Options, Volume};
 use crate::transfer;
+use crate::transfer::endpoint::SCHEMES;
 
 /// Change an image by commands, and name what comes of it
 ///
 /// Each command makes a layer and a line in the history, as RUN of a Dockerfile does; variables, user
 /// and working directory are the image's. A command that fails ends it, and nothing is named. With -i
 /// somebody at a terminal does what there is to do, and all of it becomes a layer when the shell ends.
-/// Prints the digest.
+/// Prints the digest; what commands say goes to stderr, and their stdin is empty.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo modify -c 'apt-get update' -c 'apt-get install -y less' debian:12 less
@@ -62,7 +63,13 @@ impl Modify {
             None => Timestamp::from(SystemTime::now()),
         };
         let store = invocation.store()?;
-        let found = store.find(&self.image)?;
+        let found = store.find(&self.image).map_err(|error| match self.image.split_once(':') {
+            Some((word, _)) if SCHEMES.iter().any(|scheme| scheme.name == word) => Error::Usage {
+                text: format!("{}: what is changed must be here", self.image),
+                hint: Some(format!("bring it here: bryo copy {} store:NAME", self.image)),
+            },
+            _ => error.into(),
+        })?;
         let content = store.content_for(&found.descriptor, &Platform::host())?;
         let Content::Image(manifest) = &content else {
             return Err(Error::NotAnImage(self.image.clone()));

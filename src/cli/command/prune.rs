@@ -101,7 +101,7 @@ impl Prune {
         let what = match self.all {
             true => "all images, all of the build cache, all cache mounts and logs",
             false => {
-                "all images without a name, all removed images, build cache that no image needs, \
+                "all images without a name or a tag, all removed images, build cache that no image needs, \
                  cache mounts and logs"
             }
         };

@@ -5,20 +5,26 @@ use std::path::PathBuf;
 use crate::cli::anywhere::Anywhere;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::transfer::{Sink, sink, transfer};
+use crate::transfer::{sink, transfer};
 
 /// Unpack the files of an image into a directory
 ///
 /// All layers in one, as an ordinary user can have them: everything belongs to you, devices are left
 /// out, and setuid and setgid bits, which would make programs run as you for everybody else, are
-/// taken away. The directory is seen when it is whole.
+/// taken away. The directory is seen when it is whole; what a run that was killed left beside it
+/// (`.bryo-DIR.…`) goes with the next one to the same place.
+///
+/// A bundle maps one user, root, to you. So it cannot carry other owners (they are recorded with
+/// files and directories in `user.rootlesscontainers`, as umoci does it, for who knows that), setuid
+/// and setgid bits, devices, and extended attributes; a command that becomes another user fails in
+/// it. `bryo run` has all of these.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo unpack app rootfs
-  bryo unpack --bundle app bundle && crun run -b bundle app")]
+  bryo unpack --bundle app bundle && runc run -b bundle app")]
 pub(crate) struct Unpack {
     /// Make a runtime bundle: the files in `rootfs`, and a config.json made of the image's
-    /// configuration, by which crun or runc starts it without root
+    /// configuration, by which runc or crun starts it without root
     #[arg(long)]
     bundle: bool,
     #[command(flatten)]
@@ -40,12 +46,11 @@ impl Unpack {
         let reporter = &*invocation.reporter;
         let found = places.find(&self.image)?;
         let directory = self.output.as_ref().unwrap_or(&self.directory);
-        let tree = sink::Unpacked::tree(store, directory, reporter)?;
-        let sink: Box<dyn Sink> = match self.bundle {
-            true => Box::new(sink::Bundle::new(store, directory, reporter)?),
-            false => Box::new(tree),
+        let sink = match self.bundle {
+            true => sink::Unpacked::bundle(store, directory, reporter)?,
+            false => sink::Unpacked::tree(store, directory, reporter)?,
         };
-        let sent = transfer(&*found.source, &*sink, &places.options(), reporter);
+        let sent = transfer(&*found.source, &sink, &places.options(), reporter);
         sent.map_err(|error| found.failed(error))?;
         Ok(())
     }

@@ -5,10 +5,11 @@ use std::io::{self, Read};
 use std::os::unix::ffi::OsStrExt as _;
 use std::path::{Component, Path};
 
+use super::report::Findings;
 use super::secret::{HEAD, looks_secret};
 use super::{Cause, CheckOptions, Error, cause, chain};
 use crate::image::{Descriptor, Digest, Hasher};
-use crate::inspect::merged::{Item, Listing, Record};
+use crate::inspect::listing::{Listing, Record, Slim};
 use crate::inspect::scan::{Bomb, Budget, Capped};
 use crate::layer::archive::{Entry, EntryKind, Reader};
 use crate::layer::compress::{Compression, decompress};
@@ -26,14 +27,12 @@ const LAST: i64 = u32::MAX as i64;
 /// A file's own capabilities.
 const CAPABILITY: &str = "security.capability";
 
-type Findings = Vec<(&'static str, String)>;
-
 /// What was seen of a layer.
 #[derive(Debug, Default)]
 pub(super) struct Look {
     pub(super) findings: Findings,
     /// As far as it could be read.
-    pub(super) listing: Listing,
+    pub(super) listing: Listing<Slim>,
 }
 
 /// A layer of an image.
@@ -55,14 +54,17 @@ fn presence(
 ) -> Result<Option<Descriptor>, Error> {
     match source.size(descriptor)? {
         None => {
-            findings.push(("missing-blob", format!("{name}: {} is not there", descriptor.digest)));
+            let digest = &descriptor.digest;
+            findings.add("missing-blob", format_args!("{name}: {digest} is not there"));
             Ok(None)
         }
         Some(size) => {
             if size != descriptor.size {
-                let text =
-                    format!("{name} has {size} bytes, the manifest says {}", descriptor.size);
-                findings.push(("layer-size", text));
+                let told = descriptor.size;
+                findings.add(
+                    "layer-size",
+                    format_args!("{name} has {size} bytes, the manifest says {told}"),
+                );
             }
             Ok(Some(Descriptor { size, ..descriptor.clone() }))
         }
@@ -76,7 +78,7 @@ pub(super) fn blob(
     options: &CheckOptions,
     reporter: &dyn Reporter,
 ) -> Result<Findings, Error> {
-    let mut findings = Vec::new();
+    let mut findings = Findings::default();
     let name = format!("blob {}", descriptor.digest.short());
     let Some(there) = presence(source, descriptor, &name, &mut findings)? else {
         return Ok(findings);
@@ -129,8 +131,10 @@ pub(super) fn look(
     if let (Some(unpacked), Some(expected)) = (unpacked, of.diff_id)
         && unpacked != *expected
     {
-        let text = format!("{name} unpacks to {unpacked}, the configuration says {expected}");
-        look.findings.push(("diff-id", text));
+        look.findings.add(
+            "diff-id",
+            format_args!("{name} unpacks to {unpacked}, the configuration says {expected}"),
+        );
     }
     running.finish(Outcome::Done);
     Ok(look)
@@ -165,13 +169,13 @@ fn digest<R>(
                 });
             }
         };
-        findings.push((id, format!("{name}: {}", chain(&error))));
+        findings.add(id, format_args!("{name}: {}", chain(&error)));
         return Ok(());
     }
     let actual = input.hasher.finish();
     if actual != descriptor.digest {
-        let text = format!("{name} is {actual}, not {}", descriptor.digest);
-        findings.push(("layer-digest", text));
+        let wanted = &descriptor.digest;
+        findings.add("layer-digest", format_args!("{name} is {actual}, not {wanted}"));
     }
     Ok(())
 }
@@ -221,7 +225,7 @@ struct Way<'a> {
 
 impl Way<'_> {
     fn add(&mut self, id: &'static str, what: impl std::fmt::Display) {
-        self.look.findings.push((id, format!("{}: {what}", self.name)));
+        self.look.findings.add(id, format_args!("{}: {what}", self.name));
     }
 
     fn broken(&mut self, error: &io::Error) {
@@ -307,16 +311,21 @@ impl Way<'_> {
             Compression::None => return,
         };
         if found != expected {
-            self.add("layer-compression", format!("it is {found}, its media type says {expected}"));
+            self.add(
+                "layer-compression",
+                format_args!("it is {found}, its media type says {expected}"),
+            );
         }
     }
 
     fn entry(&mut self, entry: Entry, data: &mut dyn Read) -> io::Result<()> {
         self.path(&entry);
         if entry.mtime.0 < 0 || entry.mtime.0 > LAST {
-            let text =
-                format!("the time of {:?} is {} seconds after 1970", entry.path, entry.mtime.0);
-            self.add("tar-timestamp", text);
+            let (path, time) = (&entry.path, entry.mtime.0);
+            self.add(
+                "tar-timestamp",
+                format_args!("the time of {path:?} is {time} seconds after 1970"),
+            );
         }
         let path = clean(&entry.path);
         match change(&path) {
@@ -324,15 +333,18 @@ impl Way<'_> {
             Ok(None) => {}
             Ok(Some(Change::Put(path))) => {
                 self.file(&entry, &path, data)?;
-                self.look.listing.push(Record::Put(path, Item::of(entry)));
+                self.look.listing.push(Record::put(path, Slim::of(entry)));
             }
             Ok(Some(gone)) => {
                 if entry.size > 0 {
-                    self.add("whiteout-size", format!("{:?} has {} bytes", entry.path, entry.size));
+                    self.add(
+                        "whiteout-size",
+                        format_args!("{:?} has {} bytes", entry.path, entry.size),
+                    );
                 }
                 self.look.listing.push(match gone {
-                    Change::Hide(path) => Record::Hide(path),
-                    gone => Record::Delete(gone.path().to_owned()),
+                    Change::Hide(path) => Record::hide(path),
+                    gone => Record::delete(gone.path()),
                 });
             }
         }
@@ -343,18 +355,18 @@ impl Way<'_> {
     fn path(&mut self, entry: &Entry) {
         let path = &entry.path;
         if path.components().any(|part| part == Component::ParentDir) {
-            self.add("path-escape", format!("{path:?}"));
+            self.add("path-escape", format_args!("{path:?}"));
         } else if path.is_absolute() {
-            self.add("absolute-path", format!("{path:?}"));
+            self.add("absolute-path", format_args!("{path:?}"));
         }
         if clean(path).as_os_str().is_empty() && entry.kind != EntryKind::Dir {
-            self.add("path-escape", format!("{path:?} would take the place of the root"));
+            self.add("path-escape", format_args!("{path:?} would take the place of the root"));
         }
         let longest = path.components().map(|part| part.as_os_str().len()).max().unwrap_or(0);
         if path.as_os_str().len() > LONGEST.0 || longest > LONGEST.1 {
             let start = OsStr::from_bytes(&path.as_os_str().as_bytes()[..60]);
             let length = path.as_os_str().len();
-            self.add("path-length", format!("{:?}… has {length} bytes", Path::new(start)));
+            self.add("path-length", format_args!("{:?}… has {length} bytes", Path::new(start)));
         }
     }
 
@@ -363,29 +375,29 @@ impl Way<'_> {
         let is_open = entry.mode & 0o002 != 0;
         match (entry.kind, is_privileged) {
             (_, true) if is_open => {
-                self.add("tar-permissions", format!("{path:?} has mode {:04o}", entry.mode));
+                self.add("tar-permissions", format_args!("{path:?} has mode {:04o}", entry.mode));
             }
-            (_, true) => self.add("setuid", format!("{path:?} has mode {:04o}", entry.mode)),
+            (_, true) => self.add("setuid", format_args!("{path:?} has mode {:04o}", entry.mode)),
             (EntryKind::File, false) if is_open => {
-                self.add("world-writable", format!("{path:?} has mode {:04o}", entry.mode));
+                self.add("world-writable", format_args!("{path:?} has mode {:04o}", entry.mode));
             }
             (EntryKind::Dir, _) if is_open && entry.mode & 0o1000 == 0 => {
-                self.add("world-writable", format!("{path:?} has mode {:04o}", entry.mode));
+                self.add("world-writable", format_args!("{path:?} has mode {:04o}", entry.mode));
             }
             (EntryKind::Char | EntryKind::Block, _) => {
                 let (major, minor) = entry.device;
-                self.add("device", format!("{path:?} is the device {major}:{minor}"));
+                self.add("device", format_args!("{path:?} is the device {major}:{minor}"));
             }
             _ => {}
         }
         if entry.xattrs.contains_key(OsStr::new(CAPABILITY)) {
-            self.add("capability", format!("{path:?} has capabilities"));
+            self.add("capability", format_args!("{path:?} has capabilities"));
         }
         if entry.kind == EntryKind::File {
             self.head.clear();
             data.take(HEAD as u64).read_to_end(&mut self.head)?;
             if let Some(why) = looks_secret(path, &self.head) {
-                self.add("secret", format!("{path:?}: {why}"));
+                self.add("secret", format_args!("{path:?}: {why}"));
             }
         }
         Ok(())

@@ -16,6 +16,7 @@ mod tests;
 pub use report::{CHECKS, Check, Finding, Report, Severity};
 pub use store::check_store;
 
+use super::listing::Slim;
 use super::scan::{Budget, Limits, side_by_side};
 use super::{Deed, Error, Merged};
 use crate::image::{self, Content, Descriptor, Digest, Index, Manifest, Mismatch, Platform};
@@ -198,7 +199,7 @@ impl Way<'_> {
             let of = layer::Of { number: at + 1, descriptor, diff_id: diff_ids.get(*at) };
             layer::look(self.source, &of, self.options, &budget, self.reporter)
         })?;
-        let mut merged = Merged::default();
+        let mut merged: Merged<Slim> = Merged::default();
         for (at, look) in looks.into_iter().enumerate() {
             let layer::Look { findings, listing } = look;
             self.report.extend(findings);

@@ -1,6 +1,7 @@
 //! [`Report`]: what a check found; and the list of all that is looked for.
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use serde::Serialize;
 
@@ -147,8 +148,28 @@ pub struct Finding {
 /// So many findings of one kind are told of each layer; the rest is counted.
 fn most(severity: Severity) -> usize {
     match severity {
-        Error | Warning => 10,
+        Error | Warning => MOST,
         Info => 3,
+    }
+}
+
+const MOST: usize = 10;
+
+/// What was found in one layer. There may be millions, of which nobody wants to read more than a
+/// few.
+#[derive(Debug, Default)]
+pub(super) struct Findings {
+    told: Vec<(&'static str, String)>,
+    counts: BTreeMap<&'static str, usize>,
+}
+
+impl Findings {
+    pub(super) fn add(&mut self, id: &'static str, message: fmt::Arguments<'_>) {
+        let count = self.counts.entry(id).or_default();
+        *count += 1;
+        if *count <= MOST {
+            self.told.push((id, message.to_string()));
+        }
     }
 }
 
@@ -176,8 +197,14 @@ impl Report {
         }
     }
 
-    pub(super) fn extend(&mut self, findings: Vec<(&'static str, String)>) {
-        findings.into_iter().for_each(|(id, message)| self.add(id, message));
+    pub(super) fn extend(&mut self, findings: Findings) {
+        let Findings { told, counts } = findings;
+        for (id, message) in told {
+            self.add(id, message);
+        }
+        for (id, count) in counts {
+            *self.counts.entry(id).or_default() += count.saturating_sub(MOST);
+        }
     }
 
     /// Tells how much more there was of each kind, and begins to count anew.

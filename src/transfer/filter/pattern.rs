@@ -5,6 +5,7 @@ use std::path::Path;
 
 use crate::dockerfile::Ignore;
 use crate::layer::archive::{Entry, EntryKind};
+use crate::pattern::Pattern;
 use crate::rootfs::clean;
 
 /// What is left out.
@@ -110,69 +111,21 @@ impl fmt::Display for Rules {
     }
 }
 
-/// `*`, `?`, `[abc]` and `[!abc]`, as fnmatch has them: none of them knows slashes.
+/// A pattern as fnmatch has it (see [`Pattern::fnmatch`]).
 #[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Wildcard(Vec<Part>);
-
-#[derive(Debug, Clone, PartialEq, Eq)]
-enum Part {
-    Many,
-    One,
-    Literal(char),
-    Class { ranges: Vec<(char, char)>, negated: bool },
-}
+pub struct Wildcard(Pattern);
 
 impl Wildcard {
     pub fn new(text: &str) -> Result<Self, String> {
         if text.is_empty() {
             return Err("the pattern is empty".to_owned());
         }
-        let chars: Vec<char> = text.chars().collect();
-        let mut parts = Vec::new();
-        let mut at = 0;
-        while let Some(char) = chars.get(at) {
-            at += 1;
-            parts.push(match char {
-                '*' => Part::Many,
-                '?' => Part::One,
-                '[' => match class(&chars[at..]) {
-                    Some((class, length)) => {
-                        at += length;
-                        class
-                    }
-                    None => Part::Literal('['), // nothing closes it
-                },
-                other => Part::Literal(*other),
-            });
-        }
-        Ok(Self(parts))
+        Pattern::fnmatch(text).map(Self)
     }
 
     /// Whether it fits the whole text.
     pub fn fits(&self, text: &str) -> bool {
-        let chars: Vec<char> = text.chars().collect();
-        let (mut part, mut at) = (0, 0);
-        // The last star, and how far it reaches: more stars need not be taken back.
-        let mut star: Option<(usize, usize)> = None;
-        while at < chars.len() {
-            match self.0.get(part) {
-                Some(Part::Many) => {
-                    star = Some((part, at));
-                    part += 1;
-                }
-                Some(other) if other.fits(chars[at]) => {
-                    part += 1;
-                    at += 1;
-                }
-                _ => {
-                    let Some((begin, reach)) = star else { return false };
-                    star = Some((begin, reach + 1));
-                    part = begin + 1;
-                    at = reach + 1;
-                }
-            }
-        }
-        self.0[part..].iter().all(|part| *part == Part::Many)
+        self.0.matches(text)
     }
 
     /// Whether it fits a path, or its last name.
@@ -180,43 +133,6 @@ impl Wildcard {
         let name = path.rsplit('/').next().unwrap_or(path);
         self.fits(path) || self.fits(name)
     }
-}
-
-impl Part {
-    fn fits(&self, char: char) -> bool {
-        match self {
-            Self::Many => false,
-            Self::One => true,
-            Self::Literal(literal) => *literal == char,
-            Self::Class { ranges, negated } => {
-                ranges.iter().any(|(from, to)| (*from..=*to).contains(&char)) != *negated
-            }
-        }
-    }
-}
-
-/// What is behind a `[`, and how many characters that takes; None when it does not end.
-fn class(chars: &[char]) -> Option<(Part, usize)> {
-    let negated = chars.first() == Some(&'!');
-    let begin = usize::from(negated);
-    // A bracket that comes first is one of the characters.
-    let end = begin + 1 + chars.get(begin + 1..)?.iter().position(|char| *char == ']')?;
-    let mut ranges = Vec::new();
-    let mut at = begin;
-    while at < end {
-        match chars[at..end] {
-            [from, '-', to, ..] => {
-                ranges.push((from, to));
-                at += 3;
-            }
-            [one, ..] => {
-                ranges.push((one, one));
-                at += 1;
-            }
-            [] => break,
-        }
-    }
-    Some((Part::Class { ranges, negated }, end + 1))
 }
 
 #[cfg(test)]
@@ -270,6 +186,8 @@ mod tests {
             ("[!a-c]x", "bx", false),
             ("[]]x", "]x", true),
             ("[x", "[x", true),
+            (r"a\*", r"a\b", true),
+            ("[^a]", "^", true),
             ("**", "", true),
             ("a", "ab", false),
         ] {

@@ -1,21 +1,20 @@
-//! To a runtime bundle (runtime-spec bundle.md): the files of one image in `rootfs`, and a
+//! What makes a directory a runtime bundle (runtime-spec bundle.md): the files of one image in `rootfs`, and a
 //! `config.json` by which crun or runc, or a podman of their kind, starts it without privilege.
 //!
 //! What the image says becomes what runs by image-spec conversion.md. All else is as the runtimes'
 //! own models for ordinary users have it: user namespace with the caller as its root, the caller's
 //! network.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::{Map, Value, json};
 
-use super::{Tree, replace};
-use crate::image::{Config, Content};
-use crate::report::{Outcome, Reporter};
+use super::replace;
+use crate::image::Config;
+use crate::report::Reporter;
 use crate::rootfs::{self, Accounts, Owner};
-use crate::transfer::{Blob, Error, Root, Sink};
-use crate::{store, sys};
+use crate::sys;
+use crate::transfer::Error;
 
 /// Where programs are, for images that do not say it.
 const PATH: &str = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
@@ -38,74 +37,29 @@ const CAPABILITIES: [&str; 14] = [
     "CAP_SYS_CHROOT",
 ];
 
-/// A directory for one image.
-pub struct Bundle<'a> {
-    dir: PathBuf,
-    tree: Tree<'a>,
-    reporter: &'a dyn Reporter,
-}
+/// Where the files are in a bundle.
+pub(super) const FILES: &str = "rootfs";
 
-impl<'a> Bundle<'a> {
-    /// # Errors
-    ///
-    /// [`Error::NotEmpty`] when there is a `rootfs` with something in it already.
-    pub fn new(
-        store: &'a store::Store,
-        dir: &Path,
-        reporter: &'a dyn Reporter,
-    ) -> Result<Self, Error> {
-        let files = dir.join("rootfs");
-        if fs::read_dir(&files).is_ok_and(|mut entries| entries.next().is_some()) {
-            return Err(Error::NotEmpty(files));
-        }
-        let tree = Tree::directory(store, &files, reporter);
-        Ok(Self { dir: dir.to_owned(), tree, reporter })
+/// Writes what a runtime wants to know of an image with these files into `dir`. The bundle is called
+/// `name` in a warning.
+pub(super) fn describe(
+    dir: &Path,
+    files: &rootfs::Root,
+    config: &Config,
+    name: &str,
+    reporter: &dyn Reporter,
+) -> Result<(), Error> {
+    let owner = Accounts::read(files)?.process_owner(&config.runtime.user)?;
+    if (owner.uid, owner.gid) != (0, 0) {
+        let Owner { uid, gid, .. } = &owner;
+        reporter.warn(format!(
+            "{name}: the image runs as {uid}:{gid}, whom only a runtime with subordinate ids can \
+             have; uidMappings and gidMappings in config.json map root alone"
+        ));
     }
-}
-
-impl std::fmt::Debug for Bundle<'_> {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_tuple("Bundle").field(&self.dir).finish()
-    }
-}
-
-impl Sink for Bundle<'_> {
-    fn name(&self) -> String {
-        self.dir.display().to_string()
-    }
-
-    fn takes_one_image(&self) -> bool {
-        true
-    }
-
-    fn needs_foreign(&self) -> bool {
-        true
-    }
-
-    fn put_blob(&self, blob: &Blob<'_>) -> Result<Outcome, Error> {
-        self.tree.put_blob(blob)
-    }
-
-    fn put_manifest(&self, content: &Content) -> Result<(), Error> {
-        self.tree.put_manifest(content)
-    }
-
-    fn put_root(&self, root: &Root<'_>) -> Result<(), Error> {
-        self.tree.put_root(root)?;
-        let Some(config) = root.config else { return Ok(()) };
-        let files = rootfs::Root::open(&self.dir.join("rootfs"))?;
-        let owner = Accounts::read(&files)?.process_owner(&config.runtime.user)?;
-        if (owner.uid, owner.gid) != (0, 0) {
-            let (dir, Owner { uid, gid, .. }) = (self.dir.display(), &owner);
-            self.reporter.warn(format!(
-                "{dir}: the image runs as {uid}:{gid}, whom only a runtime with subordinate ids can \
-                 have; uidMappings and gidMappings in config.json map root alone"
-            ));
-        }
-        let text = serde_json::to_vec_pretty(&runtime_config(config, &owner, sys::ns::outside()))
-            .expect("it has string keys");
-        replace(&self.dir.join("config.json"), &text)
-    }
+    let text = serde_json::to_vec_pretty(&runtime_config(config, &owner, sys::ns::outside()))
+        .expect("it has string keys");
+    replace(&dir.join("config.json"), &text)
 }
 
 /// The bundle's `config.json` (runtime-spec config.md). `caller` is the user and the group that
@@ -151,7 +105,7 @@ fn runtime_config(config: &Config, owner: &Owner, caller: (u32, u32)) -> Value {
             },
             "noNewPrivileges": true,
         },
-        "root": {"path": "rootfs", "readonly": false},
+        "root": {"path": FILES, "readonly": false},
         "mounts": mounts(),
         "annotations": annotations(config),
         "linux": {

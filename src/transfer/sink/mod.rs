@@ -14,7 +14,6 @@ mod tree;
 mod unpacked;
 mod writer;
 
-pub use bundle::Bundle;
 pub use daemon::Daemon;
 pub use docker::Docker;
 pub use docker_dir::{DockerDir, manifest_of};

@@ -138,7 +138,7 @@ impl<'a> Tree<'a> {
                 let snapshot = self.snapshot(config, image)?;
                 let dir = if self.split { dir.join(directory_of(config)) } else { dir.clone() };
                 fs::create_dir_all(&dir).map_err(Error::writing(dir.display().to_string()))?;
-                let copying = Copying { time: self.time, is_faithful: false };
+                let copying = Copying { time: self.time, records_owners: false };
                 let files = (snapshot.root(), &snapshot.records()?);
                 copy_files(files, &dir, &dir.display().to_string(), copying, self.reporter)
             }
@@ -188,8 +188,8 @@ impl<'a> Tree<'a> {
 pub(super) struct Copying {
     /// The time of all files instead of their own, in seconds since 1970.
     pub(super) time: Option<i64>,
-    /// Owners are recorded with the files; setuid bits and extended attributes stay.
-    pub(super) is_faithful: bool,
+    /// Owners are recorded with the files, where these can carry it.
+    pub(super) records_owners: bool,
 }
 
 /// Copies an image's files into a directory that is there. Devices, which only root may make, are left
@@ -215,13 +215,12 @@ pub(super) fn copy_files(
         FileType::File => meta.mode & 0o1777,
         _ => meta.mode,
     };
-    let is_plain = !copying.is_faithful;
     let options = CopyOptions {
-        owner: is_plain.then_some((0, 0)),
-        mode: if is_plain { Some(&mode) } else { None },
+        owner: (!copying.records_owners).then_some((0, 0)),
+        mode: Some(&mode),
         choose: Some(&choose),
         time: copying.time.map(|seconds| (seconds, 0)),
-        no_xattrs: is_plain,
+        no_xattrs: true,
         // What is in the way goes, what is beside it stays.
         replace: true,
         ..CopyOptions::default()

@@ -1,21 +1,23 @@
-//! To a new directory: the files of an image.
+//! To a new directory: the files of an image, alone or as a runtime bundle.
 //!
-//! It is made beside its place, under a name that begins with `.bryo-`, and gets its own when it is
-//! whole.
+//! It is made beside its place, under a name that begins with `.bryo-`, and gets its own by one
+//! rename when it is whole.
+
+mod making;
 
 use std::fmt;
-use std::fs::{self, Permissions};
+use std::fs;
 use std::io;
-use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use super::Store;
 use super::tree::{Copying, copy_files};
+use super::{Store, bundle};
 use crate::image::{Config, Content};
 use crate::report::{Outcome, Reporter};
 use crate::rootfs::{self, Meta};
 use crate::store;
 use crate::transfer::{Blob, Error, Root, Sink};
+use making::Making;
 
 /// The files of one image, as an ordinary user can have them. The image itself passes through the
 /// storage directory.
@@ -23,7 +25,16 @@ pub struct Unpacked<'a> {
     store: &'a store::Store,
     inner: Store<'a>,
     dir: PathBuf,
+    form: Form,
     reporter: &'a dyn Reporter,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Form {
+    /// The files and nothing else.
+    Tree,
+    /// The files in `rootfs`, and what a runtime wants to know.
+    Bundle,
 }
 
 impl<'a> Unpacked<'a> {
@@ -37,17 +48,38 @@ impl<'a> Unpacked<'a> {
         dir: &Path,
         reporter: &'a dyn Reporter,
     ) -> Result<Self, Error> {
+        Self::new(store, dir, Form::Tree, reporter)
+    }
+
+    /// The same as a runtime bundle (runtime-spec bundle.md). Owners that the caller cannot give are
+    /// recorded with the files, as far as these can carry it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::tree`].
+    pub fn bundle(
+        store: &'a store::Store,
+        dir: &Path,
+        reporter: &'a dyn Reporter,
+    ) -> Result<Self, Error> {
+        Self::new(store, dir, Form::Bundle, reporter)
+    }
+
+    fn new(
+        store: &'a store::Store,
+        dir: &Path,
+        form: Form,
+        reporter: &'a dyn Reporter,
+    ) -> Result<Self, Error> {
         let is_free = match fs::read_dir(dir) {
             Ok(mut entries) => entries.next().is_none(),
             Err(error) => error.kind() == io::ErrorKind::NotFound,
         };
-        match is_free {
-            true => {
-                let (inner, dir) = (Store::nameless(store).telling(reporter), dir.to_owned());
-                Ok(Self { store, inner, dir, reporter })
-            }
-            false => Err(Error::NotEmpty(dir.to_owned())),
+        if !is_free {
+            return Err(Error::NotEmpty(dir.to_owned()));
         }
+        let inner = Store::nameless(store).telling(reporter);
+        Ok(Self { store, inner, dir: dir.to_owned(), form, reporter })
     }
 
     fn write(&self, config: &Config) -> Result<(), Error> {
@@ -55,19 +87,23 @@ impl<'a> Unpacked<'a> {
         let trees = self.store.trees(config).ok_or_else(missing)?;
         let snapshot = self.store.snapshot(&trees)?;
         let (root, records) = (snapshot.root(), snapshot.records()?);
-        let made = Made::beside(&self.dir)?;
-        let failed = |path: &Path| Error::writing(path.display().to_string());
-        let files = made.0.join("files");
-        fs::create_dir(&files).map_err(failed(&files))?;
-        let copying = Copying { time: None, is_faithful: false };
         let name = self.dir.display().to_string();
+        let making = Making::beside(&self.dir).map_err(Error::writing(&name))?;
+        let made = making.path().join("made");
+        let is_bundle = self.form == Form::Bundle;
+        let files = if is_bundle { made.join(bundle::FILES) } else { made.clone() };
+        fs::create_dir_all(&files).map_err(Error::writing(&name))?;
+        if is_bundle {
+            bundle::describe(&made, root, config, &name, self.reporter)?;
+        }
+        let copying = Copying { time: None, records_owners: is_bundle };
         copy_files((root, &records), &files, &name, copying, self.reporter)?;
         if let Some(meta) = root.lstat(Path::new(""))? {
             describe(&files, &meta)?;
         }
-        fs::rename(&files, &self.dir).map_err(|source| match source.kind() {
+        fs::rename(&made, &self.dir).map_err(|source| match source.kind() {
             io::ErrorKind::DirectoryNotEmpty => Error::NotEmpty(self.dir.clone()),
-            _ => failed(&self.dir)(source),
+            _ => Error::writing(name)(source),
         })
     }
 }
@@ -79,35 +115,9 @@ fn describe(files: &Path, meta: &Meta) -> Result<(), Error> {
     Ok(root.set_time(Path::new(""), meta.mtime)?)
 }
 
-/// A directory in the making; what is left of it goes.
-struct Made(PathBuf);
-
-impl Made {
-    fn beside(dir: &Path) -> Result<Self, Error> {
-        let folder = match dir.parent() {
-            Some(folder) if !folder.as_os_str().is_empty() => folder,
-            _ => Path::new("."),
-        };
-        let failed = || Error::writing(dir.display().to_string());
-        fs::create_dir_all(folder).map_err(failed())?;
-        let made = tempfile::Builder::new()
-            .prefix(".bryo-")
-            .permissions(Permissions::from_mode(0o700))
-            .tempdir_in(folder)
-            .map_err(failed())?;
-        Ok(Self(made.keep()))
-    }
-}
-
-impl Drop for Made {
-    fn drop(&mut self) {
-        drop(rootfs::remove_tree(&self.0));
-    }
-}
-
 impl fmt::Debug for Unpacked<'_> {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_tuple("Unpacked").field(&self.dir).finish()
+        f.debug_tuple("Unpacked").field(&self.form).field(&self.dir).finish()
     }
 }
 

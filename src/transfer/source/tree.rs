@@ -1,7 +1,8 @@
 //! From plain files: a directory, or a tar of one, becomes an image of one layer.
 //!
 //! A tar may hold the root directory's content itself (a "tarbomb"), or one directory that is the
-//! root directory; that one's name is then left out. What ch-image notes in `/ch` of a root directory
+//! root directory; that one's name is then left out, and a note says so. A tar with an entry for `.`
+//! is the root directory's content, whatever is in it. What ch-image notes in `/ch` of a root directory
 //! becomes the image's configuration.
 
 use std::collections::BTreeSet;
@@ -46,6 +47,14 @@ pub fn image(
 ) -> Result<Manifest, Error> {
     let name = path.display().to_string();
     let metadata = fs::metadata(path).map_err(Error::opening(path))?;
+    // Whoever gives `.` for a directory that bryo keeps its own files in does not mean these.
+    let whole = fs::canonicalize(path).map_err(Error::opening(path))?;
+    if fs::canonicalize(store.path()).is_ok_and(|storage| storage.starts_with(&whole)) {
+        return Err(Error::HoldsStorage {
+            path: path.to_owned(),
+            storage: store.path().to_owned(),
+        });
+    }
     if !metadata.is_dir() {
         let file = File::open(path).map_err(Error::opening(path))?;
         return from_stream(store, file, &name, making, reporter);
@@ -132,7 +141,8 @@ fn one_top(file: &File) -> Result<Option<PathBuf>, Error> {
     let mut reader = Reader::new(file);
     while let Some(entry) = reader.next_entry()? {
         let mut parts = inside(&entry.path);
-        let Some(top) = parts.next() else { continue };
+        // Who describes the root directory itself means it.
+        let Some(top) = parts.next() else { return Ok(None) };
         if parts.next().is_none() && entry.kind != EntryKind::Dir {
             return Ok(None);
         }
@@ -189,7 +199,8 @@ mod tests {
     fn one_directory_at_the_top_is_the_root() {
         for (paths, top) in [
             (&["a/", "a/bin/", "a/bin/sh"][..], Some("a")),
-            (&["./", "./a/", "./a/x"], Some("a")),
+            (&["./", "./a/", "./a/x"], None),
+            (&["./a/", "./a/x"], Some("a")),
             (&["a/x"], Some("a")),
             (&["a/", "b/"], None),
             (&["a"], None),
