@@ -183,8 +183,8 @@ impl Registry {
         Ok(answer)
     }
 
-    /// What a manifest needs must be here, but for what registries do not keep. What an index lists
-    /// may come later, or never.
+    /// What a manifest needs must be here, but for what registries do not keep, and unless whoever
+    /// runs this one wants it otherwise. What an index lists may come later, or never.
     fn check_parts(&self, content: &Content) -> Result<()> {
         let (Content::Image(manifest) | Content::Artifact(manifest)) = content else {
             return Ok(());
@@ -197,7 +197,7 @@ impl Registry {
                     let message = format!("{digest} has {size} bytes; the manifest says {said}");
                     return Err(Refusal::manifest_invalid(message));
                 }
-                None if media_type::is_foreign(&part.media_type) => {}
+                None if self.settings.sparse || media_type::is_foreign(&part.media_type) => {}
                 None => {
                     let message = format!("{} is not here: push blobs first", part.digest);
                     return Err(Refusal::new(400, "MANIFEST_BLOB_UNKNOWN", message));

@@ -64,6 +64,8 @@ const TIDY: Duration = Duration::from_secs(30);
 pub struct Settings {
     /// Nobody may change anything.
     pub read_only: bool,
+    /// Manifests are taken whether or not their blobs are here.
+    pub sparse: bool,
     /// None: everybody may come in.
     pub access: Option<Access>,
     /// Whether every request gets a line.

@@ -55,6 +55,9 @@ pub(crate) struct Serve {
     /// Nobody may push or delete
     #[arg(long)]
     readonly: bool,
+    /// Take manifests though blobs that they name are not here, and may never be
+    #[arg(long, conflicts_with_all = ["readonly", "downstream"])]
+    sparse: bool,
     /// Serve https, with a certificate that is made for this run and that nobody knows, unless
     /// --cert and --key name one
     #[arg(long)]
@@ -137,9 +140,16 @@ impl Serve {
             reporter.note(format!("certificate SHA256 {}", fingerprint(digest.hex())));
         }
         let (upstream, downstream) = self.others(invocation)?;
-        let (read_only, log, filters) = (self.readonly, self.log, Filters::new(filters, found));
-        let settings = Settings { read_only, access, log, upstream, downstream, filters };
-        let registry = Registry::new(store, settings, reporter.clone());
+        let rules = Settings {
+            read_only: self.readonly,
+            sparse: self.sparse,
+            access,
+            log: self.log,
+            upstream,
+            downstream,
+            filters: Filters::new(filters, found),
+        };
+        let registry = Registry::new(store, rules, reporter.clone());
         invocation.print(&format!("{}\n", server.address()))?;
         let stop = server.stop();
         let _catcher = ui::stop_when_interrupted(reporter.clone(), move || stop.now());

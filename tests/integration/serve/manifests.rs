@@ -121,6 +121,33 @@ fn layers_that_registries_do_not_keep_may_be_missing() {
 }
 
 #[test]
+fn a_manifest_may_lack_its_blobs_where_that_is_wanted() {
+    let place = Place::new();
+    let served = Served::start(&place, "--sparse");
+    let missing = sha256(b"elsewhere");
+    let layer = json!({"mediaType": "application/x", "digest": missing, "size": 9});
+    let image = manifest_with(&served, "a", "one", &json!({"layers": [layer]}));
+    image.put(&served, "a", "1");
+    let blob = format!("/v2/a/blobs/{missing}");
+    served.get(&blob).refuses(404, "BLOB_UNKNOWN");
+    served.push_blob("a", b"elsewhere");
+    served.get(&blob).is(200);
+    // What is there must still be what the manifest says.
+    let wrong = json!({"mediaType": "application/x", "digest": missing, "size": 8});
+    let wrong = manifest_with(&served, "a", "one", &json!({"layers": [wrong]}));
+    served.push_manifest("a", "2", MANIFEST, &wrong.text).refuses(400, "MANIFEST_INVALID");
+    served.delete(&format!("/v2/a/manifests/{}", image.digest)).is(202);
+    drop(served);
+    // Others are told, and otherwise left alone.
+    let served = Served::start(&place, "--sparse");
+    image.put(&served, "b", "1");
+    drop(served);
+    assert!(place.bryo("images").succeeds().text().contains("\nb  "));
+    place.bryo("rm b:1").succeeds();
+    place.bryo("serve --sparse --downstream a.example").fails(2);
+}
+
+#[test]
 fn an_index_is_taken_whether_or_not_its_parts_are_there() {
     let place = Place::new();
     let served = Served::start(&place, "");
