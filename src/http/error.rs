@@ -28,10 +28,12 @@ pub enum Error {
     },
     #[error("setting up TLS")]
     Setup(#[source] Cause),
-    #[error("connecting to {host}")]
+    #[error("{}", attempt(host, *what, through.as_deref()))]
     Connect {
         host: String,
         what: Connecting,
+        /// The proxy between us.
+        through: Option<String>,
         #[source]
         source: Cause,
     },
@@ -65,17 +67,41 @@ pub enum Connecting {
     Certificate,
     /// The other side does not speak TLS, or hung up in the middle of its beginning.
     Tls,
+    /// The other side wants a certificate of ours that convinces it.
+    OwnCertificate,
+    /// The proxy does not answer, so that nobody else was asked.
+    Proxy,
+}
+
+fn attempt(host: &str, what: Connecting, through: Option<&str>) -> String {
+    match through {
+        Some(proxy) if what == Connecting::Proxy => {
+            format!("connecting to the proxy {proxy}, through which {host} is reached")
+        }
+        Some(proxy) => format!("connecting to {host} through the proxy {proxy}"),
+        None => format!("connecting to {host}"),
+    }
 }
 
 impl Error {
-    pub(super) fn exchange(method: Method, url: &Url, error: reqwest::Error) -> Self {
+    /// `through` is the proxy that it went through.
+    pub(super) fn exchange(
+        method: Method,
+        url: &Url,
+        through: Option<String>,
+        error: reqwest::Error,
+    ) -> Self {
         let error = error.without_url();
         let source = Cause::of(&error);
-        if !error.is_connect() {
-            return Self::Exchange { method, url: shown(url), source };
-        }
-        let host = super::redact::authority(url);
-        Self::Connect { host, what: connecting(&error, url), source }
+        // What a server thinks of our certificate is told when the first answer is awaited.
+        let what = match wants_certificate(&error) {
+            true => Connecting::OwnCertificate,
+            false if !error.is_connect() => {
+                return Self::Exchange { method, url: shown(url), source };
+            }
+            false => connecting(&error, url, through.is_some()),
+        };
+        Self::Connect { host: super::redact::authority(url), what, through, source }
     }
 
     pub(super) fn stuck(method: Method, url: &Url, stuck: &Stuck) -> Self {
@@ -84,7 +110,7 @@ impl Error {
 
     /// Whether the other side was never reached at all.
     pub fn is_unreachable(&self) -> bool {
-        matches!(self, Self::Connect { what: Connecting::Reach, .. })
+        matches!(self, Self::Connect { what: Connecting::Reach | Connecting::Proxy, .. })
     }
 
     /// Whether the other side may understand plain http where it did not understand TLS.
@@ -92,10 +118,15 @@ impl Error {
         matches!(self, Self::Connect { what: Connecting::Tls, .. })
     }
 
+    /// Whether the other side wants to know who we are, by a certificate.
+    pub fn is_own_certificate(&self) -> bool {
+        matches!(self, Self::Connect { what: Connecting::OwnCertificate, .. })
+    }
+
     /// Whether another try may end better.
     pub fn is_passing(&self) -> bool {
         match self {
-            Self::Connect { what, .. } => *what == Connecting::Reach,
+            Self::Connect { .. } => self.is_unreachable(),
             Self::Exchange { .. } => true,
             _ => false,
         }
@@ -110,6 +141,14 @@ impl Error {
             Self::Connect { what: Connecting::Tls, host, .. } => {
                 Some(format!("--insecure={host} allows plain http"))
             }
+            Self::Connect { what: Connecting::OwnCertificate, host, .. } => Some(format!(
+                "it wants a certificate of yours: put it as NAME.cert, with its key as NAME.key, \
+                 into ~/.config/containers/certs.d/{host}"
+            )),
+            Self::Connect { through: Some(_), host, .. } => Some(format!(
+                "--proxy, $BRYO_PROXY, $HTTPS_PROXY or $HTTP_PROXY name the proxy; NO_PROXY={host} \
+                 goes without one"
+            )),
             Self::Offline { .. } => {
                 Some("what is here already can be used; else leave out --offline".into())
             }
@@ -119,7 +158,26 @@ impl Error {
     }
 }
 
-fn connecting(error: &reqwest::Error, url: &Url) -> Connecting {
+/// Whether the other side refuses our certificate, or that we have none (RFC 8446 §6.2).
+fn wants_certificate(error: &reqwest::Error) -> bool {
+    use rustls::AlertDescription as Alert;
+    causes(error).filter_map(|cause| cause.downcast_ref::<rustls::Error>()).any(|error| {
+        let rustls::Error::AlertReceived(alert) = error else { return false };
+        matches!(
+            alert,
+            Alert::CertificateRequired
+                | Alert::BadCertificate
+                | Alert::UnsupportedCertificate
+                | Alert::CertificateRevoked
+                | Alert::CertificateExpired
+                | Alert::CertificateUnknown
+                | Alert::UnknownCA
+                | Alert::AccessDenied
+        )
+    })
+}
+
+fn connecting(error: &reqwest::Error, url: &Url, by_proxy: bool) -> Connecting {
     match causes(error).find_map(|cause| cause.downcast_ref::<rustls::Error>()) {
         Some(
             rustls::Error::InvalidCertificate(_)
@@ -135,8 +193,20 @@ fn connecting(error: &reqwest::Error, url: &Url) -> Connecting {
         });
     match hung_up && url.scheme() == "https" {
         true => Connecting::Tls,
+        // One that answers says why it does not let us through, which is no error of the system's.
+        false if by_proxy && is_of_system(error) => Connecting::Proxy,
         false => Connecting::Reach,
     }
+}
+
+/// Whether the system could not connect: no such name, no route, nobody there.
+fn is_of_system(error: &reqwest::Error) -> bool {
+    causes(error).any(|cause| {
+        let io = cause.downcast_ref::<io::Error>();
+        io.is_some_and(|error| error.raw_os_error().is_some())
+            || cause.to_string().contains("dns error")
+            || cause.to_string().contains("timed out")
+    })
 }
 
 /// An error and its causes, the innermost last. An [`io::Error`] hides what it wraps from

@@ -180,9 +180,21 @@ impl Client {
             if let Some(pace) = &self.pace {
                 pace.wait();
             }
-            let inner = exchange(&engine, &client, request, url, is_home, self.silence())?;
+            let inner = exchange(&engine, &client, request, url, is_home, self.silence());
+            let inner = inner.map_err(|failure| self.explain(request.method, url, failure))?;
             Ok(Response { inner: Incoming::new(inner), engine: engine.clone() })
         })
+    }
+
+    /// What a failure was about.
+    fn explain(&self, method: Method, url: &Url, failure: Failure) -> Error {
+        let through =
+            || self.settings.proxies.shown(url).filter(|_| self.settings.socket.is_none());
+        match failure {
+            Failure::Body(source) => Error::Body { url: redact::shown(url), source },
+            Failure::Stuck(stuck) => Error::stuck(method, url, &stuck),
+            Failure::Client(error) => Error::exchange(method, url, through(), error),
+        }
     }
 
     /// How long the other side may think before it answers. Programs of this machine make what they
@@ -219,7 +231,7 @@ impl Client {
             .tcp_keepalive(SILENCE)
             .tcp_user_timeout(SILENCE)
             .no_proxy();
-        for proxy in self.settings.proxies.build()? {
+        if let Some(proxy) = self.settings.proxies.build()? {
             builder = builder.proxy(proxy);
         }
         if let Some(socket) = &self.settings.socket {
@@ -238,7 +250,7 @@ fn exchange(
     url: &Url,
     is_home: bool,
     silence: Duration,
-) -> Result<reqwest::Response, Error> {
+) -> Result<reqwest::Response, Failure> {
     let mut builder = client.request(request.method.into(), url.clone());
     for (name, value) in &request.headers {
         builder = builder.header(*name, value);
@@ -251,8 +263,7 @@ fn exchange(
             builder = builder.header("authorization", value);
         }
     }
-    let unreadable = |source| Error::Body { url: redact::shown(url), source };
-    let outcome = match request.body {
+    match request.body {
         Body::Empty if matches!(request.method, Method::Get | Method::Head) => {
             engine.send(builder, silence)
         }
@@ -260,15 +271,10 @@ fn exchange(
         Body::Empty => engine.send(builder.header("content-length", "0"), silence),
         Body::Bytes(bytes) => engine.send(builder.body(bytes.to_vec()), silence),
         Body::Stream { size, open } => {
-            let body = open().map_err(unreadable)?;
+            let body = open().map_err(Failure::Body)?;
             engine.send_stream(builder, (body, size), SILENCE, DIGESTION)
         }
-    };
-    outcome.map_err(|failure| match failure {
-        Failure::Body(source) => unreadable(source),
-        Failure::Stuck(stuck) => Error::stuck(request.method, url, &stuck),
-        Failure::Client(error) => Error::exchange(request.method, url, error),
-    })
+    }
 }
 
 /// Whether a header can be added to any request without changing what that is.

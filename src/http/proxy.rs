@@ -1,8 +1,9 @@
 //! Proxies, as values: nobody here reads the environment.
 
 use std::fmt;
+use std::net::IpAddr;
 
-use super::{Cause, Error};
+use super::{Cause, Error, Url};
 
 /// Loopback is not reached through a proxy of the environment.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
@@ -15,7 +16,8 @@ pub struct Proxies {
     /// For `https` URLs.
     pub https: Option<String>,
     /// Hosts that are reached directly, as `NO_PROXY` lists them: names with all below them,
-    /// addresses, networks as `10.0.0.0/8`, or `*`; between commas.
+    /// addresses, networks as `10.0.0.0/8`, or `*`; each but the last perhaps with a port; between
+    /// commas.
     pub none: Option<String>,
     /// Loopback is reached through them, too: somebody named one for this very run.
     pub even_loopback: bool,
@@ -29,20 +31,85 @@ impl Proxies {
         Self { http: url.clone(), https: url, none: self.none, even_loopback: true }
     }
 
-    pub(super) fn build(&self) -> Result<Vec<reqwest::Proxy>, Error> {
-        let loopback = (!self.even_loopback).then_some(LOOPBACK);
-        let none: Vec<&str> = self.none.as_deref().into_iter().chain(loopback).collect();
-        let none = none.join(",");
-        let mut proxies = Vec::new();
-        if let Some(url) = &self.http {
-            proxies.push(reqwest::Proxy::http(complete(url)).map_err(|error| wrong(url, error))?);
+    /// What the client is to be told; nothing where there are none.
+    pub(super) fn build(&self) -> Result<Option<reqwest::Proxy>, Error> {
+        for url in [&self.http, &self.https].into_iter().flatten() {
+            // What it makes of the URL is of no use here, but whether it can make anything of it.
+            reqwest::Proxy::all(complete(url)).map_err(|error| wrong(url, error))?;
         }
-        if let Some(url) = &self.https {
-            proxies.push(reqwest::Proxy::https(complete(url)).map_err(|error| wrong(url, error))?);
-        }
-        let direct = |proxy: reqwest::Proxy| proxy.no_proxy(reqwest::NoProxy::from_string(&none));
-        Ok(proxies.into_iter().map(direct).collect())
+        let proxies = self.clone();
+        let any = self.http.is_some() || self.https.is_some();
+        Ok(any.then(|| reqwest::Proxy::custom(move |url| proxies.of(url).map(complete))))
     }
+
+    /// The proxy that a URL is reached through.
+    fn of(&self, url: &Url) -> Option<&str> {
+        let proxy = match url.scheme() {
+            "http" => self.http.as_deref(),
+            _ => self.https.as_deref(),
+        };
+        let loopback = (!self.even_loopback).then_some(LOOPBACK);
+        let direct = self.none.as_deref().into_iter().chain(loopback);
+        let mut direct = direct.flat_map(|list| list.split(',')).map(str::trim);
+        proxy.filter(|_| !direct.any(|entry| covers(entry, url)))
+    }
+
+    /// The same, for people.
+    pub(super) fn shown(&self, url: &Url) -> Option<String> {
+        self.of(url).map(hidden)
+    }
+}
+
+/// Whether an entry of `NO_PROXY` is about a URL: a name stands for all below it, too.
+fn covers(entry: &str, url: &Url) -> bool {
+    if entry == "*" {
+        return true;
+    }
+    let host = url.host_str().unwrap_or_default();
+    let host = host.trim_start_matches('[').trim_end_matches(']');
+    let (name, port) = split_port(entry);
+    if port.is_some_and(|port| Some(port) != url.port_or_known_default()) || name.is_empty() {
+        return false;
+    }
+    if let Ok(address) = host.parse::<IpAddr>() {
+        return name.split_once('/').map_or_else(
+            || name.parse() == Ok(address),
+            |(net, bits)| is_inside(address, net, bits).unwrap_or(false),
+        );
+    }
+    let name = name.trim_start_matches('*').trim_start_matches('.').to_ascii_lowercase();
+    let host = host.to_ascii_lowercase();
+    host.strip_suffix(&name).is_some_and(|rest| rest.is_empty() || rest.ends_with('.'))
+}
+
+/// An address of version 6 has colons of its own, and brackets where a port follows.
+fn split_port(entry: &str) -> (&str, Option<u16>) {
+    if let Some((address, rest)) = entry.strip_prefix('[').and_then(|rest| rest.split_once(']')) {
+        return (address, rest.strip_prefix(':').and_then(|port| port.parse().ok()));
+    }
+    match entry.rsplit_once(':') {
+        Some((name, port)) if !name.contains(':') => match port.parse() {
+            Ok(port) => (name, Some(port)),
+            Err(_) => (entry, None),
+        },
+        _ => (entry, None),
+    }
+}
+
+/// Whether an address is in a network; None if that is none.
+fn is_inside(address: IpAddr, net: &str, bits: &str) -> Option<bool> {
+    let bits: u32 = bits.parse().ok()?;
+    Some(match (address, net.parse().ok()?) {
+        (IpAddr::V4(address), IpAddr::V4(net)) => {
+            let differ = address.to_bits() ^ net.to_bits();
+            bits == 0 || differ.checked_shr(32_u32.checked_sub(bits)?)? == 0
+        }
+        (IpAddr::V6(address), IpAddr::V6(net)) => {
+            let differ = address.to_bits() ^ net.to_bits();
+            bits == 0 || differ.checked_shr(128_u32.checked_sub(bits)?)? == 0
+        }
+        _ => false,
+    })
 }
 
 fn wrong(url: &str, error: reqwest::Error) -> Error {
@@ -80,6 +147,47 @@ impl fmt::Debug for Proxies {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn some_hosts_are_reached_directly() {
+        let none = "corp.example, .dot.example,*.star.example,h:5000,10.0.0.0/8,192.0.2.7,2001:db8::/32,[::2]:81";
+        let proxies = Proxies {
+            http: Some("plain:1".into()),
+            https: Some("proxy:1".into()),
+            none: Some(none.into()),
+            even_loopback: false,
+        };
+        for (url, through) in [
+            ("https://registry.example/", Some("proxy:1")),
+            ("http://registry.example/", Some("plain:1")),
+            ("https://corp.example/", None),
+            ("https://a.b.CORP.example/", None),
+            ("https://notcorp.example/", Some("proxy:1")),
+            ("https://a.dot.example/", None),
+            ("https://a.star.example/", None),
+            ("https://h:5000/", None),
+            ("https://h/", Some("proxy:1")),
+            ("http://10.255.0.1/", None),
+            ("http://11.0.0.1/", Some("plain:1")),
+            ("http://192.0.2.7:8080/", None),
+            ("http://192.0.2.70/", Some("plain:1")),
+            ("https://[2001:db8:1::1]/", None),
+            ("https://[2001:db9::1]/", Some("proxy:1")),
+            ("http://[::2]:81/", None),
+            ("http://[::2]/", Some("plain:1")),
+            ("http://localhost:5000/", None),
+            ("http://127.3.2.1/", None),
+            ("https://[::1]:5000/", None),
+        ] {
+            let url: Url = url.parse().expect(url);
+            assert_eq!(proxies.of(&url), through, "{url}");
+        }
+        let given = proxies.clone().all("http://given:2");
+        assert_eq!(given.of(&"http://127.0.0.1/".parse().expect("a URL")), Some("http://given:2"));
+        assert_eq!(given.of(&"http://corp.example/".parse().expect("a URL")), None);
+        let everything = Proxies { none: Some("*".into()), ..given };
+        assert_eq!(everything.of(&"http://x/".parse().expect("a URL")), None);
+    }
 
     #[test]
     fn proxies_are_completed_and_their_passwords_hidden() {

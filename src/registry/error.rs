@@ -127,6 +127,7 @@ impl Error {
             Self::Refused { status: 405, .. } => Kind::Denied,
             Self::Mismatch { .. } | Self::Content { .. } | Self::Protocol { .. } => Kind::Invalid,
             Self::Busy { .. } | Self::Cut { .. } | Self::Refused { .. } => Kind::Network,
+            Self::Exchange { source, .. } if source.is_own_certificate() => Kind::Denied,
             Self::Exchange { source, .. } => match source {
                 http::Error::Connect { .. }
                 | http::Error::Offline { .. }

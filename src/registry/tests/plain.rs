@@ -186,7 +186,11 @@ fn a_host_may_have_certificates_of_its_own() {
     let error = guest().registry.check().expect_err("nobody vouches for it");
     assert!(chain(&error).contains("UnknownIssuer"), "{}", chain(&error));
     copy(&all.authority, "ca.crt");
-    guest().registry.check().expect_err("it wants to know who we are");
+    let stranger = guest();
+    let error = stranger.registry.tags("a").expect_err("it wants to know who we are");
+    assert_eq!(error.kind(), Kind::Denied, "{}", chain(&error));
+    let hint = error.hint().expect("what to do");
+    assert!(hint.contains(&format!("certs.d/{}", docker.address)), "{hint}");
     copy(&all.client, "ann.cert");
     let error = guest().registry.check().expect_err("a certificate alone proves nothing");
     assert!(chain(&error).contains("ann.key is missing beside it"), "{}", chain(&error));

@@ -342,3 +342,24 @@ fn a_proxy_stands_between_us_and_all_but_loopback() {
     let tags = guest(&honest.address, None).registry.tags("a").expect("directly");
     assert_eq!((tags, proxy.asked().len()), (vec!["y".to_owned()], 3));
 }
+
+#[test]
+fn a_proxy_that_is_dead_or_refuses_is_named() {
+    use crate::http::{Proxies, Settings};
+    let refuses = Server::start(|_| Ok(Answer::new(403, "")));
+    // Nobody listens at the first port, ever.
+    for (proxy, expected) in [
+        ("127.0.0.1:1", "connecting to the proxy 127.0.0.1:1, through which registry.invalid"),
+        (&refuses.address, "connecting to registry.invalid through the proxy 127.0.0.1:"),
+    ] {
+        let url = Some(format!("http://ann:s3cret@{proxy}"));
+        let proxies = Proxies { https: url.clone(), http: url, ..Proxies::default() };
+        let settings = Settings { proxies, ..Settings::default() };
+        let guest = Guest::made_of("registry.invalid", settings, Access::default());
+        let error = guest.registry.tags("a").expect_err("no way");
+        let text = chain(&error).replace("http://", "");
+        assert!(text.contains(expected) && !text.contains("s3cret"), "{text}");
+        assert!(error.hint().is_some_and(|hint| hint.contains("NO_PROXY=registry.invalid")));
+        assert_eq!((error.kind(), guest.retries()), (Kind::Network, 2));
+    }
+}
