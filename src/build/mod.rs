@@ -69,7 +69,7 @@ pub use survey::{Survey, survey};
 use crate::dockerfile;
 use crate::fakeroot::Wish;
 use crate::image::media_type::Family;
-use crate::image::{Annotations, Platform, Reference, Timestamp};
+use crate::image::{Aliases, Annotations, Platform, Reference, Timestamp};
 use crate::layer::compress::Compression;
 use crate::report::Reporter;
 use crate::run::{Agent, Surroundings, Volume};
@@ -100,6 +100,8 @@ pub struct Options {
     pub build_args: Vec<(String, String)>,
     /// Named contexts (`--build-context`).
     pub contexts: Vec<(String, NamedContext)>,
+    /// What short names in FROM and --from mean.
+    pub aliases: Aliases,
     /// What the image is for; several make an index. None: for this machine, or whatever else its
     /// base is for.
     pub platforms: Vec<Platform>,
@@ -322,6 +324,9 @@ pub fn build(
         planned.push((platform, given, plan));
     }
     options.warn_of_filter(&planned[0].2, reporter);
+    for (short, full) in planned[0].2.by_alias() {
+        reporter.note(format!("{short} is {full}, by an alias of registries.conf"));
+    }
     let executors = planned
         .iter()
         .map(|(platform, given, plan)| Executor::new(&shared, plan, given, platform.clone()))

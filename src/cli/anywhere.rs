@@ -79,6 +79,9 @@ pub(crate) fn find<'a>(
         let source = Box::new(source::Store::of(store, &entry));
         Found { entry: Some(entry), ..Found::new(source) }
     };
+    if text.starts_with("http://") || text.starts_with("https://") {
+        return Ok(Found::new(Endpoint::Registry(remote.reference(text)?).source(around)?));
+    }
     if let Some(endpoint) = Endpoint::with_scheme(text)? {
         if let Endpoint::Store(name) = &endpoint {
             return Ok(here(store.find(name)?));
@@ -100,6 +103,10 @@ pub(crate) fn find<'a>(
                 return Err(missing.into());
             }
             let reference = remote.reference(text)?;
+            // An alias may mean what is here.
+            if let Some(entry) = store.find_reference(&reference)? {
+                return Ok(here(entry));
+            }
             let path = Path::new(text);
             if path.is_file() || path.join("oci-layout").is_file() {
                 let hint = Some(format!("for what is at that path, write ./{text}"));

@@ -36,7 +36,7 @@ pub(crate) struct Args {
 #[derive(Debug, clap::Args)]
 #[command(next_help_heading = "Global options")]
 pub(crate) struct Global {
-    /// Where images are kept [default: $BRYO_STORAGE, or ~/.local/share/bryo]
+    /// Where images are kept [default: $BRYO_STORAGE, which must be absolute, or ~/.local/share/bryo]
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) storage: Option<PathBuf>,
     /// Read settings from FILE [default: $BRYO_CONFIG, or ~/.config/bryo/config.toml]

@@ -263,7 +263,7 @@ impl CacheTo {
         let source = source::Store::new(store, manifest.descriptor);
         match &self.place {
             Place::Registry(reference) => {
-                remote.send(invocation, store, &source, reference)?;
+                remote.send(invocation, store, &source, reference, false)?;
             }
             Place::Layout { directory, tag } => {
                 let sink = sink::Oci::directory(directory, Some(tag.clone()))?;

@@ -4,6 +4,7 @@ use regex::Regex;
 
 use super::error::Error;
 use crate::dockerfile::Glob;
+use crate::registry;
 
 /// Options of the commands that list what a registry has.
 #[derive(Debug, Clone, Default, clap::Args)]
@@ -14,7 +15,7 @@ pub(crate) struct Wanted {
     /// The pattern is a regular expression, which may match any part
     #[arg(long, requires = "filter")]
     regex: bool,
-    /// At most N of them, the first in their order
+    /// At most N of them, the first that the registry names; no more is read than it takes
     #[arg(long, value_name = "N")]
     limit: Option<usize>,
 }
@@ -26,13 +27,25 @@ enum Choice {
 }
 
 impl Wanted {
-    pub(crate) fn of(&self, mut names: Vec<String>) -> Result<Vec<String>, Error> {
+    /// Those of the names that `ask` gets, which reads no more of them than it is told.
+    pub(crate) fn of(
+        &self,
+        ask: impl FnOnce(registry::Wanted<'_>) -> Result<Vec<String>, registry::Error>,
+    ) -> Result<Vec<String>, Error> {
         let choice = self.choice()?;
-        names.retain(|name| match &choice {
+        let fits = |name: &String| match &choice {
             Choice::All => true,
             Choice::Glob(glob) => glob.matches(name),
             Choice::Regex(regex) => regex.is_match(name),
-        });
+        };
+        let enough = |names: &[String]| {
+            self.limit.is_some_and(|limit| names.iter().filter(|name| fits(name)).count() >= limit)
+        };
+        // Of many names a few may fit: only who takes all of them knows how long a page should be.
+        let page = self.limit.filter(|_| self.filter.is_none());
+        let page = page.unwrap_or(registry::Wanted::ALL.page);
+        let mut names = ask(registry::Wanted { page, enough: &enough })?;
+        names.retain(|name| fits(name));
         names.truncate(self.limit.unwrap_or(usize::MAX));
         Ok(names)
     }
@@ -69,11 +82,15 @@ mod tests {
             (Some("0$|^l"), true, None, "1.0 2.0 latest"),
         ] {
             let wanted = Wanted { filter: filter.map(str::to_owned), regex, limit };
-            assert_eq!(wanted.of(names.clone()).expect("valid").join(" "), expected, "{filter:?}");
+            assert_eq!(
+                wanted.of(|_| Ok(names.clone())).expect("valid").join(" "),
+                expected,
+                "{filter:?}"
+            );
         }
         let wanted = Wanted { filter: Some("(".to_owned()), regex: true, limit: None };
-        assert!(matches!(wanted.of(names.clone()), Err(Error::Usage { .. })));
+        assert!(matches!(wanted.of(|_| Ok(names.clone())), Err(Error::Usage { .. })));
         let wanted = Wanted { filter: Some("[".to_owned()), regex: false, limit: None };
-        assert!(matches!(wanted.of(names), Err(Error::Usage { .. })));
+        assert!(matches!(wanted.of(|_| Ok(names)), Err(Error::Usage { .. })));
     }
 }

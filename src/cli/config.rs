@@ -124,8 +124,10 @@ impl Config {
         // A uid without an account has `/` as its home: nothing can be kept there.
         let home = own.filter(|home| home.is_absolute() && home != Path::new("/"));
         let personal = |name| if sudo.is_some() { None } else { environment.path(name) };
-        let data =
-            personal("XDG_DATA_HOME").or_else(|| Some(home.as_deref()?.join(".local/share")));
+        // What is not absolute is ignored there (XDG base directory specification).
+        let data = personal("XDG_DATA_HOME")
+            .filter(|path| path.is_absolute())
+            .or_else(|| Some(home.as_deref()?.join(".local/share")));
         let folder = personal("XDG_CONFIG_HOME").or_else(|| Some(home.as_deref()?.join(".config")));
         let file = file.map(Path::to_owned).or_else(|| environment.path("BRYO_CONFIG"));
         let is_named = file.is_some();
@@ -204,6 +206,16 @@ impl Config {
 
     /// Settings that are wrong are heeded by nobody, and so have to be told.
     pub(crate) fn check(&self) -> Result<(), Error> {
+        if !self.storage.is_absolute() {
+            let here = std::path::absolute(&self.storage).unwrap_or_default();
+            return Err(Error::Usage {
+                text: format!("$BRYO_STORAGE is {:?}, which is no absolute path", self.storage),
+                hint: Some(format!(
+                    "it would be another directory in each directory; write {}",
+                    here.display()
+                )),
+            });
+        }
         match (&self.problem, &self.file) {
             (None, _) => Ok(()),
             (Some(problem), file) => Err(Error::Settings {
@@ -254,6 +266,13 @@ impl Config {
             }
         }
         Ok(routes)
+    }
+
+    /// Lets `--storage` name the storage directory. Whoever types a path means it from here, once; a
+    /// relative one in a variable would be another directory in each directory, see [`Self::check`].
+    pub(crate) fn keep_in(&mut self, storage: &Path) {
+        self.storage = std::path::absolute(storage).unwrap_or_else(|_| storage.to_owned());
+        self.storage_is_public = false;
     }
 
     /// A variable of the environment that is set to something.
@@ -482,7 +501,11 @@ mod tests {
         write(".config/containers/registries.conf.d/1.conf", "[aliases]\nb='h/c'\n");
         write(".config/containers/registries.conf.d/README", "not one of them");
         let routes = read().routes().expect("valid");
-        assert_eq!((routes.alias("a"), routes.alias("b")), (Some("h/a"), Some("h/c")));
+        let meaning = |text| routes.aliases().reference(text).expect("a name").0.to_string();
+        assert_eq!(
+            (meaning("a").as_str(), meaning("b:1").as_str()),
+            ("docker.io/h/a:latest", "docker.io/h/c:1")
+        );
         write(".config/containers/registries.conf.d/2.conf", "[[registry]]\n");
         let error = read().routes().expect_err("no prefix").to_string();
         assert!(error.contains("2.conf: a [[registry]] has neither"), "{error}");

@@ -300,7 +300,7 @@ impl Way<'_> {
                 true => name.with_digest(digest.clone()),
                 false => name.clone(),
             };
-            self.remote.send(self.invocation, self.store, source, &destination)?;
+            self.remote.send(self.invocation, self.store, source, &destination, false)?;
         }
         Ok(())
     }

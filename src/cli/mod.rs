@@ -134,8 +134,7 @@ fn invocation(global: Global) -> Invocation {
     let Global { storage, config_file, progress, color, quiet, verbose, jobs } = global;
     let mut config = Config::read(config_file.as_deref());
     if let Some(storage) = storage {
-        config.storage = storage;
-        config.storage_is_public = false;
+        config.keep_in(&storage);
     }
     let set = |name: &str| config.settings.text(name);
     let progress = match (quiet, progress) {

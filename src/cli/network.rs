@@ -4,6 +4,7 @@ use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::io;
 use std::path::PathBuf;
+use std::str::FromStr;
 use std::sync::{Arc, Mutex};
 
 use super::args::{Login, Network};
@@ -14,16 +15,20 @@ use super::invocation::Invocation;
 use super::prompt;
 use crate::build::Web;
 use crate::http::{self, Client, Proxies, Trail};
-use crate::image::{Content, Descriptor, Digest, Platform, Reference};
+use crate::image::{Aliases, Content, Descriptor, Digest, Platform, Reference};
 use crate::registry::{self, Access, Ask, Credential, Keyring, Patience, Registries, Registry};
 use crate::report::Reporter;
 use crate::store::{Name, Store};
-use crate::transfer::{self, About, Options, Source, Surroundings, sink, source, transfer};
+use crate::transfer::{
+    self, About, Endpoint, Options, Source, Surroundings, sink, source, transfer,
+};
 
 /// The registries of one command. Nothing is sent before somebody asks.
 pub(crate) struct Remote {
     registries: Registries,
-    aliases: registry::Routes,
+    aliases: Aliases,
+    /// Names whose meaning was told.
+    told: Mutex<HashSet<String>>,
     web: Web,
     jobs: usize,
     reporter: Arc<dyn Reporter + Send + Sync>,
@@ -102,7 +107,8 @@ impl Network {
         let registries = Registries::new(client, access);
         Ok(Remote {
             registries,
-            aliases: routes,
+            aliases: routes.aliases().clone(),
+            told: Mutex::default(),
             web,
             jobs: invocation.jobs().layers,
             reporter: invocation.reporter.clone(),
@@ -183,6 +189,32 @@ impl Login {
     }
 }
 
+/// A place of an image as it was typed.
+#[derive(Debug, Clone)]
+pub(crate) struct Written {
+    text: String,
+    /// What it is by its form alone.
+    pub(crate) endpoint: Endpoint,
+}
+
+impl FromStr for Written {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self, Error> {
+        let endpoint = match without_scheme(text) {
+            Some((bare, _)) => Endpoint::Registry(bare.parse()?),
+            None => text.parse()?,
+        };
+        Ok(Self { text: text.to_owned(), endpoint })
+    }
+}
+
+/// What follows `http://` or `https://`, and whether it was the former.
+fn without_scheme(text: &str) -> Option<(&str, bool)> {
+    let plain = text.strip_prefix("http://").map(|bare| (bare, true));
+    plain.or_else(|| text.strip_prefix("https://").map(|bare| (bare, false)))
+}
+
 /// What a switch among the settings says.
 fn yes(text: &str) -> bool {
     text == "yes"
@@ -204,15 +236,64 @@ impl Remote {
         }
     }
 
-    /// What a name means, with the aliases of registries.conf for short ones.
+    /// What a name means, with the aliases of registries.conf for short ones, which are told.
+    /// `http://` before it allows its registry to do without TLS; `https://` says what is usual.
     pub(crate) fn reference(&self, text: &str) -> Result<Reference, Error> {
-        let name = &text[..text.find('@').unwrap_or(text.len())];
-        // A colon after the last slash begins a tag; one before it, a port.
-        let end = name.rfind(':').filter(|at| !name[*at..].contains('/')).unwrap_or(name.len());
-        Ok(match self.aliases.alias(&name[..end]) {
-            Some(full) => format!("{full}{}", &text[end..]).parse()?,
-            None => text.parse()?,
+        if let Some((bare, plain)) = without_scheme(text) {
+            let name: Reference = bare.parse()?;
+            if plain {
+                self.registries.allow_plain(name.registry());
+            }
+            return Ok(name);
+        }
+        let (name, is_alias) = self.aliases.reference(text)?;
+        let mut told = self.told.lock().expect("telling cannot panic");
+        if is_alias && told.insert(text.to_owned()) {
+            self.reporter.note(format!("{text} is {name}, by an alias of registries.conf"));
+        }
+        Ok(name)
+    }
+
+    /// An image here, by its name, its ID, or an alias of its name.
+    pub(crate) fn here<'a>(
+        &self,
+        store: &'a Store,
+        text: &str,
+    ) -> Result<source::Store<'a>, Error> {
+        let bare = without_scheme(text).map_or(text, |(bare, _)| bare);
+        source::Store::find(store, bare).or_else(|error| match self.aliases.reference(bare) {
+            Ok((name, true)) if store.find_reference(&name)?.is_some() => {
+                Ok(source::Store::find(store, &name.to_string())?)
+            }
+            _ => Err(error.into()),
         })
+    }
+
+    /// What `text`, which was read as `endpoint`, means as a place of an image: see
+    /// [`Remote::reference`].
+    pub(crate) fn place(&self, written: &Written) -> Result<Endpoint, Error> {
+        match &written.endpoint {
+            Endpoint::Registry(_) => {
+                let text = written.text.strip_prefix("registry:").unwrap_or(&written.text);
+                self.reference(text).map(Endpoint::Registry)
+            }
+            other => Ok(other.clone()),
+        }
+    }
+
+    /// The registry that somebody wrote as `HOST` or `http://HOST`, and its name.
+    pub(crate) fn host(&self, text: &str) -> Result<(Registry, String), Error> {
+        let (bare, plain) = without_scheme(text).unwrap_or((text, false));
+        let host = bare.trim_end_matches('/');
+        if host.contains('@') {
+            let text = "the registry is HOST or HOST:PORT, without anything before it".to_owned();
+            let hint = Some("name the user with --creds".to_owned());
+            return Err(Error::Usage { text, hint });
+        }
+        if plain {
+            self.registries.allow_plain(host);
+        }
+        Ok((self.registries.get(host), host.to_owned()))
     }
 
     /// A name that has neither a tag nor a digest.
@@ -272,23 +353,27 @@ impl Remote {
         text: &str,
         destination: &Reference,
     ) -> Result<Descriptor, Error> {
-        self.send(invocation, store, &source::Store::find(store, text)?, destination)
+        let source = source::Store::find(store, text)?;
+        self.send(invocation, store, &source, destination, false)
     }
 
-    /// Sends an image, or an index with all its images; gives its descriptor.
+    /// Sends an image, or an index with all its images; gives its descriptor. `foreign` says whether
+    /// layers are sent, too, that registries are not to keep.
     pub(crate) fn send(
         &self,
         invocation: &Invocation,
         store: &Store,
         source: &dyn Source,
         destination: &Reference,
+        foreign: bool,
     ) -> Result<Descriptor, Error> {
         let registry = self.registry(destination.registry());
         let mut sink = sink::Registry::new(registry, destination.clone());
         if let Some(repository) = near(store, &source.root()?, destination)? {
             sink = sink.near(repository);
         }
-        Ok(transfer(source, &sink, &self.whole(), &*invocation.reporter)?)
+        let options = Options { foreign, ..self.whole() };
+        Ok(transfer(source, &sink, &options, &*invocation.reporter)?)
     }
 
     /// Whatever was named is sent whole, and with it what is said about it.

@@ -236,7 +236,7 @@ mod tests {
             ("bryo build --nonsense .", Some("?")),
             ("bryo images --memory", Some("?")),
             (
-                "bryo pull https://ann:s3cret@h/a",
+                "bryo tag app https://ann:s3cret@h/a",
                 Some("invalid image reference \"https://***@h/a\""),
             ),
         ] {

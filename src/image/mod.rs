@@ -5,6 +5,7 @@
 //! and nothing is serialised again unless it was changed. What we make ourselves is built in
 //! [`edit`].
 
+mod alias;
 mod annotation;
 mod config;
 mod digest;
@@ -15,6 +16,7 @@ mod platform;
 mod reference;
 mod time;
 
+pub use alias::Aliases;
 pub use annotation::{Annotated, Annotation, Annotations};
 pub use config::{Config, Healthcheck, History, RootFs, Runtime};
 pub use digest::{Algorithm, Digest, Hasher, Mismatch, Verified};

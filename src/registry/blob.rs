@@ -5,8 +5,9 @@ use std::io::{self, Read};
 use std::sync::Arc;
 
 use super::Error;
+use super::answer::{busy, detail};
 use super::auth::Scope;
-use super::client::{Call, Connection, busy, detail};
+use super::client::{Call, Connection};
 use crate::http::{Attempts, Method, Request, Response, Url, shown};
 use crate::image::{Descriptor, Mismatch, Verified, media_type};
 

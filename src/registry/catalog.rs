@@ -1,20 +1,41 @@
 //! Lists that come page by page: tags, repositories; and whether a registry is there at all.
 
 use std::collections::HashSet;
+use std::fmt;
 
 use serde::Deserialize;
 
 use super::Error;
+use super::answer::Headers;
 use super::auth::Scope;
-use super::client::{Call, Connection, Headers};
+use super::client::{Call, Connection};
 use crate::http::{Method, Url};
 
 /// A page's answer.
 const LONGEST: u64 = 16 * 1024 * 1024;
 /// Entries on a page; Amazon's registry refuses more.
-const PAGE: u32 = 1000;
+const PAGE: usize = 1000;
 /// A list that goes on longer has no end.
 const MOST_PAGES: usize = 10_000;
+
+/// How much of a list somebody wants.
+#[derive(Clone, Copy)]
+pub struct Wanted<'a> {
+    /// So many names are enough on a page.
+    pub page: usize,
+    /// Whether no more have to be asked for, by those that came so far.
+    pub enough: &'a dyn Fn(&[String]) -> bool,
+}
+
+impl Wanted<'_> {
+    pub const ALL: Wanted<'static> = Wanted { page: PAGE, enough: &|_| false };
+}
+
+impl fmt::Debug for Wanted<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Wanted").field("page", &self.page).finish_non_exhaustive()
+    }
+}
 
 #[derive(Deserialize)]
 struct Tags {
@@ -37,33 +58,41 @@ pub(super) fn check(connection: &Connection) -> Result<(), Error> {
     }
 }
 
-pub(super) fn tags(connection: &Connection, repository: &str) -> Result<Vec<String>, Error> {
+pub(super) fn tags(
+    connection: &Connection,
+    repository: &str,
+    wanted: Wanted<'_>,
+) -> Result<Vec<String>, Error> {
     let path = format!("/v2/{repository}/tags/list");
-    list(connection, &path, &Scope::pull(repository), |bytes| {
+    list(connection, &path, &Scope::pull(repository), wanted, |bytes| {
         let page: Tags = serde_json::from_slice(bytes)?;
         Ok(page.tags.unwrap_or_default())
     })
 }
 
-pub(super) fn repositories(connection: &Connection) -> Result<Vec<String>, Error> {
-    list(connection, "/v2/_catalog", &Scope::catalog(), |bytes| {
+pub(super) fn repositories(
+    connection: &Connection,
+    wanted: Wanted<'_>,
+) -> Result<Vec<String>, Error> {
+    list(connection, "/v2/_catalog", &Scope::catalog(), wanted, |bytes| {
         let page: Repositories = serde_json::from_slice(bytes)?;
         Ok(page.repositories.unwrap_or_default())
     })
 }
 
-/// All names of a list, sorted, each once.
+/// The names of a list, sorted, each once.
 fn list(
     connection: &Connection,
     path: &str,
     scope: &Scope,
+    wanted: Wanted<'_>,
     read: impl Fn(&[u8]) -> serde_json::Result<Vec<String>>,
 ) -> Result<Vec<String>, Error> {
     let collect = |path: &str| {
         let mut names = Vec::new();
         pages(connection, path, scope, None, |_, bytes| {
             names.extend(read(bytes)?);
-            Ok(())
+            Ok(!(wanted.enough)(&names))
         })?;
         names.sort_unstable();
         names.dedup();
@@ -77,7 +106,8 @@ fn list(
         }
         Ok(names)
     };
-    match collect(&format!("{path}?n={PAGE}")) {
+    let page = wanted.page.clamp(1, PAGE);
+    match collect(&format!("{path}?n={page}")) {
         // Some want smaller pages, and do not say which.
         Err(Error::Refused { status: 400, .. }) => collect(path),
         outcome => outcome,
@@ -90,13 +120,14 @@ fn is_name(name: &str) -> bool {
     !name.is_empty() && name.len() <= 255 && name.chars().all(word) && !name.contains("..")
 }
 
-/// Gets a list's pages one after the other, as their `Link` headers lead.
+/// Gets a list's pages one after the other, as their `Link` headers lead and as long as `page` wants
+/// more.
 pub(super) fn pages(
     connection: &Connection,
     path: &str,
     scope: &Scope,
     accept: Option<&'static str>,
-    mut page: impl FnMut(&Headers, &[u8]) -> serde_json::Result<()>,
+    mut page: impl FnMut(&Headers, &[u8]) -> serde_json::Result<bool>,
 ) -> Result<(), Error> {
     let mut seen = HashSet::new();
     let mut next: Option<Url> = None;
@@ -110,8 +141,11 @@ pub(super) fn pages(
         }
         let wrong = |why: String| Error::Protocol { what: connection.shown(&call), why };
         let (headers, bytes) = connection.fetch(&call, LONGEST)?;
-        page(&headers, &bytes)
+        let goes_on = page(&headers, &bytes)
             .map_err(|error| wrong(format!("the list is not what it should be: {error}")))?;
+        if !goes_on {
+            return Ok(());
+        }
         let link = headers.links.iter().find_map(|link| next_link(link));
         let link = link.and_then(|link| headers.url.join(link).ok());
         // A registry that sends us in circles has told all it knows.

@@ -6,15 +6,13 @@ use std::net::IpAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, OnceLock};
 
+use super::answer::{Headers, busy, detail, warning};
 use super::auth::{Authenticator, Scope};
 use super::error::Detail;
 use super::{Access, Error, Uploaded};
 use crate::concurrency::SingleFlight;
 use crate::http::{self, Body, Client, Method, Request, Response, Trust, Url};
 use crate::image::Digest;
-
-/// An error's body is read so far.
-const LONGEST_REFUSAL: u64 = 64 * 1024;
 
 /// A host, and what was learnt about it.
 #[derive(Debug)]
@@ -37,6 +35,8 @@ pub(super) struct Connection {
     pub(super) uploads: SingleFlight<(String, Digest), Uploaded>,
     /// Nobody was there.
     down: AtomicBool,
+    /// Somebody was told that it is read from.
+    told: AtomicBool,
     /// What somebody wants every request to have.
     headers: OnceLock<Vec<(String, String)>>,
 }
@@ -97,6 +97,7 @@ impl Connection {
             said: Mutex::default(),
             uploads: SingleFlight::default(),
             down: AtomicBool::new(false),
+            told: AtomicBool::new(false),
             headers: OnceLock::new(),
             auth: Authenticator::new(host, access.clone()),
             access,
@@ -110,6 +111,11 @@ impl Connection {
     /// Whether it is known that nobody answers.
     pub(super) fn is_down(&self) -> bool {
         self.down.load(Ordering::Relaxed)
+    }
+
+    /// Whether nobody was told yet that it is read from.
+    pub(super) fn is_news(&self) -> bool {
+        !self.told.swap(true, Ordering::Relaxed)
     }
 
     pub(super) fn note_failure(&self, error: &Error) {
@@ -379,62 +385,6 @@ impl Connection {
     }
 }
 
-/// The text of a `Warning` (RFC 7234 §5.5) as the specification has it: `299 - "TEXT"`.
-fn warning(header: &str) -> Option<String> {
-    let text = header.strip_prefix("299 ")?.split_once('"')?.1;
-    let text = text.strip_suffix('"')?.replace("\\\"", "\"");
-    Some(text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect())
-}
-
-/// Turns an answer that asks for patience into an error that says so.
-pub(super) fn busy(response: Response, what: impl FnOnce() -> String) -> Result<Response, Error> {
-    let status = response.status();
-    if !matches!(status, 408 | 429 | 500 | 502 | 503 | 504) {
-        return Ok(response);
-    }
-    let pause = response.header("retry-after").and_then(http::retry_after);
-    Err(Error::Busy { what: what(), status, tries: 1, pause, detail: detail(response) })
-}
-
-/// Reads a refusal to its end, so that the connection can serve again.
-pub(super) fn detail(response: Response) -> Detail {
-    Detail::parse(&response.bytes(LONGEST_REFUSAL).unwrap_or_default())
-}
-
-/// What an answer's head says about its body.
-#[derive(Debug)]
-pub(super) struct Headers {
-    pub(super) url: Url,
-    pub(super) media_type: Option<String>,
-    pub(super) digest: Option<String>,
-    pub(super) length: Option<u64>,
-    pub(super) links: Vec<String>,
-    /// It keeps the lists of referrers itself.
-    pub(super) knows_subjects: bool,
-    /// It left out what was not asked for.
-    pub(super) is_filtered: bool,
-}
-
-impl Headers {
-    pub(super) fn of(response: &Response) -> Self {
-        let text = |name| response.header(name).map(str::to_owned);
-        // Parameters such as `charset` say nothing about JSON.
-        let bare = |value: String| value.split(';').next().unwrap_or_default().trim().to_owned();
-        Self {
-            url: response.url().clone(),
-            media_type: text("content-type").map(bare),
-            digest: text("docker-content-digest"),
-            length: response.length(),
-            links: response.headers("link").map(str::to_owned).collect(),
-            knows_subjects: response.header("oci-subject").is_some(),
-            is_filtered: response
-                .headers("oci-filters-applied")
-                .flat_map(|value| value.split(','))
-                .any(|filter| filter.trim() == "artifactType"),
-        }
-    }
-}
-
 /// Whether a URL's host is this machine by its very name: what leaves no machine may do without
 /// TLS. A name that merely resolves to loopback does not count.
 pub(super) fn is_loopback(url: &Url) -> bool {
@@ -464,18 +414,6 @@ mod tests {
         ] {
             let url = format!("https://{host}/").parse().expect(host);
             assert_eq!(is_loopback(&url), expected, "{host}");
-        }
-    }
-
-    #[test]
-    fn warnings_are_read() {
-        for (header, expected) in [
-            (r#"299 - "gone \"soon\"""#, Some("gone \"soon\"")),
-            (r#"299 - "a b""#, Some("a b")),
-            (r#"110 - "stale""#, None),
-            ("299 - gone", None),
-        ] {
-            assert_eq!(warning(header).as_deref(), expected, "{header}");
         }
     }
 

@@ -1,7 +1,8 @@
 //! Manifests by tag or digest.
 
+use super::answer::Headers;
 use super::auth::Scope;
-use super::client::{Call, Connection, Headers};
+use super::client::{Call, Connection};
 use super::{Error, referrers, upload};
 use crate::http::{Body, Method};
 use crate::image::{Content, Descriptor, Digest, Hasher, Mismatch, media_type};

@@ -8,6 +8,7 @@
 //! download that was cut goes on where it stopped, an upload starts anew. Manifests are
 //! compared with their digests before anybody sees them, blobs while they are read.
 
+mod answer;
 mod auth;
 mod authfile;
 mod blob;
@@ -27,7 +28,7 @@ mod tests;
 mod token;
 mod upload;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::fmt;
 use std::sync::{Arc, Mutex};
 
@@ -38,6 +39,7 @@ use crate::report::{Reporter, Silent};
 pub use crate::http::{Open, Patience};
 pub use authfile::canonical;
 pub use blob::{Blob, Rest};
+pub use catalog::Wanted;
 pub use credential::{Credential, Found, Kept};
 pub use error::{Error, Kind};
 pub use keyring::{Ask, Keyring, Question};
@@ -103,6 +105,8 @@ struct Shared {
     /// As `access`, for mirrors: what was given for a registry is not theirs to see.
     mirror_access: Arc<Access>,
     open: Mutex<HashMap<Key, Arc<Connection>>>,
+    /// Hosts that somebody named with `http://`.
+    plain: Mutex<HashSet<String>>,
 }
 
 /// What makes a connection different from others.
@@ -124,8 +128,14 @@ impl Registries {
             ..access.clone()
         };
         let (access, mirror_access) = (Arc::new(access), Arc::new(mirror_access));
-        let open = Mutex::default();
-        Self { shared: Arc::new(Shared { http, access, mirror_access, open }) }
+        let (open, plain) = (Mutex::default(), Mutex::default());
+        Self { shared: Arc::new(Shared { http, access, mirror_access, open, plain }) }
+    }
+
+    /// Lets a host do without TLS, as [`Access::insecure`] does, from now on.
+    pub fn allow_plain(&self, host: &str) {
+        let mut plain = self.shared.plain.lock().expect("adding a name cannot panic");
+        plain.insert(host.to_owned());
     }
 
     /// The registry of a host as references name it (`docker.io` is Docker Hub). Nothing is sent
@@ -136,6 +146,10 @@ impl Registries {
 }
 
 impl Shared {
+    fn is_plain(&self, host: &str) -> bool {
+        self.plain.lock().expect("looking for a name cannot panic").contains(host)
+    }
+
     fn connection(&self, key: &Key) -> Arc<Connection> {
         let mut open = self.open.lock().expect("no thread panics while it makes a connection");
         let access = if key.mirror { &self.mirror_access } else { &self.access };
@@ -169,7 +183,7 @@ impl Registry {
         if rule.is_some_and(|rule| rule.blocked) {
             return Err(Error::Blocked { what: format!("{}/{repository}", self.host) });
         }
-        let insecure = rule.is_some_and(|rule| rule.insecure);
+        let insecure = rule.is_some_and(|rule| rule.insecure) || self.shared.is_plain(&self.host);
         let key = Key { host: self.host.to_string(), insecure, mirror: false };
         Ok(self.shared.connection(&key))
     }
@@ -199,13 +213,20 @@ impl Registry {
                     let reporter = &self.shared.access.reporter;
                     reporter.detail(format!("mirror {host}: {error}; asking the next"));
                 }
-                outcome => return outcome,
+                outcome => {
+                    if outcome.is_ok() && mirror.is_news() {
+                        let reporter = &self.shared.access.reporter;
+                        reporter.detail(format!("{}: read from its mirror {host}", self.host));
+                    }
+                    return outcome;
+                }
             }
         }
         // What stands in the place of the registry itself is no mirror, but no place for what was
         // given for another host either.
         let mirror = last.host != *self.host;
-        let key = Key { host: last.host.clone(), insecure: last.insecure, mirror };
+        let insecure = last.insecure || !mirror && self.shared.is_plain(&self.host);
+        let key = Key { host: last.host.clone(), insecure, mirror };
         ask(&self.shared.connection(&key), &last.repository)
     }
 
@@ -308,12 +329,25 @@ impl Registry {
 
     /// All tags of a repository, sorted.
     pub fn tags(&self, repository: &str) -> Result<Vec<String>, Error> {
-        self.read(repository, false, |connection, repository| catalog::tags(connection, repository))
+        self.some_tags(repository, Wanted::ALL)
+    }
+
+    /// Tags, sorted, of which no more are asked for than are wanted: those that the registry names
+    /// first.
+    pub fn some_tags(&self, repository: &str, wanted: Wanted<'_>) -> Result<Vec<String>, Error> {
+        self.read(repository, false, |connection, repository| {
+            catalog::tags(connection, repository, wanted)
+        })
     }
 
     /// All repositories, sorted. Many registries tell nobody, or only some of them.
     pub fn repositories(&self) -> Result<Vec<String>, Error> {
-        catalog::repositories(&*self.connection("")?)
+        self.some_repositories(Wanted::ALL)
+    }
+
+    /// Repositories, as [`Registry::some_tags`] has tags.
+    pub fn some_repositories(&self, wanted: Wanted<'_>) -> Result<Vec<String>, Error> {
+        catalog::repositories(&*self.connection("")?, wanted)
     }
 
     /// What says something about a manifest: signatures, attestations, whatever has it as its

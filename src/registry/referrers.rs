@@ -55,7 +55,7 @@ fn asked(
             }
             _ => is_list = false,
         }
-        Ok(())
+        Ok(true)
     });
     match outcome {
         Ok(()) if is_list => Ok(Some(found)),

@@ -5,12 +5,14 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use crate::image::Aliases;
+
 /// What somebody decided about registries. Only reading takes a route: what is sent goes to the
 /// registry that its name says.
 #[derive(Debug, Clone, Default)]
 pub struct Routes {
     rules: Vec<Rule>,
-    aliases: BTreeMap<String, String>,
+    aliases: Aliases,
 }
 
 /// What holds for all names that begin with a prefix.
@@ -124,9 +126,9 @@ impl Routes {
         self.rules.push(rule);
     }
 
-    /// The full name that somebody gave to a short one.
-    pub fn alias(&self, short: &str) -> Option<&str> {
-        self.aliases.get(short).map(String::as_str)
+    /// The full names that somebody gave to short ones.
+    pub fn aliases(&self) -> &Aliases {
+        &self.aliases
     }
 
     /// What holds for a repository: the rule with the longest prefix.
@@ -263,8 +265,8 @@ location = "m2.example"
             );
         }
         assert!(routes.rule("bad.example", "a").is_some_and(|rule| rule.blocked));
-        assert_eq!(routes.alias("moss"), Some("quay.example/plants/moss"));
-        assert_eq!(routes.alias("fern"), None);
+        let (moss, is_alias) = routes.aliases().reference("moss:1").expect("a name");
+        assert_eq!((moss.to_string().as_str(), is_alias), ("quay.example/plants/moss:1", true));
     }
 
     #[test]

@@ -6,7 +6,8 @@ use std::time::{Duration, Instant};
 use serde::Deserialize;
 
 use super::Error;
-use super::client::{Connection, busy, detail, is_loopback};
+use super::answer::{busy, detail};
+use super::client::{Connection, is_loopback};
 use super::credential::{Credential, Found};
 use crate::http::{self, Body, Method, Request, Trust, Url};
 

@@ -3,8 +3,9 @@
 use std::io::{self, Read as _};
 
 use super::Error;
+use super::answer::Headers;
 use super::auth::Scope;
-use super::client::{Call, Connection, Headers};
+use super::client::{Call, Connection};
 use crate::http::{Body, Method, Open, Response, Url};
 use crate::image::{Descriptor, Digest, Mismatch};
 

@@ -30,6 +30,7 @@ mod lint;
 mod logins;
 mod looking;
 mod mounts;
+mod names;
 mod outputs;
 mod owners;
 mod platforms;

@@ -10,7 +10,7 @@ use super::scope::{Given, Globals, SOURCE_DATE_EPOCH};
 use crate::dockerfile::{
     self, Arg, Dockerfile, Expander, Instruction, Located, Security, parse_trigger,
 };
-use crate::image::{Platform, Reference};
+use crate::image::{Aliases, Platform, Reference};
 
 /// A Dockerfile's stages with everything resolved that needs neither disk nor network.
 #[derive(Debug)]
@@ -21,6 +21,7 @@ pub(super) struct Plan {
     pub(super) globals: Globals,
     pub(super) escape: char,
     contexts: Vec<String>,
+    aliases: Aliases,
 }
 
 /// One stage.
@@ -52,12 +53,15 @@ pub(super) struct Wishes<'a> {
     pub(super) platform: &'a Platform,
     /// Names of `--build-context`; they hide stages and images of the same name.
     pub(super) contexts: Vec<String>,
+    /// What short names of images mean.
+    pub(super) aliases: Aliases,
 }
 
 impl<'a> Wishes<'a> {
     pub(super) fn new(options: &'a Options, given: &'a Given, platform: &'a Platform) -> Self {
         let contexts = options.contexts.iter().map(|(name, _)| name.clone()).collect();
-        Self { given, target: options.target.as_deref(), platform, contexts }
+        let aliases = options.aliases.clone();
+        Self { given, target: options.target.as_deref(), platform, contexts, aliases }
     }
 }
 
@@ -65,14 +69,14 @@ impl Plan {
     /// Resolves the stages' bases and the target.
     pub(super) fn new(dockerfile: Dockerfile, wishes: Wishes<'_>) -> Result<Self, Error> {
         let Dockerfile { directives, arguments, stages } = dockerfile;
-        let Wishes { given, target, platform, contexts } = wishes;
+        let Wishes { given, target, platform, contexts, aliases } = wishes;
         let names: Vec<Option<String>> =
             stages.iter().map(|stage| stage.from.value.name.clone()).collect();
         let target = find_target(&names, target)?;
         let escape = directives.escape;
 
         let globals = Self::globals(&arguments, given, escape)?;
-        let mut plan = Self { stages: Vec::new(), target, globals, escape, contexts };
+        let mut plan = Self { stages: Vec::new(), target, globals, escape, contexts, aliases };
         for stage in stages {
             let planned = plan.stage(stage, given, platform)?;
             plan.stages.push(planned);
@@ -151,7 +155,7 @@ impl Plan {
             Origin::Scratch
         } else {
             Origin::Image(
-                image_named(&image).map_err(|fault| at(self.no_reference(&image, fault)))?,
+                self.image_named(&image).map_err(|fault| at(self.no_reference(&image, fault)))?,
             )
         };
         Ok(Stage { name: from.value.name.clone(), base, platform, from, steps })
@@ -191,6 +195,23 @@ impl Plan {
     /// A stage's name, or its number.
     pub(super) fn title(&self, stage: usize) -> String {
         self.stages[stage].name.clone().unwrap_or_else(|| stage.to_string())
+    }
+
+    /// What a name means that is no stage's.
+    fn image_named(&self, name: &str) -> Result<Reference, Fault> {
+        let found = self.aliases.reference(name);
+        found
+            .map(|(reference, _)| reference)
+            .map_err(|source| Fault::StageName { name: name.to_owned(), source })
+    }
+
+    /// The images that stages stand on under a short name, with what that means.
+    pub(super) fn by_alias(&self) -> Vec<(&str, &Reference)> {
+        let stages = self.stages.iter().filter_map(|stage| match &stage.base {
+            Origin::Image(reference) => Some((stage.from.value.image.raw(), reference)),
+            _ => None,
+        });
+        stages.filter(|(text, _)| self.aliases.reference(text).is_ok_and(|found| found.1)).collect()
     }
 
     /// As messages of the reference name it.
@@ -248,10 +269,6 @@ impl Plan {
     }
 }
 
-fn image_named(name: &str) -> Result<Reference, Fault> {
-    name.parse().map_err(|source| Fault::StageName { name: name.to_owned(), source })
-}
-
 /// The names that an `ARG` declares.
 pub(super) fn names(arg: &Arg) -> Vec<String> {
     arg.arguments.iter().map(|argument| argument.name.raw().to_owned()).collect()
@@ -281,8 +298,16 @@ mod tests {
         let platform = Platform::new("linux", "amd64", None);
         let given = Given::new(&arguments, &platform, &platform, target);
         let contexts = vec!["named".to_owned()];
-        let plan =
-            Plan::new(dockerfile, Wishes { given: &given, target, platform: &platform, contexts })?;
+        let plan = Plan::new(
+            dockerfile,
+            Wishes {
+                given: &given,
+                target,
+                platform: &platform,
+                contexts,
+                aliases: Aliases::default(),
+            },
+        )?;
         plan.epoch(&given)?;
         Ok(plan)
     }

@@ -1,6 +1,6 @@
 //! What stages need of each other, and in which order that puts them.
 
-use super::{Origin, Plan, Stage, image_named};
+use super::{Origin, Plan, Stage};
 use crate::build::error::{Error, Fault};
 use crate::dockerfile::{self, Instruction, Span};
 
@@ -19,7 +19,7 @@ impl Plan {
                 current: self.full_title(current),
             }),
             None if from == "scratch" => Ok(Origin::Scratch),
-            None => image_named(from).map(Origin::Image),
+            None => self.image_named(from).map(Origin::Image),
         }
     }
 
@@ -89,7 +89,7 @@ impl Plan {
         from: &str,
     ) -> Result<Origin, Fault> {
         match from.parse::<i64>() {
-            Ok(_) => image_named(from).map(Origin::Image),
+            Ok(_) => self.image_named(from).map(Origin::Image),
             Err(_) => self.origin(current, from),
         }
     }

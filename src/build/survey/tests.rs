@@ -3,6 +3,7 @@
 use std::fs;
 
 use super::*;
+use crate::image::Aliases;
 use crate::layer::compress::Compression;
 
 /// Builds nothing: `text` in a context with an ignore file, on an empty store.
@@ -23,6 +24,7 @@ fn look(text: &str, arguments: &[(&str, &str)]) -> Survey {
             .map(|(name, value)| ((*name).to_owned(), (*value).to_owned()))
             .collect(),
         contexts: Vec::new(),
+        aliases: Aliases::default(),
         platforms: vec![Platform::new("linux", "amd64", None)],
         labels: Vec::new(),
         pull: false,

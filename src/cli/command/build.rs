@@ -474,6 +474,7 @@ impl Build {
             target: self.target.clone(),
             build_args,
             contexts: self.build_context.clone(),
+            aliases: config.routes()?.aliases().clone(),
             platforms: self.steps.platforms(&self.platform),
             labels: self.labels(),
             pull: self.pull,

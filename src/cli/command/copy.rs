@@ -9,7 +9,7 @@ use crate::cli::credentials::Logins;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::mounting::mount;
-use crate::cli::network::{Remote, near};
+use crate::cli::network::{Remote, Written, near};
 use crate::image::{Descriptor, Platform, Reference};
 use crate::report::Reporter;
 use crate::store::Store;
@@ -48,9 +48,9 @@ Examples:
   bryo copy debian:12 - | skopeo copy oci-archive:/dev/stdin dir:debian")]
 pub(crate) struct Copy {
     /// Where the image is
-    source: Endpoint,
+    source: Written,
     /// Where it goes
-    destination: Endpoint,
+    destination: Written,
     /// Copy this platform's image alone; what arrives is not the index any more
     #[arg(long, value_name = "OS/ARCH", value_parser = args::platform)]
     platform: Option<Platform>,
@@ -91,12 +91,13 @@ pub(crate) struct Copy {
 
 impl Copy {
     pub(crate) fn needs_namespace(&self) -> bool {
-        self.source.is_files() || self.destination.is_files() || self.changes.needs_namespace()
+        let (source, destination) = (&self.source.endpoint, &self.destination.endpoint);
+        source.is_files() || destination.is_files() || self.changes.needs_namespace()
     }
 
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
-        if let Endpoint::Mount(dir) = &self.destination {
-            return mount(dir, &self.destination.to_string(), invocation);
+        if let Endpoint::Mount(dir) = &self.destination.endpoint {
+            return mount(dir, &self.destination.endpoint.to_string(), invocation);
         }
         self.check()?;
         let store = invocation.store()?;
@@ -122,16 +123,17 @@ impl Copy {
             tags: &self.additional_tag,
             jobs: invocation.jobs().layers,
         };
-        let arrived = errand.carry(&self.source, &self.destination)?;
+        let (source, destination) = (from.place(&self.source)?, to.place(&self.destination)?);
+        let arrived = errand.carry(&source, &destination)?;
         if self.verify {
-            let place = self.destination.source(to.surroundings(&store))?;
-            let expected = self.destination.keeps_manifests().then_some(&arrived.digest);
+            let place = destination.source(to.surroundings(&store))?;
+            let expected = destination.keeps_manifests().then_some(&arrived.digest);
             verify(&*place, expected)?;
         }
         if let Some(file) = &self.digest_file {
             replace(file, format!("{}\n", arrived.digest).as_bytes())?;
         }
-        if !self.destination.is_stream() {
+        if !destination.is_stream() {
             invocation.print(&format!("{}\n", arrived.digest))?;
         }
         Ok(ExitCode::SUCCESS)
@@ -141,7 +143,7 @@ impl Copy {
     fn check(&self) -> Result<(), Error> {
         let usage =
             |text: String, hint: &str| Err(Error::Usage { text, hint: Some(hint.to_owned()) });
-        let to = &self.destination;
+        let to = &self.destination.endpoint;
         if self.preserve_digests && !to.keeps_manifests() {
             return usage(
                 format!("{to} keeps no manifests, so that the image has no digest there"),

@@ -27,7 +27,7 @@ use crate::transfer::{Options, Source, sink, source, transfer};
 pub(crate) struct Pull {
     /// Images to fetch, such as debian:12 or registry.example/team/app@sha256:…
     #[arg(required_unless_present = "all_from", value_name = "IMAGE")]
-    images: Vec<Reference>,
+    images: Vec<String>,
     /// Fetch all images that a Dockerfile names, in FROM, COPY --from and RUN --mount=from=…, each for
     /// the platform that it is needed for; - is stdin
     #[arg(long, value_name = "DOCKERFILE", conflicts_with = "tag")]
@@ -73,11 +73,11 @@ impl Pull {
     }
 
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
-        let images = self.wanted(invocation)?;
         if self.parse_only {
+            let images = self.wanted(&self.network.remote(invocation)?, invocation)?;
             return images.iter().try_for_each(|(name, _)| invocation.print(&parts(name)));
         }
-        if images.len() > 1 && !self.tag.is_empty() {
+        if self.images.len() > 1 && !self.tag.is_empty() {
             let text = "several images cannot have one name".to_owned();
             let hint = Some("pull one at a time, or leave out --tag".to_owned());
             return Err(Error::Usage { text, hint });
@@ -85,6 +85,7 @@ impl Pull {
         let store = invocation.store()?;
         let network = Network { allow_foreign: self.allow_foreign, ..self.network.clone() };
         let remote = network.remote_as(invocation, self.login.given(invocation)?)?;
+        let images = self.wanted(&remote, invocation)?;
         let mut outcomes = Outcomes::default();
         for (name, platform) in &images {
             let descriptor = self.fetch(invocation, &store, &remote, name, platform.as_ref());
@@ -96,8 +97,13 @@ impl Pull {
     }
 
     /// What was named, and what the Dockerfile names, which needs it for some platform.
-    fn wanted(&self, invocation: &Invocation) -> Result<Vec<(Reference, Option<Platform>)>, Error> {
-        let mut wanted: Vec<_> = self.images.iter().cloned().map(|name| (name, None)).collect();
+    fn wanted(
+        &self,
+        remote: &Remote,
+        invocation: &Invocation,
+    ) -> Result<Vec<(Reference, Option<Platform>)>, Error> {
+        let given = self.images.iter().map(|text| Ok((remote.reference(text)?, None)));
+        let mut wanted = given.collect::<Result<Vec<_>, Error>>()?;
         let Some(file) = &self.all_from else { return Ok(wanted) };
         let dockerfile = Dockerfile::of_file(file)?;
         let value = |(name, value): &(String, Option<String>)| {

@@ -6,7 +6,6 @@ use crate::cli::args::{Login, Network};
 use crate::cli::changes::Changes;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::image::Reference;
 use crate::transfer::filter::{Change, Filter};
 use crate::transfer::sink::replace;
 use crate::transfer::source::tree::Making;
@@ -26,7 +25,7 @@ pub(crate) struct Push {
     /// The image here: a name, or the beginning of an ID
     image: String,
     /// Its name there [default: the same]
-    destination: Option<Reference>,
+    destination: Option<String>,
     /// Send the files of DIR as an image of one layer, and nothing that is here; DESTINATION, or
     /// IMAGE, is its name there
     #[arg(long = "image", value_name = "DIR")]
@@ -42,6 +41,9 @@ pub(crate) struct Push {
     /// Write the digest of what was sent to FILE
     #[arg(long, value_name = "FILE", alias = "digestfile")]
     digest_file: Option<PathBuf>,
+    /// Send layers, too, that registries are not to keep, if they are here (`pull --allow-foreign`)
+    #[arg(long)]
+    allow_foreign: bool,
     #[command(flatten)]
     changes: Changes,
     #[command(flatten)]
@@ -56,14 +58,11 @@ impl Push {
     }
 
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
-        let destination = match &self.destination {
-            Some(destination) => destination.clone(),
-            None => self.image.parse()?,
-        };
         let store = invocation.store()?;
         let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
+        let destination = remote.reference(self.destination.as_ref().unwrap_or(&self.image))?;
         let image: Box<dyn Source> = match &self.from {
-            None => Box::new(source::Store::find(&store, &self.image)?),
+            None => Box::new(remote.here(&store, &self.image)?),
             Some(dir) => {
                 let made =
                     source::tree::image(&store, dir, &Making::default(), &*invocation.reporter)?;
@@ -72,7 +71,7 @@ impl Push {
         };
         let disown = self.flatten_owners.then_some(Filter::Layer(Change::Disown));
         let image = self.changes.after(disown).apply(image, invocation, &store)?;
-        let sent = remote.send(invocation, &store, &*image, &destination)?;
+        let sent = remote.send(invocation, &store, &*image, &destination, self.allow_foreign)?;
         if let Some(file) = &self.digest_file {
             replace(file, format!("{}\n", sent.digest).as_bytes())?;
         }

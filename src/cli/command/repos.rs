@@ -34,13 +34,14 @@ pub(crate) struct Repos {
 impl Repos {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
-        let names = self.wanted.of(remote.registry(&self.host).repositories()?)?;
+        let (registry, host) = remote.host(&self.host)?;
+        let names = self.wanted.of(|wanted| registry.some_repositories(wanted))?;
         if self.json {
-            let document = json!({ "registry": self.host, "repositories": names });
+            let document = json!({ "registry": host, "repositories": names });
             return invocation.print(&format!("{document:#}\n"));
         }
         let line = |name: &String| match self.full_ref {
-            true => format!("{}/{name}\n", self.host),
+            true => format!("{host}/{name}\n"),
             false => format!("{name}\n"),
         };
         invocation.print(&names.iter().map(line).collect::<String>())

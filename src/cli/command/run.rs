@@ -12,7 +12,7 @@ use crate::cli::invocation::Invocation;
 use crate::cli::surroundings::Surroundings;
 use crate::dockerfile::value;
 use crate::fakeroot::{Command, Help};
-use crate::image::{self, Content, Platform, Reference, Runtime};
+use crate::image::{self, Content, Platform, Runtime};
 use crate::run::{self, Options, Volume};
 use crate::sandbox::{Mount, Output, What};
 use crate::store::{self, Store};
@@ -113,7 +113,16 @@ impl Run {
 
     /// The image here, if it is for the platform that is wanted, else the registry's.
     fn content(&self, invocation: &Invocation, store: &Store) -> Result<Content, Error> {
-        let here = match store.find(&self.image) {
+        let remote = self.network.remote(invocation)?;
+        let found = match store.find(&self.image) {
+            // An alias may mean what is here.
+            Err(missing @ store::Error::NotFound(_)) => match remote.reference(&self.image) {
+                Ok(name) => store.find(&name.to_string()),
+                Err(_) => Err(missing),
+            },
+            found => found,
+        };
+        let here = match found {
             Ok(entry) => match store.content_for(&entry.descriptor, &self.platform()) {
                 Ok(content) => Some(content),
                 Err(store::Error::Image(image::Error::NoPlatform { .. })) => None,
@@ -127,8 +136,7 @@ impl Run {
         {
             return Ok(content);
         }
-        let name: Reference = self.image.parse()?;
-        let remote = self.network.remote(invocation)?;
+        let name = remote.reference(&self.image)?;
         let descriptor = remote.pull(invocation, store, &name, self.platform.as_ref())?;
         Ok(store.content(&descriptor)?)
     }

@@ -36,8 +36,8 @@ impl Tags {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
         let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
         let name = remote.repository(&self.repository)?;
-        let tags = remote.registry(name.registry()).tags(name.repository())?;
-        let tags = self.wanted.of(tags)?;
+        let registry = remote.registry(name.registry());
+        let tags = self.wanted.of(|wanted| registry.some_tags(name.repository(), wanted))?;
         let full = format!("{}/{}", name.registry(), name.repository());
         if self.json {
             let document = json!({ "repository": full, "tags": tags });
