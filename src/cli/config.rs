@@ -206,16 +206,6 @@ impl Config {
 
     /// Settings that are wrong are heeded by nobody, and so have to be told.
     pub(crate) fn check(&self) -> Result<(), Error> {
-        if !self.storage.is_absolute() {
-            let here = std::path::absolute(&self.storage).unwrap_or_default();
-            return Err(Error::Usage {
-                text: format!("$BRYO_STORAGE is {:?}, which is no absolute path", self.storage),
-                hint: Some(format!(
-                    "it would be another directory in each directory; write {}",
-                    here.display()
-                )),
-            });
-        }
         match (&self.problem, &self.file) {
             (None, _) => Ok(()),
             (Some(problem), file) => Err(Error::Settings {
@@ -269,7 +259,7 @@ impl Config {
     }
 
     /// Lets `--storage` name the storage directory. Whoever types a path means it from here, once; a
-    /// relative one in a variable would be another directory in each directory, see [`Self::check`].
+    /// relative one among the settings, which is refused, would be another directory in each directory.
     pub(crate) fn keep_in(&mut self, storage: &Path) {
         self.storage = std::path::absolute(storage).unwrap_or_else(|_| storage.to_owned());
         self.storage_is_public = false;

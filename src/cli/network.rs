@@ -15,7 +15,7 @@ use super::invocation::Invocation;
 use super::prompt;
 use crate::build::Web;
 use crate::http::{self, Client, Proxies, Trail};
-use crate::image::{Aliases, Content, Descriptor, Digest, Platform, Reference};
+use crate::image::{self, Aliases, Content, Descriptor, Digest, Platform, Reference};
 use crate::registry::{self, Access, Ask, Credential, Keyring, Patience, Registries, Registry};
 use crate::report::Reporter;
 use crate::store::{Name, Store};
@@ -202,10 +202,24 @@ impl FromStr for Written {
 
     fn from_str(text: &str) -> Result<Self, Error> {
         let endpoint = match without_scheme(text) {
-            Some((bare, _)) => Endpoint::Registry(bare.parse()?),
+            Some((bare, _)) => Endpoint::Registry(of_url(text, bare)?),
             None => text.parse()?,
         };
         Ok(Self { text: text.to_owned(), endpoint })
+    }
+}
+
+/// The name that follows a scheme, which begins with a host in any case: what is short elsewhere is
+/// none here.
+fn of_url(text: &str, bare: &str) -> Result<Reference, image::Error> {
+    let name: Reference = bare.parse()?;
+    let host = bare.split('/').next().unwrap_or_default();
+    match registry::canonical(host) == name.registry() {
+        true => Ok(name),
+        false => {
+            let why = "what follows the scheme is no HOST or HOST:PORT of a registry";
+            Err(image::Error::Reference(text.to_owned(), why))
+        }
     }
 }
 
@@ -240,7 +254,7 @@ impl Remote {
     /// `http://` before it allows its registry to do without TLS; `https://` says what is usual.
     pub(crate) fn reference(&self, text: &str) -> Result<Reference, Error> {
         if let Some((bare, plain)) = without_scheme(text) {
-            let name: Reference = bare.parse()?;
+            let name = of_url(text, bare)?;
             if plain {
                 self.registries.allow_plain(name.registry());
             }

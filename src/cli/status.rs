@@ -117,7 +117,7 @@ impl Ends for registry::Error {
 impl Ends for transfer::Error {
     fn status(&self) -> Status {
         match self {
-            Self::Image(error) => error.status(),
+            Self::Image(error) | Self::Content { source: error, .. } => error.status(),
             Self::Layer(error) => error.status(),
             Self::Unpack { source, .. } => source.status(),
             Self::Registry(error) => error.status(),

@@ -46,7 +46,9 @@ pub enum Error {
     },
     #[error("media type {0:?} is neither an image manifest nor an index")]
     MediaType(String),
-    #[error("the manifest is of schema 1 (sent as {0:?}), which has no digests of layers")]
+    #[error(
+        "the manifest is of schema 1 (sent as {0:?}), which has neither a configuration nor digests of what is in its layers"
+    )]
     SchemaOne(String),
     #[error("no image for platform {wanted}; the index has {available}")]
     NoPlatform { wanted: String, available: String },
@@ -61,7 +63,8 @@ impl Error {
     pub fn hint(&self) -> Option<String> {
         match self {
             Self::SchemaOne(_) => Some(
-                "push the image again with a tool of this decade; schema 1 was retired in 2019"
+                "push the image again with a tool of this decade, or pull it by one that still reads \
+                 schema 1 (docker before 28) and push it from there"
                     .into(),
             ),
             Self::NoPlatform { .. } => Some("choose one of them with --platform".into()),

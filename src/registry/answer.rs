@@ -36,6 +36,8 @@ pub(super) struct Headers {
     pub(super) media_type: Option<String>,
     pub(super) digest: Option<String>,
     pub(super) length: Option<u64>,
+    /// What names this version of the answer.
+    pub(super) etag: Option<String>,
     pub(super) links: Vec<String>,
     /// It keeps the lists of referrers itself.
     pub(super) knows_subjects: bool,
@@ -53,6 +55,7 @@ impl Headers {
             media_type: text("content-type").map(bare),
             digest: text("docker-content-digest"),
             length: response.length(),
+            etag: text("etag"),
             links: response.headers("link").map(str::to_owned).collect(),
             knows_subjects: response.header("oci-subject").is_some(),
             is_filtered: response

@@ -29,18 +29,30 @@ pub(super) fn manifest(
 }
 
 pub(super) fn tag(connection: &Connection, repository: &str, tag: &str) -> Result<(), Error> {
-    match delete(connection, repository, tag) {
+    let refused = match delete(connection, repository, tag) {
         // Where only digests can be deleted (distribution-spec, "Deleting tags": 400 or 405), or a
         // tag is not even looked for.
-        Err(Error::Refused { status: 400 | 405 | 501, .. } | Error::NotFound { .. }) => {}
+        Err(error @ (Error::Refused { status: 400 | 405 | 501, .. } | Error::NotFound { .. })) => {
+            error
+        }
         outcome => return outcome,
-    }
+    };
     let before = manifest::get(connection, repository, tag)?;
     // Whether anything may be deleted is tried with something that no tag names: a tag that points
     // at our own invention would be worse than one that stays.
-    let trial = invent(connection, repository, tag, 1)?;
-    manifest::send(connection, repository, &digest(&trial), &trial)?;
-    delete(connection, repository, &digest(&trial))?;
+    let trial = || {
+        let trial = invent(connection, repository, tag, 1)?;
+        manifest::send(connection, repository, &digest(&trial), &trial)?;
+        delete(connection, repository, &digest(&trial))
+    };
+    trial().map_err(|error| match error {
+        Error::Refused { .. } => Error::Undeletable {
+            what: connection.what(repository, tag),
+            refused: Box::new(refused),
+            instead: Box::new(error),
+        },
+        other => other,
+    })?;
     let instead = invent(connection, repository, tag, 2)?;
     manifest::send(connection, repository, tag, &instead)?;
     delete(connection, repository, &digest(&instead)).inspect_err(|_| {

@@ -59,6 +59,14 @@ pub enum Error {
     },
     #[error("{what}: refused with status {status}{detail}")]
     Refused { what: String, status: u16, detail: Detail },
+    #[error("{what} cannot be deleted: {refused}; nor can another image take its place: {instead}")]
+    Undeletable {
+        what: String,
+        /// Deleting the tag.
+        refused: Box<Self>,
+        /// Deleting it with an image of our own.
+        instead: Box<Self>,
+    },
     #[error("{what}: {why}")]
     Protocol { what: String, why: String },
     #[error("{what} is a layer that its registry does not keep; it is at {}", places.join(", "))]
@@ -124,7 +132,7 @@ impl Error {
             Self::NotFound { .. } | Self::Foreign { .. } => Kind::NotFound,
             Self::Denied { .. } | Self::Realm { .. } | Self::Blocked { .. } => Kind::Denied,
             // It takes nothing, from anybody.
-            Self::Refused { status: 405, .. } => Kind::Denied,
+            Self::Refused { status: 405, .. } | Self::Undeletable { .. } => Kind::Denied,
             Self::Mismatch { .. } | Self::Content { .. } | Self::Protocol { .. } => Kind::Invalid,
             Self::Busy { .. } | Self::Cut { .. } | Self::Refused { .. } => Kind::Network,
             Self::Exchange { source, .. } if source.is_own_certificate() => Kind::Denied,
@@ -191,6 +199,11 @@ impl Error {
                 Some(format!("mend or remove {}, then log in again", path.display()))
             }
             Self::Foreign { .. } => Some("--allow-foreign fetches it from there".into()),
+            Self::Undeletable { .. } | Self::Refused { status: 405, .. } => Some(
+                "the registry is read-only, or deletes nothing; of docker's, storage.delete.enabled \
+                 and storage.maintenance.readonly say so"
+                    .into(),
+            ),
             Self::Realm { .. } => Some("credentials are never sent there".into()),
             _ => None,
         }

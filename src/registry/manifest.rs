@@ -15,6 +15,15 @@ pub(super) fn get(
     repository: &str,
     target: &str,
 ) -> Result<Content, Error> {
+    fetch(connection, repository, target).map(|(_, content)| content)
+}
+
+/// A manifest, and what was said about it.
+pub(super) fn fetch(
+    connection: &Connection,
+    repository: &str,
+    target: &str,
+) -> Result<(Headers, Content), Error> {
     let (scope, path) = (Scope::pull(repository), path(repository, target));
     let call = Call::new(Method::Get, &path, &scope).header("accept", accept());
     let (headers, bytes) = connection.fetch(&call, LONGEST).map_err(|error| match error {
@@ -26,8 +35,9 @@ pub(super) fn get(
     let what = || connection.what(repository, target);
     verify(&bytes, target, headers.digest.as_deref())
         .map_err(|source| Error::Mismatch { what: what(), source })?;
-    Content::parse(bytes, headers.media_type.as_deref())
-        .map_err(|source| Error::Content { what: what(), source })
+    let content = Content::parse(bytes, headers.media_type.as_deref())
+        .map_err(|source| Error::Content { what: what(), source })?;
+    Ok((headers, content))
 }
 
 /// Compares with what was asked for, and with what the registry says it sent; a header that is no
@@ -93,6 +103,30 @@ pub(super) fn put(
             referrers::add(connection, repository, &subject.digest, content)
         }
         _ => Ok(()),
+    }
+}
+
+/// Sends a manifest in one try, if what is there has still the `ETag` that it had; returns whether it
+/// had. Registries that know no conditions take it in any case.
+pub(super) fn replace(
+    connection: &Connection,
+    repository: &str,
+    target: &str,
+    content: &Content,
+    etag: Option<&str>,
+) -> Result<bool, Error> {
+    let (scope, path) = (Scope::push(repository), path(repository, target));
+    let mut call = Call::new(Method::Put, &path, &scope)
+        .header("content-type", &content.descriptor().media_type)
+        .body(Body::Bytes(content.bytes()));
+    if let Some(etag) = etag {
+        call = call.header("if-match", etag);
+    }
+    let response = connection.once(&call)?;
+    match response.status() {
+        412 if etag.is_some() => Ok(false),
+        _ if response.is_success() => Ok(true),
+        _ => Err(connection.refusal(&call, response)),
     }
 }
 

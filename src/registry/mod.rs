@@ -141,7 +141,7 @@ impl Registries {
     /// The registry of a host as references name it (`docker.io` is Docker Hub). Nothing is sent
     /// yet.
     pub fn get(&self, host: &str) -> Registry {
-        Registry { host: host.into(), shared: self.shared.clone() }
+        Registry { host: host.into(), shared: self.shared.clone(), alone: false }
     }
 }
 
@@ -169,12 +169,20 @@ impl Shared {
 pub struct Registry {
     host: Arc<str>,
     shared: Arc<Shared>,
+    /// Nobody else is asked in its place.
+    alone: bool,
 }
 
 impl Registry {
     /// As references name it.
     pub fn host(&self) -> &str {
         &self.host
+    }
+
+    /// The same without [`Routes`]: for who wants to know what this very host has.
+    #[must_use]
+    pub fn alone(self) -> Self {
+        Self { alone: true, ..self }
     }
 
     /// The connection for whatever is no reading.
@@ -196,6 +204,9 @@ impl Registry {
         ask: impl Fn(&Arc<Connection>, &str) -> Result<T, Error>,
     ) -> Result<T, Error> {
         let own = self.connection(repository)?;
+        if self.alone {
+            return ask(&own, repository);
+        }
         let places = match self.shared.access.routes.rule(&self.host, repository) {
             Some(rule) => rule.places(&self.host, repository, by_digest),
             None => Vec::new(),

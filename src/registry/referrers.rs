@@ -1,14 +1,21 @@
 //! What refers to a manifest: asked of the registry or, where it keeps no such lists, read from and
 //! kept in an index under a tag (distribution-spec, "Listing Referrers", "Referrers Tag Schema").
 
+use std::time::Instant;
+
 use serde_json::{Value, json};
 
 use super::auth::Scope;
 use super::catalog::pages;
 use super::client::Connection;
 use super::{Error, manifest};
-use crate::http::Url;
+use crate::http::{Attempts, Patience, Url};
 use crate::image::{Content, Descriptor, Digest, Index, media_type};
+
+/// So often a list is written or looked at before whoever is in the way is blamed.
+const ROUNDS: u32 = 32;
+/// So often a condition may fail before it is left out.
+const CONDITIONS: u32 = 8;
 
 pub(super) fn list(
     connection: &Connection,
@@ -22,7 +29,8 @@ pub(super) fn list(
     let mut found = match asked(connection, repository, digest, artifact_type)? {
         Some(found) => found,
         None => {
-            kept(connection, repository, digest)?.map_or_else(Vec::new, |index| index.manifests)
+            let (index, _) = kept(connection, repository, digest)?;
+            index.map_or_else(Vec::new, |index| index.manifests)
         }
     };
     found.retain(of_kind);
@@ -75,16 +83,17 @@ fn query(artifact_type: &str) -> String {
     url.query().unwrap_or_default().to_owned()
 }
 
-/// The index that clients keep under a tag.
+/// The index that clients keep under a tag, and the `ETag` of what is there.
 fn kept(
     connection: &Connection,
     repository: &str,
     digest: &Digest,
-) -> Result<Option<Index>, Error> {
-    match manifest::get(connection, repository, &tag(digest)) {
-        Ok(Content::Index(index)) => Ok(Some(index)),
+) -> Result<(Option<Index>, Option<String>), Error> {
+    match manifest::fetch(connection, repository, &tag(digest)) {
+        Ok((headers, Content::Index(index))) => Ok((Some(index), headers.etag)),
         // Somebody's own tag that only looks like one of ours.
-        Ok(_) | Err(Error::NotFound { .. }) => Ok(None),
+        Ok((headers, _)) => Ok((None, headers.etag)),
+        Err(Error::NotFound { .. }) => Ok((None, None)),
         Err(error) => Err(error),
     }
 }
@@ -130,6 +139,11 @@ pub(super) fn remove(
 }
 
 /// Changes the kept list until it is as `edit` wants it, which says whether it had to do something.
+///
+/// Others may change the list at the same time, and most registries know no conditions: whoever
+/// writes last wins, with what he read before. So the list is read again some time after it was
+/// written, longer than reading and writing took, and changed once more if our change is gone; after
+/// somebody was seen in the way, until it stays twice.
 fn change(
     connection: &Connection,
     repository: &str,
@@ -138,25 +152,54 @@ fn change(
 ) -> Result<(), Error> {
     let _alone = connection.referrers.lock().expect("no thread panics while it changes a list");
     let tag = tag(subject);
-    let mut attempts = connection.access().patience.begin();
+    let patience = &connection.access().patience;
+    let mut failures = patience.begin();
+    let mut rounds: Option<Attempts> = None;
+    // What was written last, how often others were in the way, and how often nobody was since then.
+    let (mut written, mut disturbed, mut quiet) = (None, 0, 0);
     loop {
+        let begun = Instant::now();
+        let (index, etag) = kept(connection, repository, subject)?;
+        let found = index.as_ref().map(|index| index.bytes.clone());
         // What others wrote into it stays: it is changed as JSON.
-        let mut whole = match kept(connection, repository, subject)? {
+        let mut whole = match index {
             Some(index) => serde_json::from_slice(&index.bytes).expect("it was read before"),
             None => json!({
                 "schemaVersion": 2, "mediaType": media_type::OCI_INDEX, "manifests": [],
             }),
         };
         let Some(entries) = whole["manifests"].as_array_mut() else { return Ok(()) };
-        if !edit(entries) {
+        disturbed += u32::from(written.is_some() && found != written);
+        if edit(entries) {
+            quiet = 0;
+            // A condition that never holds is none.
+            let etag = etag.filter(|_| disturbed < CONDITIONS);
+            let index = Content::parse(whole.to_string().into_bytes(), None).expect("an index");
+            match manifest::replace(connection, repository, &tag, &index, etag.as_deref()) {
+                Ok(true) => {}
+                Ok(false) => disturbed += 1,
+                // What was read is old until then.
+                Err(error) => {
+                    connection.pause(&mut failures, error)?;
+                    continue;
+                }
+            }
+            written = Some(index.bytes().to_vec());
+        } else if written.is_none() || quiet >= u32::from(disturbed > 0) {
             return Ok(());
+        } else {
+            quiet += 1;
+            written = found;
         }
-        let index = Content::parse(whole.to_string().into_bytes(), None).expect("an index");
-        manifest::send(connection, repository, &tag, &index)?;
-        // Somebody who read the list before may write it now, without our change: so it is looked at
-        // once more, when that is over.
-        let Some(pause) = attempts.next(None) else { return Ok(()) };
-        std::thread::sleep(pause / 2);
+        let attempts = rounds.get_or_insert_with(|| {
+            let first = (patience.first / 2).max(begun.elapsed() * 4);
+            Patience { tries: ROUNDS, first, longest: first * 4, total: None }.begin()
+        });
+        let Some(pause) = attempts.next(None) else {
+            let why = format!("others changed it {disturbed} times while it was to be changed");
+            return Err(Error::Protocol { what: connection.what(repository, &tag), why });
+        };
+        std::thread::sleep(pause);
     }
 }
 

@@ -227,6 +227,19 @@ impl Endpoint {
         }
     }
 
+    /// The same place under another tag, where that can be told.
+    #[must_use]
+    pub fn tagged(&self, tag: &str) -> Self {
+        match self {
+            Self::Registry(name) => name.with_tag(tag).map_or_else(|| self.clone(), Self::Registry),
+            Self::Oci { dir, .. } => Self::Oci { dir: dir.clone(), tag: Some(tag.to_owned()) },
+            Self::OciArchive { file, .. } => {
+                Self::OciArchive { file: file.clone(), tag: Some(tag.to_owned()) }
+            }
+            other => other.clone(),
+        }
+    }
+
     /// Whether what is there are an image's files, for which layers are unpacked.
     pub fn is_files(&self) -> bool {
         matches!(self, Self::Dir(_) | Self::Bundle(_) | Self::Squashfs(_) | Self::Sif(_))

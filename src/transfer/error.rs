@@ -12,6 +12,13 @@ use crate::{layer, registry, rootfs, store};
 pub enum Error {
     #[error(transparent)]
     Image(#[from] image::Error),
+    /// A manifest that makes no sense.
+    #[error("{what}")]
+    Content {
+        what: String,
+        #[source]
+        source: image::Error,
+    },
     #[error(transparent)]
     Layer(#[from] layer::Error),
     #[error(transparent)]
@@ -124,7 +131,7 @@ impl Error {
     /// What a person can do about it.
     pub fn hint(&self) -> Option<String> {
         match self {
-            Self::Image(error) => error.hint(),
+            Self::Image(error) | Self::Content { source: error, .. } => error.hint(),
             Self::Registry(error) => error.hint(),
             Self::Store(error) => error.hint(),
             Self::Several { .. } => Some("add the name of one, after a colon".into()),

@@ -7,8 +7,9 @@ use crate::concurrency::Cancel;
 use crate::image::{Content, Descriptor, Digest, media_type};
 
 /// Reads again what a place holds now: that it is what `expected` names, unless the place keeps no
-/// manifests, and that everything is there that manifests name. Registries are asked for manifests
-/// and configurations, and whether they have the layers; all else is read and hashed.
+/// manifests, and that everything is there that manifests name. Manifests and configurations are
+/// read and hashed; a registry is asked for the size of each layer, and of those that it does not
+/// tell, and everywhere else, layers are read and hashed, too.
 ///
 /// # Errors
 ///
@@ -45,15 +46,17 @@ fn blob(place: &dyn Source, descriptor: &Descriptor) -> Result<(), Error> {
     if media_type::is_foreign(&descriptor.media_type) {
         return Ok(()); // nobody promises that it is there
     }
-    match place.has_blob(descriptor)? {
-        Some(true) => Ok(()),
-        Some(false) => {
-            let problem = format!("{} is not there", descriptor.digest);
-            Err(Error::NotTaken { sink: place.name(), problem })
-        }
-        None => {
-            let cancel = Cancel::default();
-            Blob::new(descriptor, Role::Other, place, &cancel).copy_to(&mut io::sink(), "nowhere")
-        }
+    // Not every registry that says no means it: some do not know the question.
+    if place.has_blob(descriptor)? == Some(true) {
+        return Ok(());
     }
+    let cancel = Cancel::default();
+    let read = Blob::new(descriptor, Role::Other, place, &cancel);
+    read.copy_to(&mut io::sink(), "nowhere").map_err(|error| match error.is_missing() {
+        true => {
+            let problem = format!("{} is not there", descriptor.digest);
+            Error::NotTaken { sink: place.name(), problem }
+        }
+        false => error,
+    })
 }

@@ -3,7 +3,10 @@
 
 use std::fs;
 
-use crate::support::{Place, Registry, Said, busybox, busybox_root, free_port, has};
+use serde_json::{Value, json};
+
+use crate::support::served::sha256;
+use crate::support::{Place, Registry, Said, Web, busybox, busybox_root, free_port, has};
 
 /// Whether an image can be built and run, whatever happened before.
 #[track_caller]
@@ -115,6 +118,53 @@ fn bytes_that_do_not_match_are_refused() {
     place.bryo(&format!("pull {name}")).succeeds();
     assert_eq!(place.bryo(&format!("run {name} echo x")).succeeds().text(), "x");
     still_works(&place);
+}
+
+#[test]
+fn an_image_of_another_age_is_refused_with_its_cure() {
+    let place = Place::new();
+    let kind = "application/vnd.docker.distribution.manifest.v1+prettyjws";
+    let text = json!({
+        "schemaVersion": 1, "name": "a", "tag": "x", "architecture": "amd64",
+        "fsLayers": [{"blobSum": sha256(b"layer")}], "history": [{"v1Compatibility": "{}"}],
+    })
+    .to_string();
+    let blob = |text: &str| {
+        let digest = sha256(text.as_bytes());
+        let name = format!("work/layout/blobs/sha256/{}", digest.replace("sha256:", ""));
+        place.file(name, text);
+        digest
+    };
+    let entry = json!({
+        "mediaType": kind, "digest": blob(&text), "size": text.len(),
+        "platform": {"os": "linux", "architecture": "amd64"},
+    });
+    let index = |entry: &Value| json!({"schemaVersion": 2, "manifests": [entry]}).to_string();
+    let nested = index(&entry);
+    let outer = json!({
+        "mediaType": "application/vnd.oci.image.index.v1+json", "digest": blob(&nested),
+        "size": nested.len(),
+    });
+    place.file("work/layout/oci-layout", r#"{"imageLayoutVersion":"1.0.0"}"#);
+    let told = |said: Said| said.mentions("schema 1").mentions("push the image again");
+    for entry in [&entry, &outer] {
+        place.file("work/layout/index.json", index(entry));
+        for line in ["copy oci:layout store:x", "load -i layout", "history oci:layout"] {
+            told(place.bryo(line).fails(5)).mentions("layout");
+        }
+        let said = place.bryo("check oci:layout").exits(1);
+        assert!(said.text().contains("schema 1") && said.text().contains("push the image again"));
+        assert!(said.errors().contains("no image could be looked into"), "{said}");
+    }
+    // A registry that has nothing else.
+    let header = "Content-Type: application/vnd.docker.distribution.manifest.v1+prettyjws\r\n";
+    let registry = Web::start(move |_, _| (200, header, text.clone().into_bytes()));
+    let name = registry.url("/a:x").replace("http://", "");
+    for verb in ["pull", "inspect --remote", "run", "endpoints"] {
+        let said = place.bryo(&format!("{verb} {name}")).exits_with_any(&[5, 125]);
+        told(said).mentions(&name);
+    }
+    told(place.bryo(&format!("copy {name} oci:out")).fails(5));
 }
 
 #[test]

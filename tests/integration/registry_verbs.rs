@@ -183,6 +183,41 @@ fn what_has_no_tag_is_pruned_and_what_is_said_is_no_image() {
 }
 
 #[test]
+fn processes_that_attach_at_once_forget_nothing() {
+    let place = Place::new();
+    let Some(registry) = scene(&place, &["app:1"]) else { return };
+    let app = registry.name("app:1");
+    for round in 1..=5 {
+        // This registry keeps no lists: each process reads, changes and writes the same tag.
+        let attach = |number: usize| {
+            let file = format!("{round}-{number}");
+            place.file(format!("work/{file}"), &file);
+            place.bryo(&format!("attach --type a/b {app} {file}")).spawn()
+        };
+        for mut child in [0, 1, 2].map(attach) {
+            assert!(child.wait().expect("it ends").success());
+        }
+        let told = place.bryo(&format!("referrers --json {app}")).succeeds().json();
+        assert_eq!(told.as_array().map(Vec::len), Some(3 * round));
+    }
+}
+
+#[test]
+fn a_registry_that_only_reads_says_so() {
+    let place = Place::new();
+    let Some(registry) = scene(&place, &["app:1", "app:2"]) else { return };
+    let registry = registry.read_only(&place);
+    let app = registry.name("app");
+    let digest = place.bryo(&format!("digest {app}:1")).succeeds().text();
+    let said = place.bryo(&format!("delete {app}:1")).fails(4);
+    said.mentions(&format!("{app}:1 cannot be deleted")).mentions("405").mentions("read-only");
+    let said = place.bryo(&format!("delete --force {app}@{digest}")).fails(4);
+    said.mentions("405").mentions("read-only");
+    place.bryo(&format!("push -q base {app}:3")).fails(4).mentions("read-only");
+    assert_eq!(place.bryo(&format!("tags {app}")).succeeds().text(), "1\n2");
+}
+
+#[test]
 fn whom_a_pull_speaks_to_is_told() {
     let place = Place::new();
     let Some(registry) = scene(&place, &["app:1"]) else { return };
@@ -261,6 +296,19 @@ fn images_are_read_from_mirrors_and_sent_to_their_registry() {
     place.bryo(&format!("push -q --mirror {rule} other {}", origin.name("library/new"))).succeeds();
     place.bryo(&format!("tags {}", origin.name("library/new"))).succeeds();
     place.bryo(&format!("tags {}", mirror.name("hub/library/new"))).fails(3);
+    // A mirror with another image of that name has no say in what was sent.
+    let name = origin.name("library/app:1");
+    place.bryo(&format!("push -q -f timestamps=7 other {name}-made")).succeeds();
+    let line = format!("copy -q --verify --mirror {rule} --additional-tag 2 {name}-made {name}");
+    let digest = place.bryo(&line).succeeds().text();
+    assert_eq!(
+        place.bryo(&format!("digest {}", origin.name("library/app:2"))).succeeds().text(),
+        digest
+    );
+    for tag in ["2", "1-made"] {
+        place.bryo(&format!("delete {}", origin.name(&format!("library/app:{tag}")))).succeeds();
+    }
+    place.bryo(&format!("delete {name}")).succeeds();
     let app = origin.name("library/app");
     // The same by podman's file, and by ch-image's variable for what has no host.
     let conf = format!(

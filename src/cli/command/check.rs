@@ -141,5 +141,8 @@ fn told(report: &Report, errors: usize, warnings: usize) -> String {
         count => format!("{count} {what}s"),
     };
     let (errors, warnings) = (count(errors, "error"), count(warnings, "warning"));
-    format!("{} checked: {errors}, {warnings}", count(report.images, "image"))
+    match report.images {
+        0 => format!("no image could be looked into: {errors}, {warnings}"),
+        images => format!("{} checked: {errors}, {warnings}", count(images, "image")),
+    }
 }

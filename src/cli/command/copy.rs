@@ -14,7 +14,7 @@ use crate::image::{Descriptor, Platform, Reference};
 use crate::report::Reporter;
 use crate::store::Store;
 use crate::transfer::sink::replace;
-use crate::transfer::{About, Endpoint, Options, Sink, Source, Wishes, transfer, verify};
+use crate::transfer::{About, Endpoint, Options, Sink, Source, Wishes, source, transfer, verify};
 
 /// Copy an image from anywhere to anywhere
 ///
@@ -74,8 +74,11 @@ pub(crate) struct Copy {
     digest_file: Option<PathBuf>,
     /// Look afterwards whether all of it is there
     ///
-    /// Whatever is sent is verified on its way in any case. Files are read again; a registry is
-    /// asked for the manifests, and whether it has the layers.
+    /// Whatever is sent is verified on its way in any case. Then the destination is read: manifests
+    /// and configurations are fetched and hashed, under each tag that was given. A registry (itself,
+    /// none of its mirrors) is asked for the size of each layer, and of those that it does not tell
+    /// the bytes are fetched and hashed; what is in files or in the storage directory is read and
+    /// hashed whole.
     #[arg(long)]
     verify: bool,
     /// Copy layers, too, that registries do not keep, from where their manifest says they are
@@ -126,9 +129,7 @@ impl Copy {
         let (source, destination) = (from.place(&self.source)?, to.place(&self.destination)?);
         let arrived = errand.carry(&source, &destination)?;
         if self.verify {
-            let place = destination.source(to.surroundings(&store))?;
-            let expected = destination.keeps_manifests().then_some(&arrived.digest);
-            verify(&*place, expected)?;
+            self.verify(&to, &store, &destination, &arrived)?;
         }
         if let Some(file) = &self.digest_file {
             replace(file, format!("{}\n", arrived.digest).as_bytes())?;
@@ -137,6 +138,37 @@ impl Copy {
             invocation.print(&format!("{}\n", arrived.digest))?;
         }
         Ok(ExitCode::SUCCESS)
+    }
+
+    /// Looks whether all of it is where it was sent, under each of its names.
+    fn verify(
+        &self,
+        to: &Remote,
+        store: &Store,
+        destination: &Endpoint,
+        arrived: &Descriptor,
+    ) -> Result<(), Error> {
+        let place = |endpoint: &Endpoint| -> Result<Box<dyn Source + '_>, Error> {
+            Ok(match endpoint {
+                // A mirror knows nothing of what was sent just now.
+                Endpoint::Registry(name) => {
+                    let registry = to.registry(name.registry()).alone();
+                    Box::new(source::Registry::new(registry, name.clone()))
+                }
+                other => other.source(to.surroundings(store))?,
+            })
+        };
+        let expected = destination.keeps_manifests().then_some(&arrived.digest);
+        verify(&*place(destination)?, expected)?;
+        for tag in &self.additional_tag {
+            let root = place(&destination.tagged(tag))?.root()?;
+            let found = &root.descriptor().digest;
+            if let Some(expected) = expected.filter(|expected| *expected != found) {
+                let text = format!("the tag {tag} is {found} there, and not {expected}");
+                return Err(Error::Refused { text, hint: None });
+            }
+        }
+        Ok(())
     }
 
     /// What can be known before anything is asked for.

@@ -104,7 +104,8 @@ impl Way<'_> {
             Cause::Other if error.is_missing() && !what.is_empty() => "missing-blob",
             Cause::Other => return Err(error.into()),
         };
-        self.report.add(id, format!("{what}{}", chain(&error)));
+        let cure = error.hint().map(|hint| format!("; {hint}")).unwrap_or_default();
+        self.report.add(id, format!("{what}{}{cure}", chain(&error)));
         Ok(())
     }
 
@@ -282,6 +283,9 @@ fn cause<'e>(error: &'e (dyn std::error::Error + 'static)) -> Cause<'e> {
         }
         if let Some(transfer::Error::Image(error)) = error.downcast_ref() {
             return Cause::Image(error);
+        }
+        if let Some(transfer::Error::Content { source, .. }) = error.downcast_ref() {
+            return Cause::Image(source);
         }
         if let Some(registry::Error::Content { source, .. }) = error.downcast_ref() {
             return Cause::Image(source);

@@ -1,6 +1,7 @@
 //! Repositories, referrers, and what is deleted.
 
 use std::fs;
+use std::sync::Mutex;
 
 use serde_json::json;
 
@@ -114,6 +115,79 @@ fn many_at_once_do_not_forget_each_other() {
 }
 
 #[test]
+fn clients_that_know_nothing_of_each_other_forget_nothing() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let image = Guest::new(&docker.address).push("a", "x", b"layer").expect("pushed");
+    let digest = &image.descriptor().digest;
+    for round in 1..=4 {
+        std::thread::scope(|scope| {
+            for number in 0..3 {
+                let image = &image;
+                let address = &docker.address;
+                scope.spawn(move || {
+                    // Each has a connection of its own, as each process has.
+                    let guest = Guest::in_no_hurry(address);
+                    let kind = format!("t/{round}-{number}");
+                    put(&guest, "a", &artifact(&guest, "a", image, &kind));
+                });
+            }
+        });
+        let list = Guest::new(&docker.address).registry.referrers("a", digest, None);
+        assert_eq!(list.expect("listed").len(), 3 * round);
+    }
+}
+
+#[test]
+fn a_list_that_others_change_is_changed_anew() {
+    for knows_conditions in [true, false] {
+        let subject = Descriptor::of(media_type::OCI_MANIFEST, b"subject");
+        let other = Descriptor::of(media_type::OCI_MANIFEST, b"another's");
+        let index = |entries: &[Descriptor]| {
+            let text = json!({"schemaVersion": 2, "manifests": entries}).to_string();
+            text.into_bytes()
+        };
+        let (mine, theirs) = (index(&[]), index(std::slice::from_ref(&other)));
+        let list = Arc::new(Mutex::new((1, mine)));
+        let kept = list.clone();
+        let server = Server::start(move |asked| {
+            let (path, method) = (asked.path.as_str(), asked.method.as_str());
+            if path.contains("/referrers/") {
+                return Ok(Answer::new(404, ""));
+            }
+            if !path.contains("/manifests/sha256-") {
+                return Ok(Answer::new(201, ""));
+            }
+            let mut list = kept.lock().expect("no handler panics");
+            if method == "GET" {
+                let answer = Answer { status: 200, body: list.1.clone(), ..Answer::default() };
+                let answer = answer.header("Content-Type", media_type::OCI_INDEX);
+                return Ok(answer.header("ETag", format!("\"{}\"", list.0)));
+            }
+            // Somebody else writes what he read before we did anything.
+            let is_first = list.0 == 1;
+            let condition = asked.header("if-match").expect("a condition").to_owned();
+            if is_first && knows_conditions {
+                *list = (2, theirs.clone());
+            }
+            if knows_conditions && condition != format!("\"{}\"", list.0) {
+                return Ok(Answer::new(412, ""));
+            }
+            let body = if is_first { theirs.clone() } else { asked.body.clone() };
+            *list = (list.0 + 1, body);
+            Ok(Answer::new(201, ""))
+        });
+        let guest = Guest::new(&server.address);
+        let content = json!({
+            "schemaVersion": 2, "config": Descriptor::of("c/d", b"{}"), "subject": subject,
+        });
+        let content = Content::parse(content.to_string().into_bytes(), None).expect("an artifact");
+        put(&guest, "a", &content);
+        let found = guest.registry.referrers("a", &subject.digest, None).expect("listed");
+        assert_eq!(found, [other, content.as_referrer()], "{knows_conditions}");
+    }
+}
+
+#[test]
 fn a_registry_that_knows_referrers_is_believed() {
     for applies in [false, true] {
         let subject = Descriptor::of(media_type::OCI_MANIFEST, b"subject");
@@ -176,6 +250,29 @@ fn a_tag_is_deleted_alone() {
     assert_eq!(guest.registry.tags("a").unwrap_or_default(), [""; 0]);
     let error = guest.registry.delete_manifest("a", &image.descriptor().digest);
     assert_eq!(error.expect_err("gone already").kind(), Kind::NotFound);
+}
+
+#[test]
+fn a_registry_that_takes_and_deletes_nothing_says_so() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let image = Guest::new(&docker.address).push("a", "x", b"layer").expect("pushed");
+    let refuse = |method| {
+        Rule::new(method, "", ALWAYS, Fault::Says(405, r#"{"errors":[{"code":"UNSUPPORTED"}]}"#))
+    };
+    let trouble = before(&docker.address, vec![refuse("DELETE"), refuse("POST"), refuse("PUT")]);
+    let guest = Guest::new(&trouble.address);
+    let error = guest.registry.delete_tag("a", "x").expect_err("read-only");
+    let told = error.to_string();
+    let address = &trouble.address;
+    assert!(told.starts_with(&format!("{address}/a:x cannot be deleted: DELETE ")), "{told}");
+    assert!(told.contains("status 405 (UNSUPPORTED); nor can"), "{told}");
+    assert!(error.hint().is_some_and(|hint| hint.contains("read-only")));
+    assert_eq!((error.kind(), guest.retries()), (Kind::Denied, 0));
+    let error = guest.registry.delete_manifest("a", &image.descriptor().digest);
+    let error = error.expect_err("read-only");
+    assert!(error.hint().is_some_and(|hint| hint.contains("read-only")));
+    assert_eq!(error.kind(), Kind::Denied);
+    guest.registry.manifest("a", "x").expect("still there");
 }
 
 #[test]

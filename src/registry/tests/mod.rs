@@ -43,10 +43,21 @@ impl Guest {
         Self::made_of(host, Settings::default(), Access { keyring, ..Access::default() })
     }
 
+    /// As people's are, who share a registry with others.
+    fn in_no_hurry(host: &str) -> Self {
+        let first = Duration::from_secs(1);
+        let patience = Patience { first, ..Patience::default() };
+        Self::patient(host, Settings::default(), Access::default(), patience)
+    }
+
     fn made_of(host: &str, settings: Settings, access: Access) -> Self {
-        let recorder = Arc::new(Recorder::default());
         let (first, longest) = (Duration::from_millis(1), Duration::from_millis(20));
         let patience = Patience { first, longest, ..Patience::default() };
+        Self::patient(host, settings, access, patience)
+    }
+
+    fn patient(host: &str, settings: Settings, access: Access, patience: Patience) -> Self {
+        let recorder = Arc::new(Recorder::default());
         let access = Access { patience, reporter: recorder.clone(), ..access };
         let registry = Registries::new(Arc::new(Client::new(settings)), access).get(host);
         Self { registry, recorder }

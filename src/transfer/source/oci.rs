@@ -131,7 +131,10 @@ impl Source for Oci {
 
     fn manifest(&self, descriptor: &Descriptor) -> Result<Content, Error> {
         let bytes = crate::transfer::read_small(self, descriptor)?;
-        Ok(Content::parse(bytes, Some(&descriptor.media_type))?)
+        Content::parse(bytes, Some(&descriptor.media_type)).map_err(|source| Error::Content {
+            what: format!("{}, manifest {}", self.name(), descriptor.digest),
+            source,
+        })
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {

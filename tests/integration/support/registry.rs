@@ -103,6 +103,13 @@ impl Registry {
             data.display()
         );
         fs::write(&config, text).expect("a file");
+        Self::begin(place, port)
+    }
+
+    /// Starts what a file says that was written for this port.
+    fn begin(place: &Place, port: u16) -> Option<Self> {
+        let data = place.path(format!("registry-{port}"));
+        let config = place.path(format!("registry-{port}.yml"));
         let child = Command::new("docker-registry")
             .arg("serve")
             .arg(&config)
@@ -125,6 +132,19 @@ impl Registry {
             std::thread::sleep(Duration::from_millis(20));
         }
         None
+    }
+
+    /// The same, started again so that it takes nothing any more.
+    pub(crate) fn read_only(self, place: &Place) -> Self {
+        let port = self.port;
+        let config = place.path(format!("registry-{port}.yml"));
+        drop(self);
+        let text = fs::read_to_string(&config).expect("written before").replace(
+            "  delete:\n",
+            "  maintenance:\n    readonly:\n      enabled: true\n  delete:\n",
+        );
+        fs::write(&config, text).expect("a file");
+        Self::begin(place, port).expect("the port was free a moment ago")
     }
 
     /// `127.0.0.1:PORT`
