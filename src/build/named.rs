@@ -4,7 +4,7 @@ use super::error::Error;
 use super::plan::{Origin, Plan, Wishes};
 use super::scope::Given;
 use crate::dockerfile::{self, Diagnostic};
-use crate::image::{Platform, Reference};
+use crate::image::{Aliases, Platform, Reference};
 
 /// The images that a Dockerfile names, each with the platform that it is needed for: what stages stand
 /// on, and what COPY and RUN's mounts take files from; of all stages, whatever the target, in the order
@@ -17,13 +17,14 @@ pub fn named_images(
     text: &str,
     arguments: &[(String, String)],
     platform: &Platform,
+    aliases: Aliases,
 ) -> Result<Vec<(Reference, Platform)>, Error> {
     let (file, diagnostics) = dockerfile::parse(text);
     if diagnostics.iter().any(Diagnostic::is_error) {
         return Err(Error::Dockerfile(diagnostics));
     }
     let given = Given::new(arguments, &Platform::host(), platform, None);
-    let wishes = Wishes { given: &given, target: None, platform, contexts: Vec::new() };
+    let wishes = Wishes { given: &given, target: None, platform, contexts: Vec::new(), aliases };
     let plan = Plan::new(file, wishes)?;
     let mut images: Vec<(Reference, Platform)> = Vec::new();
     for (number, stage) in plan.stages.iter().enumerate() {
@@ -55,7 +56,7 @@ mod tests {
                     FROM scratch\nCOPY --from=2 / /\nFROM debian:${TAG}\n";
         let platform = Platform::new("linux", "amd64", None);
         let found = |text: &str, arguments: &[(String, String)]| -> Result<Vec<String>, String> {
-            let images = named_images(text, arguments, &platform);
+            let images = named_images(text, arguments, &platform, Aliases::default());
             let images = images.map_err(|error| error.to_string())?;
             let shown = |(name, platform): &(Reference, Platform)| {
                 format!("{} {platform}", name.familiar())

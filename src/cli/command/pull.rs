@@ -113,7 +113,8 @@ impl Pull {
         let arguments: Vec<_> = self.build_arg.iter().filter_map(value).collect();
         let arch = self.arch.as_deref().filter(|arch| *arch != "yolo");
         let platform = self.chosen(arch)?.unwrap_or_else(Platform::host);
-        let named = build::named_images(&dockerfile.text, &arguments, &platform);
+        let aliases = invocation.config.routes()?.aliases().clone();
+        let named = build::named_images(&dockerfile.text, &arguments, &platform, aliases);
         let named = named.map_err(|error| dockerfile.failed(error))?;
         wanted.extend(named.into_iter().map(|(name, platform)| (name, Some(platform))));
         Ok(wanted)
