@@ -252,3 +252,13 @@ pub fn list_all(
     let (limits, budget) = (Limits::default(), Budget::default());
     side_by_side(layers, jobs, |_, layer| list(source, layer, &limits, &budget))
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_million_files_fit_into_memory() {
+        assert!(size_of::<Slim>() <= 16 && size_of::<Record<Slim>>() <= 32);
+    }
+}

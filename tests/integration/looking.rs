@@ -88,6 +88,8 @@ fn files_are_found_by_name() {
     assert_eq!(find("--merged", "/etc/pass??").succeeds().text(), "etc/passwd (file, 30 bytes)");
     let said = place.bryo("search --script-friendly").arg(&name).arg("passwd").succeeds();
     assert!(said.text().ends_with(":etc/passwd") && said.text().lines().count() == 1, "{said}");
+    let said = place.bryo("search --script-friendly").arg(&name).arg("gone").succeeds().text();
+    assert!(said.lines().any(|line| line.ends_with(":.wh.gone")), "{said}");
     // As grep ends.
     assert_eq!(find("", "nothing").exits(1).text(), "");
     assert_eq!(find("--json", "nothing").exits(1).json(), json!([]));

@@ -36,7 +36,8 @@ pub(crate) struct Find {
     /// it too)
     #[arg(long)]
     all_layers: bool,
-    /// Print IMAGE:TAG:LAYER:PATH for each file
+    /// Print IMAGE:TAG:LAYER:PATH for each file; a deletion has the name that it has in the layer, as
+    /// in `etc/.wh.gone`
     #[arg(long, conflicts_with = "json")]
     script_friendly: bool,
     /// As a JSON array
