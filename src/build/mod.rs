@@ -54,7 +54,7 @@ pub use attest::{
 };
 pub use change::change;
 pub use error::{Error, Fault};
-pub use exchange::{CacheOrigin, Carried, Extent};
+pub use exchange::{CacheOrigin, Carried, Extent, export as export_cache, import as import_cache};
 pub use keep::FAILED;
 pub use log::Written;
 pub use modify::{Deed, modify};

@@ -3,16 +3,17 @@
 use std::path::PathBuf;
 use std::str::FromStr;
 
+use super::args::{Login, Network};
 use super::error::Error;
 use super::exports::can_be_written;
 use super::invocation::Invocation;
 use super::network::Remote;
 use super::output::{truth, unknown};
-use crate::build::{Built, CacheOrigin, Carried, Extent};
+use crate::build::{self, Built, CacheOrigin, Carried, Extent};
 use crate::dockerfile::csv;
 use crate::image::Reference;
 use crate::store::Store;
-use crate::transfer::{self, sink, source, transfer};
+use crate::transfer::{self, Endpoint, Wishes, sink, source, transfer};
 
 /// What a cache is called in a layout, unless somebody says otherwise.
 const TAG: &str = "latest";
@@ -274,6 +275,74 @@ impl CacheTo {
             }
             Place::Inline => {}
         }
+        Ok(())
+    }
+}
+
+/// Where a whole cache goes.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Export {
+    /// A name in a registry, oci:DIR[:TAG] or oci-archive:FILE[:TAG]
+    #[arg(value_name = "PLACE", value_parser = cache_place)]
+    place: Endpoint,
+    #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
+    login: Login,
+}
+
+/// Where a whole cache comes from.
+#[derive(Debug, clap::Args)]
+pub(crate) struct Import {
+    /// A name in a registry, oci:DIR[:TAG] or oci-archive:FILE[:TAG]; also of an image that has a cache
+    /// in it
+    #[arg(value_name = "PLACE", value_parser = cache_place)]
+    place: Endpoint,
+    #[command(flatten)]
+    network: Network,
+    #[command(flatten)]
+    login: Login,
+}
+
+/// A place of a cache; in a layout it is called as `--cache-from` expects it.
+fn cache_place(text: &str) -> Result<Endpoint, String> {
+    let tag = |tag: Option<String>| Some(tag.unwrap_or_else(|| TAG.to_owned()));
+    match text.parse().map_err(|error: transfer::Error| error.to_string())? {
+        Endpoint::Oci { dir, tag: given } => Ok(Endpoint::Oci { dir, tag: tag(given) }),
+        Endpoint::OciArchive { file, tag: given } => {
+            Ok(Endpoint::OciArchive { file, tag: tag(given) })
+        }
+        registry @ Endpoint::Registry(_) => Ok(registry),
+        other => {
+            Err(format!("{other} has no room for a cache: a registry has, oci: and oci-archive:"))
+        }
+    }
+}
+
+impl Export {
+    pub(crate) fn run(&self, store: &Store, invocation: &Invocation) -> Result<(), Error> {
+        let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
+        let (manifest, steps) = build::export_cache(store)?;
+        let source = source::Store::new(store, manifest.descriptor.clone());
+        let (sink, _) = self.place.sink(remote.surroundings(store), &Wishes::default())?;
+        let jobs = invocation.jobs().layers;
+        let options = transfer::Options { jobs, ..transfer::Options::default() };
+        transfer(&source, &*sink, &options, &*invocation.reporter)?;
+        sink.finish()?;
+        invocation.reporter.note(format!("exported {steps} steps to {}", self.place));
+        match self.place.is_stream() {
+            true => Ok(()),
+            false => invocation.print(&format!("{}\n", manifest.descriptor.digest)),
+        }
+    }
+}
+
+impl Import {
+    pub(crate) fn run(&self, store: &Store, invocation: &Invocation) -> Result<(), Error> {
+        let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
+        let source = self.place.source(remote.surroundings(store))?;
+        let steps = build::import_cache(source, store, &*invocation.reporter)?;
+        invocation.reporter.note(format!("imported {steps} steps from {}", self.place));
         Ok(())
     }
 }

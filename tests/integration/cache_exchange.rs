@@ -29,6 +29,44 @@ fn is_hit(said: &Said, step: &str) -> bool {
 }
 
 #[test]
+fn the_whole_cache_moves_to_another_machine() {
+    let place = Place::new();
+    if !has("docker-registry", "docker-registry") || !busybox(&place) {
+        return;
+    }
+    let registry = Registry::start(&place);
+    let context = place.context("c", DOCKERFILE, &[]);
+    let digest = place.bryo("build -q -t app").arg(&context).succeeds().text();
+    let name = registry.name("team/cache:all");
+    let exported = place.bryo("cache export").arg(&name).succeeds();
+    assert_eq!(place.bryo("digest").arg(&name).succeeds().text(), exported.text());
+    let layout = place.bryo("cache export oci:layout").succeeds();
+    assert_eq!(layout.text(), exported.text());
+    place.bryo("cache export oci-archive:cache.tar").succeeds();
+    let steps = ["RUN echo tool", "RUN echo one", "COPY --from", "ENV A", "RUN cat"];
+    for (machine_name, from) in [("second", &*name), ("third", "oci-archive:cache.tar")] {
+        let storage = machine(&place, machine_name);
+        on(&place, &storage, "cache import").arg(from).succeeds().mentions("imported ");
+        // What is here now needs nobody any more.
+        let said = on(&place, &storage, "build --progress plain --offline -t app").arg(&context);
+        let said = said.succeeds();
+        for step in steps {
+            assert!(is_hit(&said, step), "{step}: {said}");
+        }
+        assert_eq!(said.text(), digest);
+        assert_eq!(on(&place, &storage, "run app cat /both").succeeds().text(), "tool\none");
+    }
+    let fourth = machine(&place, "fourth");
+    let line = "build --progress plain -t app --cache-from type=local,src=layout";
+    let said = on(&place, &fourth, line).arg(&context).succeeds();
+    assert!(steps.iter().all(|step| is_hit(&said, step)), "{said}");
+    place.bryo("push -q base").arg(registry.name("base:1")).succeeds();
+    let none = place.bryo("cache import").arg(registry.name("base:1"));
+    none.exits_with_any(&[5]).mentions("no cache in it");
+    place.bryo("cache export dir:x").fails(2).mentions("no room for a cache");
+}
+
+#[test]
 fn another_machine_takes_what_this_one_made() {
     let place = Place::new();
     if !has("docker-registry", "docker-registry") || !busybox(&place) {

@@ -29,7 +29,9 @@ use super::error::Fault;
 use super::result::Built;
 use super::shared::Shared;
 use super::{Options, Services};
-use crate::image::{Config, Content, Descriptor, Digest, Error, Manifest, Reference, media_type};
+use crate::image::{
+    Config, Content, Descriptor, Digest, Error, Manifest, Platform, Reference, media_type,
+};
 use crate::report::{Outcome, Reporter, start};
 use crate::store::{CacheEntry, Store};
 use crate::transfer::{self, Source, source};
@@ -134,30 +136,77 @@ impl Built {
             _ => true,
         };
         let entries: Vec<&Made> = self.made.iter().filter(counts).collect();
-        let mut layers: Vec<&Descriptor> = Vec::new();
-        for layer in entries.iter().filter_map(|made| made.entry.layer.as_ref()) {
-            if layers.iter().all(|known| known.digest != layer.descriptor.digest) {
-                layers.push(&layer.descriptor);
-            }
-        }
         let mounts = mounts::pack(&self.mounted, carried, store, reporter)?;
-        layers.extend(mounts.iter().map(|mount| &mount.archive));
-        let list = json!({ "entries": entries, "mounts": mounts }).to_string().into_bytes();
-        store.put_blob(&list)?;
-        let manifest = json!({
-            "schemaVersion": 2,
-            "mediaType": media_type::OCI_MANIFEST,
-            "artifactType": ARTIFACT,
-            "config": Descriptor::of(LIST, &list),
-            "layers": layers,
-        });
-        let bytes = manifest.to_string().into_bytes();
-        store.put_blob(&bytes)?;
-        match Content::parse(bytes, Some(media_type::OCI_MANIFEST)).map_err(Fault::Image)? {
-            Content::Image(manifest) | Content::Artifact(manifest) => Ok(manifest),
-            Content::Index(_) => unreachable!("a manifest is no index"),
+        write(store, &entries, &mounts)
+    }
+}
+
+/// Writes a cache into the store: a manifest without a name.
+fn write(store: &Store, entries: &[&Made], mounts: &[Carriage]) -> Result<Manifest, Fault> {
+    let mut layers: Vec<&Descriptor> = Vec::new();
+    for layer in entries.iter().filter_map(|made| made.entry.layer.as_ref()) {
+        if layers.iter().all(|known| known.digest != layer.descriptor.digest) {
+            layers.push(&layer.descriptor);
         }
     }
+    layers.extend(mounts.iter().map(|mount| &mount.archive));
+    let list = json!({ "entries": entries, "mounts": mounts }).to_string().into_bytes();
+    store.put_blob(&list)?;
+    let manifest = json!({
+        "schemaVersion": 2,
+        "mediaType": media_type::OCI_MANIFEST,
+        "artifactType": ARTIFACT,
+        "config": Descriptor::of(LIST, &list),
+        "layers": layers,
+    });
+    let bytes = manifest.to_string().into_bytes();
+    store.put_blob(&bytes)?;
+    match Content::parse(bytes, Some(media_type::OCI_MANIFEST)).map_err(Fault::Image)? {
+        Content::Image(manifest) | Content::Artifact(manifest) => Ok(manifest),
+        Content::Index(_) => unreachable!("a manifest is no index"),
+    }
+}
+
+/// Writes a cache of all steps that the store remembers and still has the layers of: a manifest
+/// without a name, and how many steps it has.
+///
+/// # Errors
+///
+/// When the store cannot be read, or cannot take it.
+pub fn export(store: &Store) -> Result<(Manifest, usize), Fault> {
+    let is_whole = |entry: &CacheEntry| {
+        entry.layer.as_ref().is_none_or(|layer| store.has_blob(&layer.descriptor.digest))
+    };
+    let steps = store.cached_steps()?.into_iter().filter(|(_, entry)| is_whole(entry));
+    // Sorted, so that the same cache makes the same list.
+    let all: BTreeMap<String, Made> =
+        steps.map(|(key, entry)| (key.to_string(), Made { key, entry })).collect();
+    let entries: Vec<&Made> = all.values().collect();
+    Ok((write(store, &entries, &[])?, entries.len()))
+}
+
+/// Takes all steps of a cache into the store, with their layers; gives how many there are. Directories
+/// that steps mount are not taken: only a build knows what they are for.
+///
+/// # Errors
+///
+/// When there is no cache in `source`, or a layer of it cannot be had.
+pub fn import(
+    source: Box<dyn Source + '_>,
+    store: &Store,
+    reporter: &dyn Reporter,
+) -> Result<usize, Fault> {
+    let mut all = Imported::default();
+    all.add_source(source, vec![Platform::host()], reporter)?;
+    for (number, entry) in all.entries.values() {
+        if let Some(layer) = &entry.layer {
+            fetch(&*all.sources[*number], &layer.descriptor, store, reporter)?;
+        }
+    }
+    for (key, (_, entry)) in &all.entries {
+        store.cache_put(key, entry)?;
+    }
+    Ok(all.entries.len())
 }
 
 /// What is known of caches elsewhere. Layers are fetched when a step wants them.
@@ -207,6 +256,16 @@ impl<'a> Imported<'a> {
                 Box::new(source::Oci::find(files, tag.as_deref())?)
             }
         };
+        self.add_source(source, options.targets(), reporter)
+    }
+
+    /// Adds the lists that a cache has, or that images have in them, those of some platforms.
+    fn add_source(
+        &mut self,
+        source: Box<dyn Source + 'a>,
+        platforms: Vec<Platform>,
+        reporter: &dyn Reporter,
+    ) -> Result<(), Fault> {
         let nothing = || Fault::Image(Error::Invalid("there is no cache in it".to_owned()));
         let lists = match source.root()? {
             Content::Artifact(manifest) if manifest.config.media_type == LIST => {
@@ -215,7 +274,7 @@ impl<'a> Imported<'a> {
             Content::Artifact(_) => return Err(nothing()),
             Content::Image(_) | Content::Index(_) => {
                 let mut lists = Vec::new();
-                for platform in options.targets() {
+                for platform in platforms {
                     let wish = transfer::Options { platform: Some(platform), ..Default::default() };
                     let image = transfer::Resolved::of(&*source, &wish, reporter)?;
                     lists.extend(inline(&image.config, &image.manifest));

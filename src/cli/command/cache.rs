@@ -9,6 +9,7 @@ use clap::Subcommand;
 use serde_json::{Value, json};
 
 use super::du::is_idle;
+use crate::cli::cache_exchange::{Export, Import};
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::table::{Table, ago, bytes, one_line};
@@ -24,6 +25,7 @@ use crate::transfer::sink;
 #[command(after_long_help = "Examples:
   bryo cache
   bryo cache tree
+  bryo cache export registry.example/team/cache
   bryo cache --dot cache.dot && dot -Tsvg cache.dot > cache.svg")]
 pub(crate) struct Cache {
     #[command(subcommand)]
@@ -45,7 +47,7 @@ pub(crate) struct Cache {
     json: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Subcommand)]
+#[derive(Debug, Subcommand)]
 enum Verb {
     /// Show which step came after which, with the names of the images that they made
     Tree,
@@ -57,6 +59,11 @@ enum Verb {
     },
     /// Delete what no image needs
     Gc,
+    /// Write all steps with their layers to a registry or a layout, as --cache-to of builds writes
+    /// those of one; prints the digest
+    Export(Box<Export>),
+    /// Take all steps of such a cache, with their layers
+    Import(Box<Import>),
     /// Delete all steps and all cache mounts; images stay
     Reset {
         /// Do not ask
@@ -101,6 +108,8 @@ impl Cache {
             Some(Verb::Tree) => invocation.print(&Tree::read(&store)?.text()),
             Some(Verb::Ls { json }) => list(&store, *json, invocation),
             Some(Verb::Gc) => gc(&store, invocation),
+            Some(Verb::Export(export)) => export.run(&store, invocation),
+            Some(Verb::Import(import)) => import.run(&store, invocation),
             Some(Verb::Reset { force }) => {
                 let question = "WARNING! This deletes all of the build cache and all cache mounts.";
                 let question = format!("{question}\nAre you sure?");
