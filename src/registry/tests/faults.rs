@@ -36,8 +36,10 @@ pub(super) enum Fault {
     NoBody(u16),
     /// The registry is not asked; this is what it says.
     Says(u16, &'static str),
-    /// The same path elsewhere.
-    Redirect(String),
+    /// The same path elsewhere, with this status.
+    Redirect(u16, String),
+    /// The registry does its work, and says so with this status.
+    Answers(u16),
     /// The registry does its work; its answer is lost.
     Swallow,
 }
@@ -119,8 +121,9 @@ fn answer(address: &str, asked: &Asked, fault: Option<Fault>) -> io::Result<Answ
         Fault::TooLarge(_) => Answer::new(413, "<html>too large</html>"),
         Fault::NoBody(status) => Answer::new(status, ""),
         Fault::Says(status, body) => Answer::new(status, body),
-        Fault::Redirect(to) => {
-            Answer::new(307, "").header("Location", format!("http://{to}{}", asked.path))
+        Fault::Answers(status) => Answer { status, ..forward()? },
+        Fault::Redirect(status, to) => {
+            Answer::new(status, "").header("Location", format!("http://{to}{}", asked.path))
         }
     })
 }

@@ -145,6 +145,87 @@ fn an_identity_token_is_exchanged() {
 }
 
 #[test]
+fn a_server_may_know_no_identity_tokens_or_give_new_ones() {
+    for status in [404, 405] {
+        let manner = Manner { no_identity: Some(status), ..Manner::default() };
+        let Some(garden) = garden(manner) else { return };
+        alice(&garden.docker.address).push("pub/app", "x", b"layer").expect("pushed");
+        // It has no way to tell who that is; what is for everybody is for him, too.
+        let guest = Guest::user(&garden.docker.address, "<token>", "idtok-alice");
+        guest.registry.manifest("pub/app", "x").expect("public");
+        let error = guest.upload("pub/app", b"mine").expect_err("nobody");
+        assert_eq!(error.kind(), Kind::Denied);
+    }
+    let manner = Manner { new_identity: Some("idtok-new"), ..Manner::default() };
+    let Some(garden) = garden(manner) else { return };
+    let guest = Guest::user(&garden.docker.address, "<token>", "idtok-alice");
+    guest.push("a", "x", b"layer").expect("pushed");
+    guest.registry.manifest("a", "x").expect("pulled");
+    let used = |asked: &super::http::Asked| {
+        let form = String::from_utf8_lossy(&asked.body).into_owned();
+        form.rsplit("refresh_token=").next().map(str::to_owned)
+    };
+    let used: Vec<_> = garden.tokens.asked().iter().filter_map(used).collect();
+    assert_eq!(used, ["idtok-alice", "idtok-new"]);
+}
+
+#[test]
+fn a_token_is_for_what_is_done() {
+    // The server of tokens needs a while.
+    let manner = Manner { busy: &[0, 1], ..Manner::default() };
+    let Some(garden) = garden(manner) else { return };
+    let guest = alice(&garden.docker.address);
+    let image = guest.push("team/app", "x", b"layer").expect("pushed");
+    assert_eq!(guest.retries(), 2);
+    assert_eq!(guest.registry.repositories().expect("listed"), ["team/app"]);
+    guest.registry.put_manifest("team/app", "y", &image).expect("tagged");
+    assert_eq!(
+        guest.registry.referrers("team/app", &image.descriptor().digest, None).expect("none"),
+        []
+    );
+    guest.registry.delete_tag("team/app", "y").expect("deleted");
+    assert_eq!(guest.registry.tags("team/app").expect("listed"), ["x"]);
+    guest.registry.delete_manifest("team/app", &image.descriptor().digest).expect("deleted");
+    let scopes: String = garden.tokens.asked().into_iter().map(|asked| asked.path + "\n").collect();
+    let scopes =
+        scopes.replace("%3A", ":").replace("%2F", "/").replace("%2C", ",").replace("%2A", "*");
+    for scope in ["repository:team/app:pull,push", "registry:catalog:*", "repository:team/app:*"] {
+        assert!(scopes.contains(&format!("scope={scope}")), "{scope}: {scopes}");
+    }
+    // Who may read may not do the rest.
+    let anonymous = Guest::new(&garden.docker.address);
+    for error in [
+        anonymous.registry.repositories().expect_err("of all"),
+        anonymous.registry.delete_tag("pub/app", "x").expect_err("to delete"),
+    ] {
+        assert_eq!(error.kind(), Kind::Denied, "{error:?}");
+    }
+}
+
+#[test]
+fn a_piece_survives_the_end_of_its_token() {
+    let Some(garden) = garden(Manner::default()) else { return };
+    let realm = format!("http://{}/token", garden.tokens.address);
+    let challenge = format!(r#"Bearer realm="{realm}",service="moss",error="invalid_token""#);
+    let challenge: &'static str = Box::leak(challenge.into_boxed_str());
+    let over = Fault::Status(401, Box::leak(Box::new([("WWW-Authenticate", challenge)])));
+    let rules = vec![
+        Rule::new("PUT", "/uploads/", usize::MAX, Fault::NoBody(413)),
+        Rule::new("PATCH", "", 1, Fault::With("X-Nothing", String::new())),
+        Rule::new("PATCH", "", 1, over),
+    ];
+    let trouble = before(&garden.docker.address, rules);
+    let guest = alice(&trouble.address);
+    let layer = noise(11, 2_500_000);
+    assert_eq!(guest.upload("a", &layer).expect("sent"), Uploaded::Sent);
+    assert!(guest.download("a", &layer).expect("there") == layer);
+    let sent: usize =
+        trouble.asked().iter().filter(|a| a.method == "PATCH").map(|a| a.body.len()).sum();
+    assert_eq!(sent, layer.len() + 1024 * 1024, "one piece was sent twice");
+    assert_eq!(tokens(&garden), 3, "two to push, one to pull");
+}
+
+#[test]
 fn a_token_that_ran_out_is_replaced() {
     // The server says that its tokens last for an hour; one is over already.
     let manner = Manner { expires_in: Some(3600), stale: &[1], ..Manner::default() };

@@ -11,6 +11,7 @@ mod mirrors;
 mod plain;
 mod rough;
 mod tokens;
+mod tunnels;
 mod uploads;
 
 use std::io::{self, Read};

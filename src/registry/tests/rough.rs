@@ -132,6 +132,18 @@ fn a_registry_without_ranges_is_asked_for_all() {
 }
 
 #[test]
+fn the_rest_of_something_else_is_seen() {
+    let rules = vec![
+        Rule::new("GET", "/blobs/", 1, Fault::Cut(100_000)),
+        Rule::new("GET", "/blobs/", 1, Fault::Corrupt),
+    ];
+    let Some(scene) = scene(rules) else { return };
+    let error = scene.guest.download("a", &scene.layer).expect_err("not the rest of it");
+    assert_eq!(inner(&error).kind(), Kind::Invalid);
+    assert_eq!(scene.count("GET", "/blobs/"), 2);
+}
+
+#[test]
 fn a_wrong_bit_is_seen() {
     let rules = vec![
         Rule::new("GET", "/blobs/", ALWAYS, Fault::Corrupt),
@@ -256,16 +268,18 @@ fn a_redirect_gets_no_credentials() {
             }
         })
     });
-    let to = elsewhere.address.clone();
-    // The first request is not yet authenticated.
-    let rules = vec![Rule::new("GET", "/blobs/", ALWAYS, Fault::Redirect(to))];
-    let trouble = before(&docker.address, rules);
-    let guest = Guest::user(&trouble.address, "user", "wonder:land");
-    guest.registry.check().expect("let in");
-    assert!(guest.download("a", &layer).expect("downloaded") == layer);
-    assert_eq!(visits.load(Ordering::Relaxed), 2);
-    let told = |a: &&super::http::Asked| a.path.contains("/blobs/");
-    assert!(trouble.asked().iter().filter(told).all(|a| a.header("authorization").is_some()));
+    for (number, status) in (1..).zip([301, 302, 303, 307, 308]) {
+        let to = elsewhere.address.clone();
+        let rules = vec![Rule::new("GET", "/blobs/", ALWAYS, Fault::Redirect(status, to))];
+        let trouble = before(&docker.address, rules);
+        let guest = Guest::user(&trouble.address, "user", "wonder:land");
+        // The first request is not yet authenticated.
+        guest.registry.check().expect("let in");
+        assert!(guest.download("a", &layer).expect("downloaded") == layer, "{status}");
+        assert_eq!(visits.load(Ordering::Relaxed), 2 * number);
+        let told = |a: &&super::http::Asked| a.path.contains("/blobs/");
+        assert!(trouble.asked().iter().filter(told).all(|a| a.header("authorization").is_some()));
+    }
 }
 
 #[test]

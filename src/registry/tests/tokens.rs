@@ -24,11 +24,24 @@ pub(super) struct Manner {
     pub(super) expires_in: Option<u64>,
     /// Tokens with these numbers, from 0, are over before they are given.
     pub(super) stale: &'static [usize],
+    /// Requests with these numbers, from 0, are answered by 503.
+    pub(super) busy: &'static [usize],
+    /// What it says to who comes with an identity token, if it does not know those.
+    pub(super) no_identity: Option<u16>,
+    /// An identity token that it gives for the old one.
+    pub(super) new_identity: Option<&'static str>,
 }
 
 impl Default for Manner {
     fn default() -> Self {
-        Self { field: "token", expires_in: Some(300), stale: &[] }
+        Self {
+            field: "token",
+            expires_in: Some(300),
+            stale: &[],
+            busy: &[],
+            no_identity: None,
+            new_identity: None,
+        }
     }
 }
 
@@ -55,6 +68,12 @@ pub(super) fn garden(manner: Manner) -> Option<Garden> {
 }
 
 fn answer(keys: &Certificates, manner: &Manner, number: usize, asked: &Asked) -> Answer {
+    if manner.busy.contains(&number) {
+        return Answer::new(503, "");
+    }
+    if let Some(status) = manner.no_identity.filter(|_| asked.method == "POST") {
+        return Answer::new(status, "");
+    }
     let form = String::from_utf8_lossy(&asked.body);
     let query = match asked.method.as_str() {
         "POST" => form.into_owned(),
@@ -70,6 +89,7 @@ fn answer(keys: &Certificates, manner: &Manner, number: usize, asked: &Asked) ->
     let alice = format!("Basic {}", STANDARD.encode("alice:wonder:land"));
     let user = match (asked.method.as_str(), asked.header("authorization")) {
         ("POST", _) if get("refresh_token") == Some("idtok-alice") => "alice",
+        ("POST", _) if get("refresh_token") == manner.new_identity => "alice",
         ("GET", None) => "",
         ("GET", Some(value)) if value == alice => "alice",
         _ => return Answer::new(401, r#"{"details":"incorrect username or password"}"#),
@@ -97,6 +117,9 @@ fn answer(keys: &Certificates, manner: &Manner, number: usize, asked: &Asked) ->
     let mut body = json!({ manner.field: sign(keys, &claims) });
     if let Some(seconds) = manner.expires_in {
         body["expires_in"] = seconds.into();
+    }
+    if let Some(token) = manner.new_identity {
+        body["refresh_token"] = token.into();
     }
     Answer::new(200, &body.to_string())
 }

@@ -131,3 +131,64 @@ fn a_registry_may_need_a_moment_to_know_a_blob() {
         assert_eq!((count(&trouble, "PUT", "/manifests/"), guest.retries()), (3, 2));
     }
 }
+
+#[test]
+fn a_mount_that_is_refused_is_an_upload() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let layer = noise(5, 300_000);
+    let guest = Guest::new(&docker.address);
+    guest.upload("from", &layer).expect("sent");
+    // The registry itself says 202 to what it cannot mount.
+    assert_eq!(guest.upload_from("r", &layer, Some("nowhere")).expect("sent"), Uploaded::Sent);
+    for status in [400, 401, 403, 404, 405] {
+        let refuse = Fault::Status(status, &[]);
+        let trouble = before(&docker.address, vec![Rule::new("POST", "mount=", ALWAYS, refuse)]);
+        let guest = Guest::new(&trouble.address);
+        let repository = format!("r{status}");
+        let how = guest.upload_from(&repository, &layer, Some("from")).expect("sent all the same");
+        assert_eq!((how, guest.retries()), (Uploaded::Sent, 0), "{status}");
+        assert!(guest.download(&repository, &layer).expect("there") == layer);
+    }
+}
+
+#[test]
+fn pieces_are_sent_whatever_is_answered_to_one() {
+    let Some(docker) = Docker::start(&Door::Open) else { return };
+    let layer = noise(6, 3_500_000);
+    let fine = || Rule::new("PATCH", "", 1, Fault::With("X-Nothing", String::new()));
+    for (number, (rules, begun)) in [
+        // As Amazon's registry answers.
+        (vec![Rule::new("PATCH", "", ALWAYS, Fault::Answers(201))], 1),
+        // It has another opinion of what it has: then it is asked.
+        (vec![fine(), Rule::new("PATCH", "", 1, Fault::Status(416, &[]))], 1),
+        // It took the piece, and we do not know: docker's does not tell by an old location.
+        (vec![fine(), Rule::new("PATCH", "", 1, Fault::Swallow)], 2),
+        (vec![fine(), Rule::new("PATCH", "", 1, Fault::Status(503, &[]))], 1),
+        // It forgot the upload.
+        (
+            vec![
+                fine(),
+                Rule::new(
+                    "PATCH",
+                    "",
+                    1,
+                    Fault::Says(404, r#"{"errors":[{"code":"BLOB_UPLOAD_UNKNOWN"}]}"#),
+                ),
+                Rule::new("GET", "/uploads/", 1, Fault::Status(404, &[])),
+            ],
+            2,
+        ),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        let whole = Rule::new("PUT", "/uploads/", ALWAYS, Fault::NoBody(405));
+        let trouble = before(&docker.address, [vec![whole], rules].into_iter().flatten().collect());
+        let guest = Guest::new(&trouble.address);
+        let repository = format!("r{number}");
+        assert_eq!(guest.upload(&repository, &layer).expect("sent"), Uploaded::Sent, "{number}");
+        assert!(guest.download(&repository, &layer).expect("there") == layer);
+        // One more for the attempt to send all at once.
+        assert_eq!(count(&trouble, "POST", "/uploads/"), begun + 1, "{number}");
+    }
+}
