@@ -67,10 +67,10 @@ pub fn main() -> ExitCode {
     if let Some(status) = sandbox::second_stage(&words) {
         return status;
     }
-    let parsed = match words.get(1).is_some_and(|word| word.as_encoded_bytes().starts_with(b"-")) {
-        true => Args::try_parse_from(order::ordered(&words, &Args::command())),
-        false => Args::try_parse_from(&words),
-    };
+    let parsed = parsed(&words).or_else(|error| match order::verbose(&words, &error) {
+        Some(words) => parsed(&words),
+        None => Err(error),
+    });
     let Args { global, command } = match parsed {
         Ok(args) => args,
         Err(error) => {
@@ -83,7 +83,8 @@ pub fn main() -> ExitCode {
                 ));
             }
             let status = if error.use_stderr() { Status::USAGE.into() } else { ExitCode::SUCCESS };
-            refused::print(&error);
+            // Nobody is left to be told that stderr is closed.
+            drop(error.print());
             return status;
         }
     };
@@ -101,6 +102,13 @@ pub fn main() -> ExitCode {
             ));
             Status::BUG.into()
         }
+    }
+}
+
+fn parsed(words: &[OsString]) -> Result<Args, clap::Error> {
+    match words.get(1).is_some_and(|word| word.as_encoded_bytes().starts_with(b"-")) {
+        true => Args::try_parse_from(order::ordered(words, &Args::command())),
+        false => Args::try_parse_from(words),
     }
 }
 

@@ -260,6 +260,15 @@ impl Remote {
             }
             return Ok(name);
         }
+        match Endpoint::with_scheme(text)? {
+            Some(Endpoint::Registry(name)) => return Ok(name),
+            Some(place) => {
+                let text = format!("{place} is in no registry");
+                let hint = Some("`bryo copy` brings it to one; `bryo inspect` shows it".to_owned());
+                return Err(Error::Usage { text, hint });
+            }
+            None => {}
+        }
         let (name, is_alias) = self.aliases.reference(text)?;
         let mut told = self.told.lock().expect("telling cannot panic");
         if is_alias && told.insert(text.to_owned()) {

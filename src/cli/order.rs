@@ -1,8 +1,9 @@
-//! Options before the name of the command that they are for: people put them there out of habit
-//! (`bryo --rate-limit 1 tags debian`), as ch-image and docker let them.
+//! Words as other tools take them: options before the name of the command that they are for
+//! (`bryo --rate-limit 1 tags debian`), and `-v` for `--verbose` where it means nothing else.
 
 use std::ffi::OsString;
 
+use clap::error::{ContextKind, ContextValue, ErrorKind};
 use clap::{Arg, Command};
 
 /// The same words, the command's options after its name. What `command` does not understand stays
@@ -36,6 +37,24 @@ fn rearranged(words: &[OsString], command: &Command) -> Option<Vec<OsString>> {
     let names = 1 + usize::from(of.has_subcommands());
     let (names, rest) = rest.split_at_checked(names)?;
     Some([&own, names, &moved, rest].concat())
+}
+
+/// The same words with `--verbose` for `-v`, `-vv` and `-vvv`, if `error` is that the command knows no
+/// `-v`. (To `run` it is a volume.)
+pub(super) fn verbose(words: &[OsString], error: &clap::Error) -> Option<Vec<OsString>> {
+    let is_it = matches!(error.get(ContextKind::InvalidArg),
+        Some(ContextValue::String(option)) if option == "-v");
+    if error.kind() != ErrorKind::UnknownArgument || !is_it {
+        return None;
+    }
+    let end = words.iter().position(|word| word == "--").unwrap_or(words.len());
+    let mut words = words.to_vec();
+    for word in &mut words[..end] {
+        if ["-v", "-vv", "-vvv"].iter().any(|short| word == short) {
+            *word = "--verbose".into();
+        }
+    }
+    Some(words)
 }
 
 /// What `--name`, `--name=value` or `-n` means before any command.

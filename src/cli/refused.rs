@@ -4,7 +4,6 @@
 use clap::error::{ContextKind, ContextValue, ErrorKind};
 
 use super::error::Error;
-use super::ui;
 use crate::image::{self, Reference};
 
 /// What `--allow` names.
@@ -29,23 +28,6 @@ pub(crate) fn entitlement(text: &str) -> Result<Entitlement, String> {
         "security.insecure" => Ok(Entitlement::Insecure),
         _ => Err("network.host, device and security.insecure are known".to_owned()),
     }
-}
-
-/// Says what is wrong with the words; a password that is one of them is not repeated.
-pub(crate) fn print(error: &clap::Error) {
-    let secret = match error.get(ContextKind::InvalidValue) {
-        Some(ContextValue::String(value)) => value.rsplit_once('@').filter(|(_, host)| {
-            // As a name's: no digest has such.
-            host.contains(['/', '.']) || host.starts_with("localhost")
-        }),
-        _ => None,
-    };
-    let Some((secret, _)) = secret else {
-        // Nobody is left to be told that stderr is closed.
-        drop(error.print());
-        return;
-    };
-    ui::say(error.to_string().replace(secret, "***").trim_end());
 }
 
 /// Why an option is refused, and what to do instead.

@@ -6,10 +6,14 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
+use rustls::client::{WebPkiServerVerifier, verify_server_name};
 use rustls::crypto::{CryptoProvider, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::{self, PemObject as _};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, ServerName, UnixTime};
-use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
+use rustls::server::ParsedCertificate;
+use rustls::{
+    CertificateError, ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme,
+};
 
 use super::{Cause, Error, Trust, Url};
 
@@ -35,7 +39,13 @@ pub(super) fn configuration(
         .map_err(|error| Error::Setup(Cause::of(&error)))?;
     let builder = match trust {
         Trust::Checked => {
-            builder.with_root_certificates(roots(&[extra, &own.authorities].concat())?)
+            let named = named(&[extra, &own.authorities].concat())?;
+            match named.is_empty() {
+                true => builder.with_root_certificates(roots(&named)?),
+                false => builder
+                    .dangerous()
+                    .with_custom_certificate_verifier(Arc::new(Named::new(named, provider)?)),
+            }
         }
         Trust::Unchecked => {
             builder.dangerous().with_custom_certificate_verifier(Arc::new(Anybody(provider)))
@@ -121,21 +131,31 @@ fn names_of(url: &Url) -> Vec<String> {
     names
 }
 
-fn roots(extra: &[PathBuf]) -> Result<RootCertStore, Error> {
+/// The certificates in files that the caller named.
+fn named(files: &[PathBuf]) -> Result<Vec<CertificateDer<'static>>, Error> {
+    let mut named = Vec::new();
+    for path in files {
+        for certificate in certificates(path)? {
+            // Each is tried alone, so that the error tells where it is.
+            let added = RootCertStore::empty().add(certificate.clone());
+            added.map_err(|error| Error::Certificates {
+                path: path.clone(),
+                source: Cause::of(&error),
+            })?;
+            named.push(certificate);
+        }
+    }
+    Ok(named)
+}
+
+fn roots(named: &[CertificateDer<'static>]) -> Result<RootCertStore, Error> {
     let mut roots = RootCertStore { roots: webpki_roots::TLS_SERVER_ROOTS.to_vec() };
     if let Some(bundle) = BUNDLES.map(Path::new).into_iter().find(|path| path.exists()) {
         // A system's bundle may hold a certificate that is none; Mozilla's are there anyway.
         let found = rustls_native_certs::load_certs_from_paths(Some(bundle), None);
         roots.add_parsable_certificates(found.certs);
     }
-    for path in extra {
-        for certificate in certificates(path)? {
-            roots.add(certificate).map_err(|error| Error::Certificates {
-                path: path.clone(),
-                source: Cause::of(&error),
-            })?;
-        }
-    }
+    roots.add_parsable_certificates(named.iter().cloned());
     Ok(roots)
 }
 
@@ -155,6 +175,72 @@ fn certificates(path: &Path) -> Result<Vec<CertificateDer<'static>>, Error> {
     match found.errors.first() {
         Some(error) => Err(Error::Certificates { path: path.to_owned(), source: Cause::of(error) }),
         None => Ok(found.certs),
+    }
+}
+
+/// Accepts what an authority vouches for; and a certificate that the caller named, though it says
+/// that it is an authority itself, as self-signed ones do that `openssl req -x509` makes. Others
+/// (OpenSSL, Go) accept these too, webpki does not.
+#[derive(Debug)]
+struct Named {
+    named: Vec<CertificateDer<'static>>,
+    inner: Arc<WebPkiServerVerifier>,
+}
+
+impl Named {
+    fn new(
+        named: Vec<CertificateDer<'static>>,
+        provider: Arc<CryptoProvider>,
+    ) -> Result<Self, Error> {
+        let roots = Arc::new(roots(&named)?);
+        let inner = WebPkiServerVerifier::builder_with_provider(roots, provider).build();
+        Ok(Self { named, inner: inner.map_err(|error| Error::Setup(Cause::of(&error)))? })
+    }
+}
+
+impl ServerCertVerifier for Named {
+    fn verify_server_cert(
+        &self,
+        certificate: &CertificateDer<'_>,
+        others: &[CertificateDer<'_>],
+        name: &ServerName<'_>,
+        ocsp: &[u8],
+        now: UnixTime,
+    ) -> Result<ServerCertVerified, rustls::Error> {
+        let verified = self.inner.verify_server_cert(certificate, others, name, ocsp, now);
+        match &verified {
+            // webpki has looked at its times before. Its error has no type of its own here.
+            Err(rustls::Error::InvalidCertificate(CertificateError::Other(other)))
+                if format!("{other:?}").contains("CaUsedAsEndEntity")
+                    && self.named.contains(certificate) =>
+            {
+                verify_server_name(&ParsedCertificate::try_from(certificate)?, name)?;
+                Ok(ServerCertVerified::assertion())
+            }
+            _ => verified,
+        }
+    }
+
+    fn verify_tls12_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls12_signature(message, certificate, signed)
+    }
+
+    fn verify_tls13_signature(
+        &self,
+        message: &[u8],
+        certificate: &CertificateDer<'_>,
+        signed: &DigitallySignedStruct,
+    ) -> Result<HandshakeSignatureValid, rustls::Error> {
+        self.inner.verify_tls13_signature(message, certificate, signed)
+    }
+
+    fn supported_verify_schemes(&self) -> Vec<SignatureScheme> {
+        self.inner.supported_verify_schemes()
     }
 }
 

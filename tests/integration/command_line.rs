@@ -98,6 +98,10 @@ fn options_may_stand_before_the_command() {
     said.mentions("offline");
     place.bryo("--offline manifest inspect 127.0.0.1:1/a --retry 2 --retry 3").exits(6);
     place.bryo("--moss tags a").exits(2).mentions("--moss");
+    // Where it means nothing else.
+    place.bryo("tags -v --offline 127.0.0.1:1/a").exits(6);
+    place.bryo("-vv images").succeeds();
+    place.bryo("images -x").exits(2).mentions("-x");
 }
 
 #[test]

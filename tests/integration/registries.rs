@@ -168,3 +168,25 @@ fn https_is_verified() {
     push(&format!("--insecure={}", registry.host())).succeeds();
     push("--insecure=other.example").fails(6);
 }
+
+#[test]
+fn a_certificate_may_vouch_for_itself() {
+    let place = Place::new();
+    if !ready() || !has("openssl", "openssl") || !busybox(&place) {
+        return;
+    }
+    let (registry, certificate) = Registry::self_signed(&place, "IP:127.0.0.1");
+    let push = |registry: &Registry| place.bryo(&format!("push -q base {}", registry.name("a")));
+    push(&registry).fails(6).mentions("certificate");
+    push(&registry).arg("--cacert").arg(&certificate).succeeds();
+    let folder = format!("home/.config/containers/certs.d/{}", registry.host());
+    let bytes = fs::read(&certificate).expect("made before");
+    place.file(format!("{folder}/ca.crt"), &bytes);
+    push(&registry).succeeds();
+    // Another one of the same name is not that one, and it vouches for no other name.
+    let (other, new) = Registry::self_signed(&place, "IP:127.0.0.1");
+    push(&other).arg("--cacert").arg(place.file("old.pem", &bytes)).fails(6);
+    push(&other).arg("--cacert").arg(&new).succeeds();
+    let (elsewhere, certificate) = Registry::self_signed(&place, "DNS:elsewhere.example");
+    push(&elsewhere).arg("--cacert").arg(&certificate).fails(6).mentions("certificate");
+}

@@ -45,7 +45,7 @@ Examples:
   bryo copy debian:12 oci:layout:debian
   bryo copy --platform linux/arm64 debian:12 docker-archive:debian.tar
   bryo copy store:app daemon:app:1
-  bryo copy debian:12 - | skopeo copy oci-archive:/dev/stdin dir:debian")]
+  bryo copy debian:12 - | podman load")]
 pub(crate) struct Copy {
     /// Where the image is
     source: Written,
@@ -127,7 +127,9 @@ impl Copy {
             jobs: invocation.jobs().layers,
         };
         let (source, destination) = (from.place(&self.source)?, to.place(&self.destination)?);
-        let arrived = errand.carry(&source, &destination)?;
+        let arrived = errand
+            .carry(&source, &destination)
+            .inspect_err(|_| remind(&source, &store, invocation))?;
         if self.verify {
             self.verify(&to, &store, &destination, &arrived)?;
         }
@@ -202,6 +204,16 @@ impl Copy {
     }
 }
 
+/// A name alone is one in a registry, which is not what everybody means by it.
+fn remind(source: &Endpoint, store: &Store, invocation: &Invocation) {
+    if let Endpoint::Registry(name) = source
+        && let Ok(Some(_)) = store.find_reference(name)
+    {
+        let name = name.familiar();
+        invocation.reporter.warn(format!("an image of that name is here: store:{name}"));
+    }
+}
+
 /// How images are carried.
 pub(crate) struct Errand<'a> {
     pub(crate) invocation: &'a Invocation,
@@ -246,6 +258,16 @@ impl<'a> Errand<'a> {
         let wishes = Wishes { tags: self.tags.to_vec(), near };
         let names = image.names();
         let image = self.changes.apply(image, invocation, store)?;
+        if let (Endpoint::Registry(name), None) = (destination, self.platform)
+            && let Some(digest) = name.digest()
+        {
+            let is = image.root()?.descriptor().digest.clone();
+            if is != *digest {
+                let text = format!("{name} cannot be: the image has the digest {is}");
+                let hint = Some("give it a tag there, or that digest".to_owned());
+                return Err(Error::Usage { text, hint });
+            }
+        }
         let (sink, own) = destination.sink(self.to.surroundings(store), &wishes)?;
         if sink.takes_one_image() && self.all_platforms {
             let text = format!("{destination} has room for one platform's image");

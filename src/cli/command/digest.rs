@@ -8,11 +8,13 @@ use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::network::Remote;
 use crate::image::{Content, Descriptor, Platform, Reference};
+use crate::transfer::Endpoint;
 
-/// Print the digests of images in a registry
+/// Print the digests of images in a registry, or in any other place
 ///
-/// What a name means just now, without fetching it. Of an image for several platforms it is the
-/// digest of the index, unless --platform chooses one of its images.
+/// What a name means in its registry just now, without fetching it; what is in another place that
+/// `bryo copy` knows (store:NAME, oci:DIR, docker-archive:FILE, …). Of an image for several platforms
+/// it is the digest of the index, unless --platform chooses one of its images.
 #[derive(Debug, clap::Args)]
 #[command(after_long_help = "Examples:
   bryo digest debian:12
@@ -41,21 +43,20 @@ impl Digest {
         let remote = self.network.remote_as(invocation, self.login.given(invocation)?)?;
         let mut rows = Vec::new();
         let outcome = batch::each(&self.images, |text| {
-            let name = remote.reference(text)?;
-            let descriptor = self.find(&remote, &name)?;
+            let (name, descriptor) = self.find(&remote, text, invocation)?;
             let digest = &descriptor.digest;
             if self.json {
                 rows.push(json!({
-                    "name": name.to_string(),
+                    "name": name.as_ref().map_or_else(|| text.to_string(), Reference::to_string),
                     "digest": digest,
                     "mediaType": descriptor.media_type,
                     "size": descriptor.size,
                 }));
                 return Ok(());
             }
-            invocation.print(&match self.full_ref {
-                true => format!("{}/{}@{digest}\n", name.registry(), name.repository()),
-                false => format!("{digest}\n"),
+            invocation.print(&match name.filter(|_| self.full_ref) {
+                Some(name) => format!("{}/{}@{digest}\n", name.registry(), name.repository()),
+                None => format!("{digest}\n"),
             })
         });
         if self.json {
@@ -64,13 +65,37 @@ impl Digest {
         outcome
     }
 
-    /// What the name means just now.
-    fn find(&self, remote: &Remote, name: &Reference) -> Result<Descriptor, Error> {
-        let Some(platform) = &self.platform else { return remote.head(name) };
-        let registry = remote.registry(name.registry());
-        Ok(match registry.manifest(name.repository(), &name.target())? {
-            Content::Index(index) => index.select(platform)?.clone(),
-            other => other.descriptor().clone(),
+    /// What is there, and its name if it is in a registry.
+    fn find(
+        &self,
+        remote: &Remote,
+        text: &str,
+        invocation: &Invocation,
+    ) -> Result<(Option<Reference>, Descriptor), Error> {
+        match Endpoint::with_scheme(text)? {
+            None | Some(Endpoint::Registry(_)) => {
+                let name = remote.reference(text)?;
+                let descriptor = match &self.platform {
+                    None => remote.head(&name)?,
+                    Some(_) => {
+                        let registry = remote.registry(name.registry());
+                        self.choose(registry.manifest(name.repository(), &name.target())?)?
+                    }
+                };
+                Ok((Some(name), descriptor))
+            }
+            Some(place) => {
+                let store = invocation.store()?;
+                let source = place.source(remote.surroundings(&store))?;
+                Ok((None, self.choose(source.root()?)?))
+            }
+        }
+    }
+
+    fn choose(&self, content: Content) -> Result<Descriptor, Error> {
+        Ok(match (content, &self.platform) {
+            (Content::Index(index), Some(platform)) => index.select(platform)?.clone(),
+            (other, _) => other.descriptor().clone(),
         })
     }
 }

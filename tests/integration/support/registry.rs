@@ -56,6 +56,18 @@ impl Registry {
         (Self::serve(place, &tls, ""), folder.join("ca.pem"))
     }
 
+    /// https with a certificate that vouches for itself, as an authority does; gives its file.
+    pub(crate) fn self_signed(place: &Place, names: &str) -> (Self, PathBuf) {
+        let folder = place.folder("tls");
+        let at = folder.display();
+        let line = format!(
+            "req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -addext subjectAltName={names} -keyout {at}/key.pem -out {at}/cert.pem"
+        );
+        place.run("openssl").args(line.split_whitespace()).exits(0);
+        let tls = format!("  tls:\n    certificate: {at}/cert.pem\n    key: {at}/key.pem\n");
+        (Self::serve(place, &tls, ""), folder.join("cert.pem"))
+    }
+
     /// The same, for those who show a certificate of that authority; gives the folder with `ca.pem`,
     /// `client.pem` and `client.key`.
     pub(crate) fn with_client_certificates(place: &Place) -> (Self, PathBuf) {
