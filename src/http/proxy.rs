@@ -8,6 +8,9 @@ use super::{Cause, Error, Url};
 /// Loopback is not reached through a proxy of the environment.
 const LOOPBACK: &str = "localhost,127.0.0.0/8,::1";
 
+/// What proxies can be spoken to by.
+const SCHEMES: [&str; 6] = ["http", "https", "socks4", "socks4a", "socks5", "socks5h"];
+
 /// Which proxy serves which scheme.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Proxies {
@@ -36,6 +39,13 @@ impl Proxies {
         for url in [&self.http, &self.https].into_iter().flatten() {
             // What it makes of the URL is of no use here, but whether it can make anything of it.
             reqwest::Proxy::all(complete(url)).map_err(|error| wrong(url, error))?;
+            // Of a scheme that it does not know it makes no proxy at all.
+            let full = complete(url);
+            let scheme = full.split("://").next().unwrap_or_default();
+            if !SCHEMES.iter().any(|known| scheme.eq_ignore_ascii_case(known)) {
+                let problem = format!("there are proxies of {}", SCHEMES.join(", "));
+                return Err(Error::Proxy { shown: hidden(url), source: Cause::say(&problem) });
+            }
         }
         let proxies = self.clone();
         let any = self.http.is_some() || self.https.is_some();
@@ -198,8 +208,10 @@ mod tests {
         ] {
             assert_eq!((complete(url).as_str(), hidden(url).as_str()), (full, shown));
         }
-        let wrong = Proxies { https: Some("http://a:secret@:::".into()), ..Proxies::default() };
-        let error = wrong.build().expect_err("no such URL").to_string();
-        assert!(!error.contains("secret"), "{error}");
+        for url in ["http://a:secret@:::", "sock5://a:secret@h:1"] {
+            let wrong = Proxies { https: Some(url.into()), ..Proxies::default() };
+            let error = wrong.build().expect_err("no such URL").to_string();
+            assert!(!error.contains("secret"), "{error}");
+        }
     }
 }

@@ -128,6 +128,14 @@ impl Content {
         Ok(if is_image { Self::Image(manifest) } else { Self::Artifact(manifest) })
     }
 
+    /// The same under the digest that it was asked for by, which the bytes were verified against: it
+    /// need not be a sha256.
+    #[must_use]
+    pub fn known_as(mut self, digest: &Digest) -> Self {
+        self.descriptor_mut().digest = digest.clone();
+        self
+    }
+
     pub fn bytes(&self) -> &[u8] {
         match self {
             Self::Image(manifest) | Self::Artifact(manifest) => &manifest.bytes,

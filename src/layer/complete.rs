@@ -35,7 +35,11 @@ impl Unpacked {
                 Some(hit) if hit.meta.kind == FileType::Dir => hit,
                 _ => continue,
             };
-            if !hidden.has(&mut dirs, &path)?
+            let hidden_by = match path.parent().filter(|_| self.emptied.contains(&path)) {
+                Some(parent) => parent,
+                None => &path,
+            };
+            if !hidden.has(&mut dirs, hidden_by)?
                 && let Some(dir) = dirs.find(&path)?
             {
                 adopt(&hit, below.records_of(hit.tree), &Place::of(dir), &mut self.records)?;

@@ -8,7 +8,7 @@
 
 mod state;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
@@ -43,6 +43,8 @@ pub struct Unpacked {
     /// Directories that the archive has files in and no entry for; the root is none of them (see
     /// [`SideTable::root_implied`]).
     pub(super) implied: BTreeMap<PathBuf, ()>,
+    /// Directories whose content below is hidden, and not they themselves.
+    pub(super) emptied: BTreeSet<PathBuf>,
     /// Hard links to files that the archive does not have, and their targets.
     pub(super) dangling: BTreeMap<PathBuf, PathBuf>,
     /// Entries that lie outside of the root by their names, or by links on their way; they were kept
@@ -177,6 +179,10 @@ impl<'r> Unpacker<'r> {
             }
             (Name::Hide, Purpose::Layer) => {
                 let dir = Place::of(Rc::clone(self.place(&path)?.dir()));
+                // Unless the directory itself was deleted before.
+                if !whiteout::is_opaque(&dir)? {
+                    self.state.done.emptied.insert(dir.path());
+                }
                 return Ok(whiteout::set_opaque(&dir)?);
             }
             (Name::Nothing, Purpose::Layer) => return Ok(()),
@@ -407,7 +413,10 @@ impl<'r> Unpacker<'r> {
         }
         match place.meta(&self.state.done.records)? {
             None => Ok(whiteout::put(place)?),
-            Some(meta) if meta.is_dir() => Ok(whiteout::set_opaque(place)?),
+            Some(meta) if meta.is_dir() => {
+                self.state.done.emptied.remove(&place.path());
+                Ok(whiteout::set_opaque(place)?)
+            }
             Some(_) => Ok(()),
         }
     }

@@ -37,7 +37,10 @@ pub(super) fn fetch(
         .map_err(|source| Error::Mismatch { what: what(), source })?;
     let content = Content::parse(bytes, headers.media_type.as_deref())
         .map_err(|source| Error::Content { what: what(), source })?;
-    Ok((headers, content))
+    Ok(match target.parse() {
+        Ok(digest) => (headers, content.known_as(&digest)),
+        Err(_) => (headers, content),
+    })
 }
 
 /// Compares with what was asked for, and with what the registry says it sent; a header that is no

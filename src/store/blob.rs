@@ -146,7 +146,7 @@ impl Store {
     /// A manifest or an index.
     pub fn content(&self, descriptor: &Descriptor) -> Result<Content> {
         let bytes = self.read_blob(&descriptor.digest)?;
-        Ok(Content::parse(bytes, Some(&descriptor.media_type))?)
+        Ok(Content::parse(bytes, Some(&descriptor.media_type))?.known_as(&descriptor.digest))
     }
 
     /// What a descriptor means on a machine: of an index the image that serves `platform` best, of

@@ -328,7 +328,7 @@ impl Endpoint {
                 let names = name.iter().map(|name| name.parse()).collect::<Result<_, _>>()?;
                 (Box::new(sink::Docker::archive(output(file), store)?), names)
             }
-            Self::Dir(dir) => (Box::new(sink::Tree::directory(store, dir, reporter)), Vec::new()),
+            Self::Dir(dir) => (Box::new(sink::Unpacked::tree(store, dir, reporter)?), Vec::new()),
             Self::Bundle(dir) => {
                 (Box::new(sink::Unpacked::bundle(store, dir, reporter)?), Vec::new())
             }

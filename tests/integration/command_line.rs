@@ -121,7 +121,7 @@ fn no_message_repeats_a_password() {
         "digest ann:s3cret@localhost:5000/a",
     ] {
         let said = place.bryo(line).exits_with_any(&[1, 2, 3, 125]);
-        let all = said.text() + &said.errors();
+        let all = said.text() + said.errors();
         assert!(!all.contains("s3cret") && all.contains("error"), "{line}: {all}");
     }
 }

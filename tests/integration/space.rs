@@ -57,7 +57,7 @@ fn what_was_removed_comes_back_until_it_is_pruned() {
     place.bryo("rm base two").succeeds();
     place.bryo("undelete two").succeeds();
     assert_eq!(place.bryo("run two echo x").succeeds().text(), "x");
-    place.bryo("prune").succeeds();
+    place.bryo("prune -f").succeeds();
     assert_eq!(names(&place, "images --undeletable --json"), [""; 0]);
     place.bryo("undelete base").fails(3);
     assert_eq!(place.bryo("run two echo x").succeeds().text(), "x");
@@ -104,7 +104,7 @@ fn pruning_frees_what_is_not_in_use_and_says_so_before() {
     assert_eq!(planned["images"].as_array().map(Vec::len), Some(1));
     assert_eq!(planned["cacheMounts"].as_array().map(Vec::len), Some(1));
     assert_eq!(before["reclaimable"], planned["reclaimed"]);
-    let done = place.bryo("prune --json").succeeds().json();
+    let done = place.bryo("prune --json -f").succeeds().json();
     assert_eq!(done["images"], planned["images"]);
     let after = place.bryo("du --json").succeeds().json();
     assert_eq!(after["reclaimable"], 0, "{after:#}");

@@ -99,6 +99,73 @@ fn what_makes_no_sense_is_refused() {
 }
 
 #[test]
+fn what_is_in_a_directory_stays() {
+    let place = Place::new();
+    let registry = Registry::start(&place);
+    if !app(&place, &registry) {
+        return;
+    }
+    let kept = place.file("work/d/bin/mine", "precious");
+    place.bryo("copy store:app dir:d").fails(1).mentions("no empty directory");
+    assert_eq!(fs::read_to_string(kept).expect("it"), "precious");
+    place.bryo("copy store:app dir:new").succeeds();
+    assert!(place.path("work/new/srv/a.txt").exists());
+}
+
+#[test]
+fn names_by_sha512_are_kept() {
+    let place = Place::new();
+    let registry = Registry::start(&place);
+    if !app(&place, &registry) {
+        return;
+    }
+    place.bryo("copy store:app oci:l:app").succeeds();
+    // The same image by a longer digest, and an index that names it so.
+    let layout = place.path("work/l");
+    let read = |path: &str| fs::read(layout.join(path)).expect("a file");
+    let index: serde_json::Value = serde_json::from_slice(&read("index.json")).expect("JSON");
+    let digest = index["manifests"][0]["digest"].as_str().expect("text").to_owned();
+    let manifest = read(&format!("blobs/{}", digest.replace(':', "/")));
+    let long = |bytes: &[u8]| {
+        let hex = place.run("sha512sum").input(bytes).succeeds().text();
+        hex.split_whitespace().next().expect("a digest").to_owned()
+    };
+    let hex = long(&manifest);
+    place.file(format!("work/l/blobs/sha512/{hex}"), &manifest);
+    let kind = "application/vnd.oci.image.";
+    let child = serde_json::json!({"mediaType": format!("{kind}manifest.v1+json"),
+        "digest": format!("sha512:{hex}"), "size": manifest.len(),
+        "platform": {"os": "linux", "architecture": "amd64"}});
+    let list = serde_json::json!({"schemaVersion": 2, "mediaType": format!("{kind}index.v1+json"),
+        "manifests": [child]});
+    let list = list.to_string();
+    let name = long(list.as_bytes());
+    place.file(format!("work/l/blobs/sha512/{name}"), &list);
+    let entry = |digest: &str, size: usize, kind: &str, tag: &str| {
+        serde_json::json!({"mediaType": kind, "digest": format!("sha512:{digest}"), "size": size,
+            "annotations": {"org.opencontainers.image.ref.name": tag}})
+    };
+    let entries = [
+        entry(&hex, manifest.len(), &format!("{kind}manifest.v1+json"), "one"),
+        entry(&name, list.len(), &format!("{kind}index.v1+json"), "list"),
+    ];
+    place.file(
+        "work/l/index.json",
+        serde_json::json!({"schemaVersion": 2, "manifests": entries}).to_string(),
+    );
+    for (tag, hex) in [("one", &hex), ("list", &name)] {
+        let whole = format!("sha512:{hex}");
+        for to in ["oci:o", "oci-archive:a.tar", "store:s"] {
+            let to = format!("{to}{}", if to.starts_with("store") { "" } else { ":x" });
+            let copy = place.bryo("copy --preserve-digests").arg(format!("oci:l:{tag}"));
+            assert_eq!(copy.arg(&to).succeeds().text(), whole, "{tag} {to}");
+            place.bryo("check").arg(&to).succeeds();
+            assert_eq!(place.bryo("digest").arg(&to).succeeds().text(), whole, "{tag} {to}");
+        }
+    }
+}
+
+#[test]
 fn a_bundle_is_what_the_image_says() {
     let place = Place::new();
     let registry = Registry::start(&place);

@@ -64,8 +64,8 @@ enum Filter {
 
 impl Prune {
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<(), Error> {
-        if self.all && !self.force && !self.dry_run && !ui::can_ask() {
-            let text = "nobody is there to be asked whether all that is meant".to_owned();
+        if !self.force && !self.dry_run && !ui::can_ask() {
+            let text = "nobody is there to be asked whether that is meant".to_owned();
             let hint = Some("say so with --force".to_owned());
             return Err(Error::Usage { text, hint });
         }

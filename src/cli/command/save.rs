@@ -53,6 +53,9 @@ impl Save {
             let hint = Some("name a file with --output".to_owned());
             return Err(Error::Usage { text, hint });
         }
+        if self.format != Format::OciDir {
+            invocation.archive(self.output.as_deref())?;
+        }
         let store = invocation.store()?;
         let entries: Result<Vec<_>, _> =
             self.images.iter().map(|image| store.find(image)).collect();

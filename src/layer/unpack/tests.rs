@@ -275,6 +275,11 @@ fn a_layer_that_leans_on_others_is_completed() {
     };
     let rows = [
         ("f tmp/x 1", false, "d tmp m=1777 @1:2 t=2 x.user.k=v\nf tmp/x 1"),
+        // What is hidden is what is in it.
+        ("f tmp/.wh..wh..opq\nf tmp/x 1", false, "d tmp m=1777 @1:2 t=2 x.user.k=v !\nf tmp/x 1"),
+        ("f tmp/.wh..wh..opq", false, "d tmp m=1777 @1:2 t=2 x.user.k=v !"),
+        ("f .wh.tmp\nf tmp/.wh..wh..opq", false, "d tmp !"),
+        ("f tmp/.wh..wh..opq\nf .wh.tmp", false, "d tmp !"),
         ("f new/x 1", false, "d new\nf new/x 1"),
         ("d usr\nd usr/lib\nf usr/lib/b 2", true, "d usr\nd usr/lib\nf usr/lib/b 2"),
         ("f usr/lib/b 2", false, "d usr\nd usr/lib m=755\nf usr/lib/b 2"),

@@ -196,7 +196,9 @@ impl Oci {
             Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
             Err(error) => return Err(Error::opening(path)(error)),
         };
-        entries.retain(|old| !added.iter().any(|new| same_name(old, new)));
+        // A tag that somebody named means one thing, whatever else the other image was called.
+        let is_same = if self.tag.is_some() || !self.more.is_empty() { same_tag } else { same_name };
+        entries.retain(|old| !added.iter().any(|new| is_same(old, new)));
         entries.extend(added);
         output::replace(&path, edit::index(&entries)?.bytes())
     }
@@ -247,10 +249,17 @@ impl Oci {
 }
 
 /// Whether two entries have the same tag, or neither has one.
+fn same_tag(a: &Descriptor, b: &Descriptor) -> bool {
+    annotation(a, REF_NAME) == annotation(b, REF_NAME)
+}
+
+/// The same, and the same whole name.
 fn same_name(a: &Descriptor, b: &Descriptor) -> bool {
-    let tag =
-        |entry: &Descriptor, key| entry.annotations.as_ref().and_then(|all| all.get(key)).cloned();
-    tag(a, REF_NAME) == tag(b, REF_NAME) && tag(a, IMAGE_NAME) == tag(b, IMAGE_NAME)
+    same_tag(a, b) && annotation(a, IMAGE_NAME) == annotation(b, IMAGE_NAME)
+}
+
+fn annotation<'a>(entry: &'a Descriptor, name: &str) -> Option<&'a String> {
+    entry.annotations.as_ref()?.get(name)
 }
 
 impl Sink for Oci {

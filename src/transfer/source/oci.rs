@@ -131,10 +131,12 @@ impl Source for Oci {
 
     fn manifest(&self, descriptor: &Descriptor) -> Result<Content, Error> {
         let bytes = crate::transfer::read_small(self, descriptor)?;
-        Content::parse(bytes, Some(&descriptor.media_type)).map_err(|source| Error::Content {
+        let content = Content::parse(bytes, Some(&descriptor.media_type));
+        let content = content.map_err(|source| Error::Content {
             what: format!("{}, manifest {}", self.name(), descriptor.digest),
             source,
-        })
+        })?;
+        Ok(content.known_as(&descriptor.digest))
     }
 
     fn open(&self, descriptor: &Descriptor) -> Result<Box<dyn Read + Send + '_>, Error> {
