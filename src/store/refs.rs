@@ -127,7 +127,11 @@ impl Store {
             return Ok(());
         }
         let displaced = match &entry.name {
-            Name::Tagged(_) => self.get_ref(&entry.name)?,
+            Name::Tagged(_) => match self.get_ref(&entry.name) {
+                // What a damaged one stood for, nobody knows.
+                Err(Error::Damaged { .. }) => None,
+                found => found?,
+            },
             Name::Anonymous(_) => None,
         };
         if let Some(old) = displaced.filter(|old| old.descriptor.digest != *digest)
@@ -180,8 +184,12 @@ impl Store {
     /// [`Store::remove`](Self::remove) could delete it.
     pub(super) fn forget_ref(&self, name: &Name) -> Result<()> {
         let _lock = self.lock_refs()?;
-        let Some(entry) = self.get_ref(name)? else { return Ok(()) };
         let path = self.ref_path(name);
+        let entry = match read(&path) {
+            Err(Error::Damaged { .. }) => return self.delete_file(&path),
+            found => found?,
+        };
+        let Some(entry) = entry else { return Ok(()) };
         let file = path.file_name().expect("made of a name");
         fs::rename(&path, self.root.join("removed").join(file))
             .map_err(Error::io("removing", &path))?;
@@ -298,6 +306,18 @@ impl Store {
             is_there
         });
         Ok(changes)
+    }
+
+    /// The names whose files are damaged, as far as these tell them.
+    pub fn damaged_refs(&self) -> Result<Vec<String>> {
+        let mut damaged = Vec::new();
+        for path in self.entries("refs")? {
+            if let Err(Error::Damaged { .. }) = read(&path) {
+                let file = path.file_name().unwrap_or_default().to_string_lossy();
+                damaged.push(file.replace("%2F", "/").replace("%3A", ":"));
+            }
+        }
+        Ok(damaged)
     }
 
     /// Whether all names can be read. What a damaged one held, nobody knows, and so nothing may be

@@ -223,3 +223,42 @@ fn the_cache_is_a_tree() {
     assert_eq!((&summary()["steps"], &summary()["reclaimable"]), (&0.into(), &0.into()));
     assert_eq!(place.bryo("run bar cat /bar").succeeds().text(), "bar");
 }
+
+#[test]
+fn the_nameless_of_an_id_goes_first() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    // The same configuration over other bytes: one ID, two manifests.
+    place.bryo("save base -o base.tar").succeeds();
+    place.bryo("copy store:base store:base --compress zstd").succeeds();
+    let nameless = place.bryo("images -q --filter dangling=true").succeeds().text();
+    let named = place.bryo("images -q base").succeeds().text();
+    assert!(!nameless.is_empty() && nameless == named, "{nameless} {named}");
+    place.bryo("rm").arg(&nameless).succeeds();
+    assert_eq!(place.bryo("images -q --filter dangling=true").succeeds().text(), "");
+    assert_eq!(place.bryo("images -q base").succeeds().text(), named);
+}
+
+#[test]
+fn a_damaged_name_is_found_and_replaced() {
+    let place = Place::new();
+    if !busybox(&place) {
+        return;
+    }
+    place.bryo("tag base app").succeeds();
+    let file = place.storage().join("refs/docker.io%2Flibrary%2Fapp%3Alatest");
+    for (content, line) in [("", "tag base app"), ("{bad", "rm app")] {
+        std::fs::write(&file, content).expect("there before");
+        place.bryo("images").succeeds().mentions("library/app:latest is damaged");
+        let said = place.bryo("check --store").exits(1);
+        assert!(said.text().contains("library/app:latest"), "{said}");
+        place.bryo("prune -f").fails(9).mentions("damaged");
+        place.bryo(line).succeeds();
+        assert_eq!(place.bryo("images").succeeds().errors(), "");
+        place.bryo("check --store").succeeds();
+        place.bryo("prune -f").succeeds();
+    }
+    assert_eq!(place.bryo("run base echo x").succeeds().text(), "x");
+}

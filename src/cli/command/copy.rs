@@ -95,7 +95,9 @@ pub(crate) struct Copy {
 impl Copy {
     pub(crate) fn needs_namespace(&self) -> bool {
         let (source, destination) = (&self.source.endpoint, &self.destination.endpoint);
-        source.is_files() || destination.is_files() || self.changes.needs_namespace()
+        // Another bryo packs what is mounted, and it is mounted for everybody to see.
+        let is_mount = matches!(destination, Endpoint::Mount(_));
+        !is_mount && (source.is_files() || destination.is_files() || self.changes.needs_namespace())
     }
 
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {

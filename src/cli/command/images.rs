@@ -13,6 +13,7 @@ use crate::cli::table::{Table, ago, bytes};
 use crate::dockerfile::Glob;
 use crate::image::{Reference, Timestamp};
 use crate::inspect::{Info, info};
+use crate::report::Reporter;
 use crate::store::{Name, RefEntry, Store};
 use crate::transfer::is_tag_of_any;
 
@@ -110,7 +111,7 @@ impl Images {
             return invocation.print(&details::of(&store, &remote, name)?);
         }
         let mut rows = Vec::new();
-        for entry in self.entries(&store)? {
+        for entry in self.entries(&store, &*invocation.reporter)? {
             let name = match &entry.name {
                 Name::Tagged(name) => Some(name.clone()),
                 Name::Anonymous(_) => None,
@@ -150,7 +151,10 @@ impl Images {
         invocation.print(&self.table(&rows))
     }
 
-    fn entries(&self, store: &Store) -> Result<Vec<RefEntry>, Error> {
+    fn entries(&self, store: &Store, reporter: &dyn Reporter) -> Result<Vec<RefEntry>, Error> {
+        for name in store.damaged_refs()? {
+            reporter.warn(format!("the name {name} is damaged; `bryo rm {name}` removes it"));
+        }
         match self.undeletable {
             true => {
                 let all = store.forgotten_refs()?.into_iter();

@@ -8,6 +8,7 @@ use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
 use crate::cli::table::bytes;
 use crate::dockerfile::{self, Glob};
+use crate::image::{Content, Digest};
 use crate::store::{self, Name, RefEntry, Store};
 
 /// Remove images
@@ -74,13 +75,29 @@ impl Rm {
         if Glob::is_pattern(text) {
             return matching(store, text);
         }
-        let found = store.find(text)?;
+        let found = match store.find(text) {
+            // Of a name that is damaged only the name is left.
+            Err(store::Error::Damaged { .. }) => return Ok(vec![Name::Tagged(text.parse()?)]),
+            found => found?,
+        };
         if is_named(&found, text) {
             return Ok(vec![found.name]);
         }
-        let same = store.list_refs()?.into_iter();
-        let same = same.filter(|entry| entry.descriptor.digest == found.descriptor.digest);
-        let names: Vec<Name> = same.map(|entry| entry.name).collect();
+        // An image can have several manifests, and its ID is theirs all: those that nobody named go
+        // first, which is what whoever lists these wants.
+        let hex = text.strip_prefix("sha256:").unwrap_or(text);
+        let is_manifest = found.descriptor.digest.hex().starts_with(hex);
+        let is_same = |entry: &RefEntry| match is_manifest {
+            true => entry.descriptor.digest == found.descriptor.digest,
+            false => id(store, entry) == id(store, &found),
+        };
+        let names: Vec<Name> =
+            store.list_refs()?.into_iter().filter(is_same).map(|entry| entry.name).collect();
+        let nameless = |name: &&Name| matches!(name, Name::Anonymous(_));
+        let unnamed: Vec<Name> = names.iter().filter(nameless).cloned().collect();
+        if !unnamed.is_empty() && !self.force {
+            return Ok(unnamed);
+        }
         if names.len() > 1 && !self.force {
             let all: Vec<String> = names.iter().map(shown).collect();
             let text = format!("{text} is an image with {} names: {}", all.len(), all.join(", "));
@@ -111,6 +128,14 @@ fn matching(store: &Store, text: &str) -> Result<Vec<Name>, Error> {
     match found.is_empty() {
         true => Err(Error::NothingMatches(text.to_owned())),
         false => Ok(found),
+    }
+}
+
+/// What people know an image by.
+fn id(store: &Store, entry: &RefEntry) -> Digest {
+    match store.content(&entry.descriptor) {
+        Ok(Content::Image(manifest) | Content::Artifact(manifest)) => manifest.config.digest,
+        _ => entry.descriptor.digest.clone(),
     }
 }
 

@@ -84,12 +84,16 @@ pub fn edit(content: &Content, edits: &Edits<'_>) -> Result<Content, Error> {
     if let (Some(family), Value::Object(fields)) = (edits.family, &mut value) {
         media_type = family.name_of(&media_type).to_owned();
         fields.insert("mediaType".to_owned(), Value::String(media_type.clone()));
-        for field in ["config", "layers", "manifests"] {
+        for field in ["config", "layers"] {
             match fields.get_mut(field) {
                 Some(Value::Array(items)) => items.iter_mut().for_each(|item| call(item, family)),
                 Some(item) => call(item, family),
                 None => {}
             }
+        }
+        // What an index names says itself what it is: a statement about an image stays OCI's.
+        if let (Family::Docker, Some(Value::Array(items))) = (family, fields.get_mut("manifests")) {
+            items.iter_mut().filter(|item| is_dockers(item)).for_each(|item| call(item, family));
         }
         if family == Family::Docker {
             fields.remove("annotations");
@@ -119,6 +123,11 @@ fn annotate<'a>(
     }
     added.sort_keys();
     *annotations = Value::Object(added);
+}
+
+fn is_dockers(descriptor: &Value) -> bool {
+    let media_type = descriptor.get("mediaType").and_then(Value::as_str).unwrap_or_default();
+    Family::of(media_type) == Family::Docker
 }
 
 /// Calls what a descriptor points to by the family's name.

@@ -43,6 +43,11 @@ pub fn check_store(store: &Store, jobs: usize, reporter: &dyn Reporter) -> Resul
             report.add("store-reference", format!("{name}: {text}"));
         }
     }
+    for name in store.damaged_refs()? {
+        let what =
+            "what it stands for cannot be read; `bryo rm` removes it, pull and build replace it";
+        report.add("store-reference", format!("{name}: {what}"));
+    }
     for (_, cached) in store.cached_steps()? {
         needed.extend(cached.layer.map(|layer| layer.descriptor.digest));
         needed.extend(cached.content);

@@ -197,7 +197,8 @@ impl Oci {
             Err(error) => return Err(Error::opening(path)(error)),
         };
         // A tag that somebody named means one thing, whatever else the other image was called.
-        let is_same = if self.tag.is_some() || !self.more.is_empty() { same_tag } else { same_name };
+        let is_same =
+            if self.tag.is_some() || !self.more.is_empty() { same_tag } else { same_name };
         entries.retain(|old| !added.iter().any(|new| is_same(old, new)));
         entries.extend(added);
         output::replace(&path, edit::index(&entries)?.bytes())
