@@ -282,7 +282,7 @@ impl CacheTo {
 /// Where a whole cache goes.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Export {
-    /// A name in a registry, oci:DIR[:TAG] or oci-archive:FILE[:TAG]
+    /// A name in a registry, oci:DIR or oci-archive:FILE, each with :TAG if it has several
     #[arg(value_name = "PLACE", value_parser = cache_place)]
     place: Endpoint,
     #[command(flatten)]
@@ -294,8 +294,8 @@ pub(crate) struct Export {
 /// Where a whole cache comes from.
 #[derive(Debug, clap::Args)]
 pub(crate) struct Import {
-    /// A name in a registry, oci:DIR[:TAG] or oci-archive:FILE[:TAG]; also of an image that has a cache
-    /// in it
+    /// A name in a registry, oci:DIR or oci-archive:FILE, each with :TAG if it has several; also of an
+    /// image that has a cache in it
     #[arg(value_name = "PLACE", value_parser = cache_place)]
     place: Endpoint,
     #[command(flatten)]

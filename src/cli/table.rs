@@ -16,8 +16,16 @@ impl Table {
         Self { rows: vec![heads.iter().map(|head| (*head).to_owned()).collect()] }
     }
 
+    /// Cells may come from anybody, and stay in their line.
     pub(crate) fn row(&mut self, cells: Vec<String>) {
-        self.rows.push(cells);
+        let cells = cells.into_iter().map(|cell| {
+            let changed = match plain(&cell) {
+                Cow::Borrowed(_) => None,
+                Cow::Owned(shown) => Some(shown),
+            };
+            changed.unwrap_or(cell)
+        });
+        self.rows.push(cells.collect());
     }
 }
 
@@ -40,12 +48,25 @@ impl fmt::Display for Table {
     }
 }
 
-/// Text of somebody else's that is to confuse no terminal.
+/// Text of somebody else's that is to confuse no terminal, and nobody who reads it there.
 pub(crate) fn plain(text: &str) -> Cow<'_, str> {
-    match text.chars().any(char::is_control) {
-        true => text.escape_debug().to_string().into(),
-        false => text.into(),
+    let is_odd = |c: char| c.is_control() || turns(c);
+    if !text.chars().any(is_odd) {
+        return text.into();
     }
+    let mut shown = String::new();
+    for c in text.chars() {
+        match is_odd(c) {
+            true => shown.extend(c.escape_debug()),
+            false => shown.push(c),
+        }
+    }
+    shown.into()
+}
+
+/// Whether it turns the direction of what follows (UAX #9, explicit formatting).
+fn turns(c: char) -> bool {
+    matches!(c, '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}' | '\u{2066}'..='\u{2069}')
 }
 
 /// A size in decimal units, as docker prints it.
@@ -97,6 +118,14 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn nobody_writes_to_the_terminal() {
+        let mut table = Table::new(&["A", "B"]);
+        table.row(vec!["\u{1b}[31mred\nx\"".to_owned(), "a\u{202e}b".to_owned()]);
+        let text = table.to_string();
+        assert_eq!(text, "A                   B\n\\u{1b}[31mred\\nx\"   a\\u{202e}b\n");
+    }
 
     #[test]
     fn columns_line_up() {

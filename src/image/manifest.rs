@@ -222,6 +222,7 @@ struct View {
     config: Option<Descriptor>,
     #[serde(default, deserialize_with = "null_is_default")]
     layers: Vec<Descriptor>,
+    #[serde(default, deserialize_with = "null_is_empty")]
     manifests: Option<Vec<Descriptor>>,
     subject: Option<Descriptor>,
     #[serde(default, deserialize_with = "null_is_default")]
@@ -237,8 +238,24 @@ where
     Ok(Option::deserialize(deserializer)?.unwrap_or_default())
 }
 
+/// The same where a field that is not there means something else.
+fn null_is_empty<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<Descriptor>>, D::Error> {
+    null_is_default(deserializer).map(Some)
+}
+
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn an_empty_index_of_go_is_one() {
+        let text = r#"{"schemaVersion":2,"manifests":null}"#;
+        match Content::parse(text.into(), Some(media_type::OCI_INDEX)) {
+            Ok(Content::Index(index)) => assert!(index.manifests.is_empty()),
+            other => panic!("{other:?}"),
+        }
+    }
+
     use super::*;
 
     fn digest(c: char) -> String {

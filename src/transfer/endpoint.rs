@@ -272,6 +272,12 @@ impl Endpoint {
             Self::DockerArchive { file, name } => {
                 Box::new(source::Docker::find(files(file, store)?, name.as_deref())?)
             }
+            Self::Dir(dir) if is_skopeos(dir) => {
+                return Err(Error::OnlyWritten {
+                    what: format!("{self}, a directory in skopeo's own form,"),
+                    instead: "copy it with skopeo to oci:DIR, which both know",
+                });
+            }
             Self::Dir(dir) => {
                 let image =
                     source::tree::image(store, dir, &source::tree::Making::default(), reporter)?;
@@ -357,6 +363,13 @@ fn is_word(text: &str) -> bool {
     !text.is_empty() && text.bytes().all(|byte| byte.is_ascii_lowercase() || byte == b'-')
 }
 
+/// Whether it is what skopeo calls `dir:`, whose files are no image's files.
+fn is_skopeos(dir: &Path) -> bool {
+    std::fs::read_to_string(dir.join("version"))
+        .is_ok_and(|text| text.starts_with("Directory Transport Version"))
+        && dir.join("manifest.json").is_file()
+}
+
 /// An archive or a layout; `-` is stdin.
 fn files(path: &Path, store: &Store) -> Result<Files, Error> {
     match path == Path::new("-") {
@@ -399,6 +412,12 @@ impl FromStr for Endpoint {
     fn from_str(text: &str) -> Result<Self, Error> {
         match Self::with_scheme(text)? {
             Some(endpoint) => Ok(endpoint),
+            None if ["/", "./", "../"].iter().any(|start| text.starts_with(start)) => {
+                let problem = format!(
+                    "it is a path; write oci-archive:{text}, docker-archive:{text} or oci:{text}"
+                );
+                Err(Error::Endpoint(text.to_owned(), problem))
+            }
             None => Ok(Self::Registry(text.parse()?)),
         }
     }
@@ -473,6 +492,7 @@ mod tests {
             ("docker://ann:secret@h/n:1", "bryo login"),
             ("https://h/n", "write registry:h/n"),
             ("oci://d", "write oci:d"),
+            ("./a.tar", "write oci-archive:./a.tar"),
             ("oci:", "the form is oci:DIR[:TAG]"),
             ("oci::v1", "the form is"),
             ("daemon:n?port=1", "the only option is"),

@@ -88,6 +88,7 @@ fn what_makes_no_sense_is_refused() {
         ("copy --verify store:none dir:d", 2, "cannot be read again"),
         ("copy -f find=x store:none -", 2, "stdout cannot have both"),
         ("copy -f moss store:none oci:l", 2, "there is no filter"),
+        ("copy ./a.tar store:x", 2, "oci-archive:./a.tar"),
         ("copy docker://debian oci:l", 2, "write registry:debian"),
     ] {
         // What is named first is opened first.
@@ -108,6 +109,10 @@ fn what_is_in_a_directory_stays() {
     assert_eq!(fs::read_to_string(kept).expect("it"), "precious");
     place.bryo("copy store:app dir:new").succeeds();
     assert!(place.path("work/new/srv/a.txt").exists());
+    // Not every directory is a root directory.
+    place.file("work/skopeos/version", "Directory Transport Version: 1.1\n");
+    place.file("work/skopeos/manifest.json", "{}");
+    place.bryo("copy dir:skopeos store:x").fails(2).mentions("skopeo");
 }
 
 #[test]
