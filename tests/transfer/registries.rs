@@ -166,7 +166,7 @@ pub(crate) fn every_endpoint_is_a_sink_and_a_source() {
     let file = |name: &str| place.path(name).display().to_string();
     // Others keep the files alone, and daemons are tested where there is one.
     let is_for_images = |scheme: &&Scheme| {
-        !matches!(scheme.name, "dir" | "bundle" | "squashfs" | "mount" | "daemon")
+        !matches!(scheme.name, "dir" | "bundle" | "squashfs" | "sif" | "mount" | "daemon")
     };
     for scheme in SCHEMES.iter().filter(is_for_images) {
         let text = match scheme.name {

@@ -72,7 +72,9 @@ impl Digest {
         text: &str,
         invocation: &Invocation,
     ) -> Result<(Option<Reference>, Descriptor), Error> {
-        match Endpoint::with_scheme(text)? {
+        // A URL is a registry's.
+        let place = if text.contains("://") { None } else { Endpoint::with_scheme(text)? };
+        match place {
             None | Some(Endpoint::Registry(_)) => {
                 let name = remote.reference(text)?;
                 let descriptor = match &self.platform {

@@ -78,8 +78,13 @@ impl<'a> Unpacked<'a> {
         if !is_free {
             return Err(Error::NotEmpty(dir.to_owned()));
         }
+        // Where the caller's own link leads; a link itself cannot be replaced by a directory.
+        let dir = match dir.is_symlink() {
+            true => fs::canonicalize(dir).map_err(Error::writing(dir.display().to_string()))?,
+            false => dir.to_owned(),
+        };
         let inner = Store::nameless(store).telling(reporter);
-        Ok(Self { store, inner, dir: dir.to_owned(), form, reporter })
+        Ok(Self { store, inner, dir, form, reporter })
     }
 
     fn write(&self, config: &Config) -> Result<(), Error> {
