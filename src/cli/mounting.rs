@@ -29,6 +29,10 @@ pub(super) fn mount(dir: &Path, word: &str, invocation: &Invocation) -> Result<E
     let mut packed = OsString::from("squashfs:");
     packed.push(&file);
     let words = config::words();
+    // Else the other bryo would do as this one does.
+    if !words.iter().skip(1).any(|given| given == word) {
+        return Err(transfer::Error::Mount(dir.to_owned()).into());
+    }
     let words = words.iter().skip(1).map(|given| if given == word { &packed } else { given });
     let program = env::current_exe().map_err(Error::writing(dir))?;
     let status = Command::new(program).args(words).status().map_err(Error::writing(dir))?;

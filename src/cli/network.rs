@@ -197,6 +197,12 @@ pub(crate) struct Written {
     pub(crate) endpoint: Endpoint,
 }
 
+impl Written {
+    pub(crate) fn text(&self) -> &str {
+        &self.text
+    }
+}
+
 impl FromStr for Written {
     type Err = Error;
 

@@ -34,8 +34,8 @@ fn rearranged(words: &[OsString], command: &Command) -> Option<Vec<OsString>> {
     }
     // Of a command with commands of its own, after the name of that one.
     let of = command.find_subcommand(rest.first()?)?;
-    let names = 1 + usize::from(of.has_subcommands());
-    let (names, rest) = rest.split_at_checked(names)?;
+    let has_own = rest.get(1).is_some_and(|name| of.find_subcommand(name).is_some());
+    let (names, rest) = rest.split_at(1 + usize::from(has_own));
     Some([&own, names, &moved, rest].concat())
 }
 
@@ -106,6 +106,7 @@ mod tests {
             ("--rate-limit=1 -q tags debian", "-q tags --rate-limit=1 debian"),
             ("--insecure tags h:5/a", "tags --insecure h:5/a"),
             ("--storage /s --offline pull a", "--storage /s pull --offline a"),
+            ("--dot f cache", "cache --dot f"),
             ("--tls-no-verify manifest push a", "manifest push --tls-no-verify a"),
             // Nothing to do, or nothing that could be understood.
             ("--storage /s pull --offline a", "--storage /s pull --offline a"),

@@ -35,7 +35,7 @@ impl Unpacked {
                 Some(hit) if hit.meta.kind == FileType::Dir => hit,
                 _ => continue,
             };
-            let hidden_by = match path.parent().filter(|_| self.emptied.contains(&path)) {
+            let hidden_by = match path.parent().filter(|_| self.emptied.contains_key(&path)) {
                 Some(parent) => parent,
                 None => &path,
             };
@@ -135,6 +135,7 @@ impl Unpacked {
             self.records.rename(&old, &new);
             forget_below(&mut self.implied, &new);
             move_below(&mut self.implied, &old, &new);
+            move_below(&mut self.emptied, &old, &new);
             move_below(&mut self.dangling, &old, &new);
         }
         let emptied = Place::of(source);

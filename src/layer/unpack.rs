@@ -8,7 +8,7 @@
 
 mod state;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::fs::File;
 use std::io::{self, Read};
 use std::os::unix::fs::FileExt as _;
@@ -44,7 +44,7 @@ pub struct Unpacked {
     /// [`SideTable::root_implied`]).
     pub(super) implied: BTreeMap<PathBuf, ()>,
     /// Directories whose content below is hidden, and not they themselves.
-    pub(super) emptied: BTreeSet<PathBuf>,
+    pub(super) emptied: BTreeMap<PathBuf, ()>,
     /// Hard links to files that the archive does not have, and their targets.
     pub(super) dangling: BTreeMap<PathBuf, PathBuf>,
     /// Entries that lie outside of the root by their names, or by links on their way; they were kept
@@ -181,7 +181,7 @@ impl<'r> Unpacker<'r> {
                 let dir = Place::of(Rc::clone(self.place(&path)?.dir()));
                 // Unless the directory itself was deleted before.
                 if !whiteout::is_opaque(&dir)? {
-                    self.state.done.emptied.insert(dir.path());
+                    self.state.done.emptied.insert(dir.path(), ());
                 }
                 return Ok(whiteout::set_opaque(&dir)?);
             }

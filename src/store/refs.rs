@@ -164,7 +164,7 @@ impl Store {
 
     /// Whether the image has a name of its own besides `except`.
     fn is_named(&self, digest: &Digest, except: &Name) -> Result<bool> {
-        let others = self.all_refs("refs")?.into_iter();
+        let others = self.all_refs()?.0.into_iter();
         Ok(others.filter(|other| other.name != *except).any(|other| {
             matches!(other.name, Name::Tagged(_)) && other.descriptor.digest == *digest
         }))
@@ -251,9 +251,14 @@ impl Store {
         Ok(found.entry)
     }
 
-    /// All names, sorted.
+    /// All names, sorted; without those that are damaged.
     pub fn list_refs(&self) -> Result<Vec<RefEntry>> {
-        let mut found = self.all_refs("refs")?;
+        Ok(self.list_all_refs()?.0)
+    }
+
+    /// The same, and the names whose files are damaged, as far as these tell them.
+    pub fn list_all_refs(&self) -> Result<(Vec<RefEntry>, Vec<String>)> {
+        let (mut found, damaged) = self.all_refs()?;
         // A process that was killed in `set_ref` can leave an anonymous name beside a proper one.
         let named: HashSet<Digest> = found
             .iter()
@@ -265,7 +270,7 @@ impl Store {
             Name::Anonymous(digest) => !named.contains(digest),
         });
         found.sort_by(|a, b| a.name.cmp(&b.name));
-        Ok(found)
+        Ok((found, damaged))
     }
 
     /// What changed since somebody looked last. After an error the look must be begun anew, with
@@ -308,36 +313,27 @@ impl Store {
         Ok(changes)
     }
 
-    /// The names whose files are damaged, as far as these tell them.
-    pub fn damaged_refs(&self) -> Result<Vec<String>> {
-        let mut damaged = Vec::new();
-        for path in self.entries("refs")? {
-            if let Err(Error::Damaged { .. }) = read(&path) {
-                let file = path.file_name().unwrap_or_default().to_string_lossy();
-                damaged.push(file.replace("%2F", "/").replace("%3A", ":"));
-            }
-        }
-        Ok(damaged)
-    }
-
     /// Whether all names can be read. What a damaged one held, nobody knows, and so nothing may be
     /// deleted.
     pub(super) fn check_refs(&self) -> Result<()> {
         self.entries("refs")?.iter().try_for_each(|path| read(path).map(drop))
     }
 
-    fn all_refs(&self, folder: &str) -> Result<Vec<RefEntry>> {
-        let mut found = Vec::new();
-        for path in self.entries(folder)? {
+    fn all_refs(&self) -> Result<(Vec<RefEntry>, Vec<String>)> {
+        let (mut found, mut damaged) = (Vec::new(), Vec::new());
+        for path in self.entries("refs")? {
             match read(&path) {
                 // Another process may have removed it meanwhile.
                 Ok(entry) => found.extend(entry),
                 // One damaged name is no reason to lose sight of all others.
-                Err(Error::Damaged { .. }) => {}
+                Err(Error::Damaged { .. }) => {
+                    let file = path.file_name().unwrap_or_default().to_string_lossy();
+                    damaged.push(file.replace("%2F", "/").replace("%3A", ":"));
+                }
                 Err(error) => return Err(error),
             }
         }
-        Ok(found)
+        Ok((found, damaged))
     }
 
     /// What a name stands for; one with a digest also through any other name of that repository.

@@ -185,6 +185,13 @@ fn names_by_sha512_are_kept() {
             place.bryo("check").arg(&to).succeeds();
             assert_eq!(place.bryo("digest").arg(&to).succeeds().text(), whole, "{tag} {to}");
         }
+        // docker-registry names by sha256 what gets a tag.
+        let name = registry.name(tag);
+        let copy = |line: &str| place.bryo(line).args([&format!("oci:l:{tag}"), &name]);
+        if tag == "one" {
+            copy("copy").succeeds();
+            copy("copy --preserve-digests").fails(1).mentions(&whole);
+        }
     }
 }
 

@@ -28,7 +28,8 @@ use crate::transfer::{About, Endpoint, Options, Sink, Source, Wishes, source, tr
   oci:DIR[:TAG]                     an OCI image layout in a directory
   oci-archive:FILE[:TAG]            an OCI image layout in a tar
   docker-archive:FILE[:NAME[:TAG]]  a tar as docker save writes it: one platform
-  dir:DIR                           the files of an image: one platform
+  dir:DIR                           the files of an image, in a directory that is new or empty:
+                                    one platform
   bundle:DIR                        an OCI runtime bundle, with a config.json that needs no
                                     privilege: one platform, only written
   daemon:NAME[:TAG][?socket=PATH]   docker, or podman's service: one platform
@@ -102,7 +103,7 @@ impl Copy {
 
     pub(crate) fn run(&self, invocation: &Invocation) -> Result<ExitCode, Error> {
         if let Endpoint::Mount(dir) = &self.destination.endpoint {
-            return mount(dir, &self.destination.endpoint.to_string(), invocation);
+            return mount(dir, self.destination.text(), invocation);
         }
         self.check()?;
         let store = invocation.store()?;
@@ -134,6 +135,9 @@ impl Copy {
             .inspect_err(|_| remind(&source, &store, invocation))?;
         if self.verify {
             self.verify(&to, &store, &destination, &arrived)?;
+        }
+        if let (true, Endpoint::Registry(name)) = (self.preserve_digests, &destination) {
+            keeps_digest(&to, name, &arrived)?;
         }
         if let Some(file) = &self.digest_file {
             replace(file, format!("{}\n", arrived.digest).as_bytes())?;
@@ -213,6 +217,21 @@ fn remind(source: &Endpoint, store: &Store, invocation: &Invocation) {
     {
         let name = name.familiar();
         invocation.reporter.warn(format!("an image of that name is here: store:{name}"));
+    }
+}
+
+/// A registry may name what got a tag by another algorithm than its sender did.
+fn keeps_digest(to: &Remote, name: &Reference, arrived: &Descriptor) -> Result<(), Error> {
+    let found =
+        to.registry(name.registry()).alone().head_manifest(name.repository(), &name.target());
+    let digest = found?.map(|found| found.digest);
+    match digest.filter(|digest| *digest != arrived.digest) {
+        None => Ok(()),
+        Some(digest) => {
+            let text = format!("{name} has the digest {digest} there, and not {}", arrived.digest);
+            let hint = Some("name it by its digest instead of a tag".to_owned());
+            Err(Error::Refused { text, hint })
+        }
     }
 }
 

@@ -152,15 +152,19 @@ impl Images {
     }
 
     fn entries(&self, store: &Store, reporter: &dyn Reporter) -> Result<Vec<RefEntry>, Error> {
-        for name in store.damaged_refs()? {
-            reporter.warn(format!("the name {name} is damaged; `bryo rm {name}` removes it"));
-        }
         match self.undeletable {
             true => {
                 let all = store.forgotten_refs()?.into_iter();
                 Ok(all.map(|forgotten| forgotten.entry).collect())
             }
-            false => Ok(store.list_refs()?),
+            false => {
+                let (entries, damaged) = store.list_all_refs()?;
+                for name in damaged {
+                    let mend = format!("`bryo rm {name}` removes it");
+                    reporter.warn(format!("the name {name} is damaged; {mend}"));
+                }
+                Ok(entries)
+            }
         }
     }
 

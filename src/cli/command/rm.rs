@@ -73,7 +73,7 @@ impl Rm {
     /// The names that go.
     fn meant(&self, store: &Store, text: &str) -> Result<Vec<Name>, Error> {
         if Glob::is_pattern(text) {
-            return matching(store, text);
+            return matching(store.list_refs()?.into_iter().map(|entry| entry.name), text);
         }
         let found = match store.find(text) {
             // Of a name that is damaged only the name is left.
@@ -111,13 +111,11 @@ impl Rm {
 /// What was removed can be brought back for so long at least.
 const REMEMBERED: Duration = Duration::from_secs(7 * 24 * 3600);
 
-fn matching(store: &Store, text: &str) -> Result<Vec<Name>, Error> {
+/// Those of `names` that match a pattern.
+pub(super) fn matching(names: impl Iterator<Item = Name>, text: &str) -> Result<Vec<Name>, Error> {
     let usage = |error: dockerfile::Error| Error::Usage { text: error.to_string(), hint: None };
     let pattern = Glob::new(text).map_err(usage)?;
-    let found: Vec<Name> = store
-        .list_refs()?
-        .into_iter()
-        .map(|entry| entry.name)
+    let found: Vec<Name> = names
         .filter(|name| match name {
             Name::Tagged(name) => {
                 pattern.matches(&name.to_string()) || pattern.matches(&name.familiar())

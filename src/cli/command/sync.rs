@@ -20,9 +20,9 @@ use crate::cli::network::Remote;
 use crate::cli::sync::find::{self, Found, From};
 use crate::cli::sync::list::{self, Form, List, RegistryAccess};
 use crate::cli::sync::place::{Place, To};
+use crate::cli::sync::titled::Titled;
 use crate::image::{Digest, Platform};
 use crate::registry::Credential;
-use crate::report::{Event, Reporter};
 use crate::store::Store;
 use crate::transfer::sink::{self, replace};
 use crate::transfer::{About, Endpoint, Sink, follow};
@@ -52,7 +52,7 @@ Destinations:
   oci:DIR, oci-archive:FILE, docker-archive:FILE
                                     all in one, with their whole names
   store:                            here, with their whole names; store:PATH: below PATH
-  dir:DIR                           the files of each in DIR/NAME-TAG
+  dir:DIR                           the files of each in DIR/NAME-TAG, which is new or empty
 
 Examples:
   bryo sync --dry-run 'registry.example/team/*:1.*' mirror.example/team
@@ -509,26 +509,4 @@ fn there(round: &Round<'_>, endpoint: &Endpoint) -> Result<Option<Option<Digest>
 
 fn line(Job { found, to }: &Job<'_>) -> String {
     format!("{found} -> {to}\n")
-}
-
-/// Tells which image a layer is of.
-struct Titled<'a> {
-    reporter: &'a (dyn Reporter + Send + std::marker::Sync),
-    title: String,
-}
-
-impl Reporter for Titled<'_> {
-    fn report(&self, event: Event) {
-        self.reporter.report(match event {
-            Event::Started { activity, title, total } => {
-                let title = format!("{}: {title}", self.title);
-                Event::Started { activity, title, total }
-            }
-            event => event,
-        });
-    }
-
-    fn pause(&self, work: &mut dyn FnMut()) {
-        self.reporter.pause(work);
-    }
 }

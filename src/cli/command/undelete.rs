@@ -1,9 +1,10 @@
 //! `bryo undelete`.
 
+use super::rm::{matching, shown};
 use crate::cli::batch;
 use crate::cli::error::Error;
 use crate::cli::invocation::Invocation;
-use crate::dockerfile::{self, Glob};
+use crate::dockerfile::Glob;
 use crate::image::Reference;
 use crate::store::{self, Name, Store};
 
@@ -26,33 +27,18 @@ impl Undelete {
         let store = invocation.store()?;
         batch::each(&self.images, |text| {
             let names = match Glob::is_pattern(text) {
-                true => matching(&store, text)?,
+                true => {
+                    let all = store.forgotten_refs()?.into_iter();
+                    matching(all.map(|forgotten| forgotten.entry.name), text)?
+                }
                 false => vec![meant(&store, text)?],
             };
             for name in names {
                 let entry = store.restore(&name)?;
-                invocation.print(&format!("{}\n", super::rm::shown(&entry.name)))?;
+                invocation.print(&format!("{}\n", shown(&entry.name)))?;
             }
             Ok(())
         })
-    }
-}
-
-fn matching(store: &Store, text: &str) -> Result<Vec<Name>, Error> {
-    let usage = |error: dockerfile::Error| Error::Usage { text: error.to_string(), hint: None };
-    let pattern = Glob::new(text).map_err(usage)?;
-    let all = store.forgotten_refs()?.into_iter().map(|forgotten| forgotten.entry.name);
-    let found: Vec<Name> = all
-        .filter(|name| match name {
-            Name::Tagged(name) => {
-                pattern.matches(&name.to_string()) || pattern.matches(&name.familiar())
-            }
-            Name::Anonymous(_) => false,
-        })
-        .collect();
-    match found.is_empty() {
-        true => Err(Error::NothingMatches(text.to_owned())),
-        false => Ok(found),
     }
 }
 

@@ -4,3 +4,4 @@ pub(crate) mod find;
 pub(crate) mod list;
 pub(crate) mod place;
 mod semver;
+pub(crate) mod titled;

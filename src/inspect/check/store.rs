@@ -29,7 +29,8 @@ pub fn check_store(store: &Store, jobs: usize, reporter: &dyn Reporter) -> Resul
         })
         .collect();
     let mut needed = HashSet::new();
-    for entry in store.list_refs()? {
+    let (entries, unreadable) = store.list_all_refs()?;
+    for entry in entries {
         let name = match &entry.name {
             Name::Tagged(name) => name.familiar(),
             Name::Anonymous(digest) => digest.to_string(),
@@ -43,7 +44,7 @@ pub fn check_store(store: &Store, jobs: usize, reporter: &dyn Reporter) -> Resul
             report.add("store-reference", format!("{name}: {text}"));
         }
     }
-    for name in store.damaged_refs()? {
+    for name in unreadable {
         let what =
             "what it stands for cannot be read; `bryo rm` removes it, pull and build replace it";
         report.add("store-reference", format!("{name}: {what}"));

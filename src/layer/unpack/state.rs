@@ -105,6 +105,7 @@ impl State {
         if meta.real_kind == FileType::Dir {
             forget_below(&mut self.unfinished, &path);
             forget_below(&mut self.done.implied, &path);
+            forget_below(&mut self.done.emptied, &path);
             forget_below(&mut self.done.dangling, &path);
         }
         Ok(Some(meta.real_kind))
